@@ -1,0 +1,43 @@
+# Every verb of the project. Each does its own set-up; a fresh clone needs Python >= 3.11, git, make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup check fix test demo bench smoke lock clean
+
+setup: .venv/ready
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "waiaas needs Python 3.11 or newer; try: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: setup          ## format, lint, types, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup            ## what can be mended by a tool
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: setup           ## all tests, with branch coverage printed
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+demo: setup           ## the first payment, from an empty directory
+	$(BIN)/waiaas demo
+
+bench: setup          ## ratios, each from one run
+	$(BIN)/python benchmarks/ledger.py
+
+smoke: setup          ## the built wheel in a clean environment, without development packages
+	$(BIN)/python tools/smoke_wheel.py
+
+lock:                 ## rewrite requirements/*.txt from pyproject.toml
+	$(PYTHON) tools/lock_requirements.py
+
+clean:
+	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""waiaas: a self-hosted wallet daemon for AI agents."""

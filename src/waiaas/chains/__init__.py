@@ -1,0 +1,1 @@
+"""Adapters to chains, one folder per family; strangers to each other."""

@@ -1,0 +1,1 @@
+"""Solana: a thin JSON-RPC client, and what a payment looks like in bytes."""

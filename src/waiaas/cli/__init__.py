@@ -1,0 +1,1 @@
+"""The command line: it starts the daemon, or is a client of it."""

@@ -1,0 +1,45 @@
+"""What is worth remembering: one event per act, written in the transaction of the act."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from waiaas.domain.enums import AuditAction, AuditSeverity
+from waiaas.domain.ids import AgentId, SessionId, TransactionId
+
+OPERATOR: Final = "operator"
+SYSTEM: Final = "system"
+
+_SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
+    AuditAction.AGENT_SUSPENDED: AuditSeverity.WARNING,
+    AuditAction.TX_FAILED: AuditSeverity.WARNING,
+    AuditAction.POLICY_VIOLATION: AuditSeverity.WARNING,
+    AuditAction.AUTH_FAILED: AuditSeverity.WARNING,
+    AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
+    AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
+}
+
+
+def agent_actor(agent_id: AgentId) -> str:
+    """Return how an agent is named as the actor of an event."""
+    return f"agent:{agent_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the audit log, before it has a number and a time."""
+
+    action: AuditAction
+    actor: str
+    """`operator`, `system` or `agent:<id>`."""
+    agent_id: AgentId | None = None
+    session_id: SessionId | None = None
+    tx_id: TransactionId | None = None
+    details: Mapping[str, str | int | None] = field(default_factory=dict)
+    """Facts that explain the act. Never a secret."""
+    ip_address: str | None = None
+
+    @property
+    def severity(self) -> AuditSeverity:
+        """How much attention it deserves."""
+        return _SEVERITY.get(self.action, AuditSeverity.INFO)

@@ -1,0 +1,186 @@
+"""Every closed vocabulary, once.
+
+The CHECK lists of the database, the messages of the API and the tables in the documentation are
+derived from these thirteen enums; nothing repeats their values. Order matters where it is said.
+Values are stored and sent as they stand here, so one is never renamed: append, or migrate.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class ChainType(StrEnum):
+    """A family of chains that share keys, addresses and transaction format."""
+
+    SOLANA = "solana"
+    ETHEREUM = "ethereum"
+
+
+class NetworkType(StrEnum):
+    """One network of a chain family. The EVM networks come with the EVM adapter."""
+
+    MAINNET = "mainnet"
+    DEVNET = "devnet"
+    TESTNET = "testnet"
+    LOCALNET = "localnet"
+
+
+class AgentStatus(StrEnum):
+    """Life of an agent; only ACTIVE may spend."""
+
+    CREATING = "CREATING"
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    TERMINATING = "TERMINATING"
+    TERMINATED = "TERMINATED"
+
+
+class TransactionStatus(StrEnum):
+    """Life of a transaction; `waiaas.domain.transaction.TRANSITIONS` says what may follow what."""
+
+    PENDING = "PENDING"
+    QUEUED = "QUEUED"
+    EXECUTING = "EXECUTING"
+    SUBMITTED = "SUBMITTED"
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    PARTIAL_FAILURE = "PARTIAL_FAILURE"
+
+
+class TransactionType(StrEnum):
+    """What an agent may ask for."""
+
+    TRANSFER = "TRANSFER"
+    TOKEN_TRANSFER = "TOKEN_TRANSFER"  # noqa: S105 -- a kind of request, not a secret
+    CONTRACT_CALL = "CONTRACT_CALL"
+    APPROVE = "APPROVE"
+    BATCH = "BATCH"
+
+
+class PolicyType(StrEnum):
+    """The kinds of rule an owner may set."""
+
+    SPENDING_LIMIT = "SPENDING_LIMIT"
+    WHITELIST = "WHITELIST"
+    TIME_RESTRICTION = "TIME_RESTRICTION"
+    RATE_LIMIT = "RATE_LIMIT"
+    ALLOWED_TOKENS = "ALLOWED_TOKENS"
+    CONTRACT_WHITELIST = "CONTRACT_WHITELIST"
+    METHOD_WHITELIST = "METHOD_WHITELIST"
+    APPROVED_SPENDERS = "APPROVED_SPENDERS"
+    APPROVE_AMOUNT_LIMIT = "APPROVE_AMOUNT_LIMIT"
+    APPROVE_TIER_OVERRIDE = "APPROVE_TIER_OVERRIDE"
+
+
+class PolicyTier(StrEnum):
+    """How much care a payment needs, least first: the highest tier any rule asks for wins."""
+
+    INSTANT = "INSTANT"
+    NOTIFY = "NOTIFY"
+    DELAY = "DELAY"
+    APPROVAL = "APPROVAL"
+
+
+class SessionStatus(StrEnum):
+    """State of a session; derived from its times, never stored."""
+
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+class OwnerState(StrEnum):
+    """How far an owner is known; derived from address and verification, never stored."""
+
+    NONE = "NONE"
+    GRACE = "GRACE"
+    LOCKED = "LOCKED"
+
+
+class KillSwitchState(StrEnum):
+    """Whether the daemon may sign at all."""
+
+    NORMAL = "NORMAL"
+    ACTIVATED = "ACTIVATED"
+    RECOVERING = "RECOVERING"
+
+
+class AuditSeverity(StrEnum):
+    """How much attention an audit row deserves."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AuditAction(StrEnum):
+    """What is worth remembering. Grows when a feature emits a new one; names never change."""
+
+    AGENT_CREATED = "AGENT_CREATED"
+    AGENT_ACTIVATED = "AGENT_ACTIVATED"
+    AGENT_SUSPENDED = "AGENT_SUSPENDED"
+    AGENT_TERMINATED = "AGENT_TERMINATED"
+    SESSION_ISSUED = "SESSION_ISSUED"
+    SESSION_REVOKED = "SESSION_REVOKED"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    TX_REQUESTED = "TX_REQUESTED"
+    TX_QUEUED = "TX_QUEUED"
+    TX_SUBMITTED = "TX_SUBMITTED"
+    TX_CONFIRMED = "TX_CONFIRMED"
+    TX_FAILED = "TX_FAILED"
+    TX_CANCELLED = "TX_CANCELLED"
+    POLICY_VIOLATION = "POLICY_VIOLATION"
+    POLICY_UPDATED = "POLICY_UPDATED"
+    KEYSTORE_UNLOCKED = "KEYSTORE_UNLOCKED"
+    KEYSTORE_LOCKED = "KEYSTORE_LOCKED"
+    KEY_ROTATED = "KEY_ROTATED"
+    KILL_SWITCH_ACTIVATED = "KILL_SWITCH_ACTIVATED"
+    DAEMON_STARTED = "DAEMON_STARTED"
+    DAEMON_STOPPED = "DAEMON_STOPPED"
+    AUTH_FAILED = "AUTH_FAILED"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    TX_PAYLOAD_RECORDED = "TX_PAYLOAD_RECORDED"
+    TX_SIGNED = "TX_SIGNED"
+    TX_EXPIRED = "TX_EXPIRED"
+    OPERATOR_LOGGED_IN = "OPERATOR_LOGGED_IN"
+
+
+class NotificationEventType(StrEnum):
+    """What an owner may be told about."""
+
+    TX_REQUESTED = "TX_REQUESTED"
+    TX_QUEUED = "TX_QUEUED"
+    TX_SUBMITTED = "TX_SUBMITTED"
+    TX_CONFIRMED = "TX_CONFIRMED"
+    TX_FAILED = "TX_FAILED"
+    TX_CANCELLED = "TX_CANCELLED"
+    TX_DOWNGRADED_DELAY = "TX_DOWNGRADED_DELAY"
+    POLICY_VIOLATION = "POLICY_VIOLATION"
+    AGENT_SUSPENDED = "AGENT_SUSPENDED"
+    KILL_SWITCH_ACTIVATED = "KILL_SWITCH_ACTIVATED"
+    KILL_SWITCH_RECOVERED = "KILL_SWITCH_RECOVERED"
+    SESSION_EXPIRING_SOON = "SESSION_EXPIRING_SOON"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    OWNER_SET = "OWNER_SET"
+    OWNER_REMOVED = "OWNER_REMOVED"
+    OWNER_VERIFIED = "OWNER_VERIFIED"
+
+
+ENUMS: Final[tuple[type[StrEnum], ...]] = (
+    ChainType,
+    NetworkType,
+    AgentStatus,
+    TransactionStatus,
+    TransactionType,
+    PolicyType,
+    PolicyTier,
+    SessionStatus,
+    OwnerState,
+    KillSwitchState,
+    AuditSeverity,
+    AuditAction,
+    NotificationEventType,
+)
+"""All of them, for tests and documentation."""

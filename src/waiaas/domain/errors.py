@@ -1,0 +1,121 @@
+"""The expected failures: one public, append-only list of codes, in order of precedence.
+
+When several things are wrong with one request, the code that stands first here is the answer, so
+two wrongs always report the same one. HTTP status and exit code are chosen at the edge (`api`,
+`cli`); a code says only what happened and whether asking again, unchanged, may help.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import assert_never
+
+
+class ErrorCode(StrEnum):
+    """What went wrong, most fundamental first. Public: append, never rename or reuse."""
+
+    # The message itself.
+    HOST_REFUSED = "HOST_REFUSED"
+    ORIGIN_REFUSED = "ORIGIN_REFUSED"
+    ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    # Who asks.
+    INVALID_TOKEN = "INVALID_TOKEN"  # noqa: S105 -- a code, not a secret
+    SESSION_REVOKED = "SESSION_REVOKED"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    INVALID_MASTER_PASSWORD = "INVALID_MASTER_PASSWORD"  # noqa: S105 -- a code, not a secret
+    MASTER_PASSWORD_LOCKED = "MASTER_PASSWORD_LOCKED"  # noqa: S105 -- a code, not a secret
+    # What is asked.
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    CONTENT_TYPE_REFUSED = "CONTENT_TYPE_REFUSED"
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    INVALID_ADDRESS = "INVALID_ADDRESS"
+    INVALID_AMOUNT = "INVALID_AMOUNT"
+    NOT_SUPPORTED_YET = "NOT_SUPPORTED_YET"
+    NETWORK_NOT_CONFIGURED = "NETWORK_NOT_CONFIGURED"
+    # What it is about.
+    AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
+    AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
+    TX_NOT_FOUND = "TX_NOT_FOUND"
+    SESSION_LIMIT_EXCEEDED = "SESSION_LIMIT_EXCEEDED"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    # What the owner allows.
+    POLICY_DENIED = "POLICY_DENIED"
+    SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
+    APPROVAL_UNAVAILABLE = "APPROVAL_UNAVAILABLE"
+    # The world.
+    SIMULATION_FAILED = "SIMULATION_FAILED"
+    TRANSACTION_FAILED_ON_CHAIN = "TRANSACTION_FAILED_ON_CHAIN"
+    TRANSACTION_EXPIRED = "TRANSACTION_EXPIRED"
+    CHAIN_UNAVAILABLE = "CHAIN_UNAVAILABLE"
+    LEDGER_FULL = "LEDGER_FULL"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request, sent again later, may succeed."""
+        match self:
+            case (
+                ErrorCode.MASTER_PASSWORD_LOCKED
+                | ErrorCode.SPENDING_LIMIT_EXCEEDED
+                | ErrorCode.CHAIN_UNAVAILABLE
+                | ErrorCode.LEDGER_FULL
+                | ErrorCode.SHUTTING_DOWN
+                | ErrorCode.INTERNAL_ERROR
+            ):
+                return True
+            case (
+                ErrorCode.HOST_REFUSED
+                | ErrorCode.ORIGIN_REFUSED
+                | ErrorCode.ROUTE_NOT_FOUND
+                | ErrorCode.METHOD_NOT_ALLOWED
+                | ErrorCode.INVALID_TOKEN
+                | ErrorCode.SESSION_REVOKED
+                | ErrorCode.SESSION_EXPIRED
+                | ErrorCode.INVALID_MASTER_PASSWORD
+                | ErrorCode.BODY_TOO_LARGE
+                | ErrorCode.CONTENT_TYPE_REFUSED
+                | ErrorCode.VALIDATION_FAILED
+                | ErrorCode.INVALID_ADDRESS
+                | ErrorCode.INVALID_AMOUNT
+                | ErrorCode.NOT_SUPPORTED_YET
+                | ErrorCode.NETWORK_NOT_CONFIGURED
+                | ErrorCode.AGENT_NOT_FOUND
+                | ErrorCode.AGENT_NOT_ACTIVE
+                | ErrorCode.TX_NOT_FOUND
+                | ErrorCode.SESSION_LIMIT_EXCEEDED
+                | ErrorCode.IDEMPOTENCY_KEY_REUSED
+                | ErrorCode.POLICY_DENIED
+                | ErrorCode.APPROVAL_UNAVAILABLE
+                | ErrorCode.SIMULATION_FAILED
+                | ErrorCode.TRANSACTION_FAILED_ON_CHAIN
+                | ErrorCode.TRANSACTION_EXPIRED
+            ):
+                return False
+            case _:
+                assert_never(self)
+
+
+class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunction
+    """A request was understood and not done; nothing was changed.
+
+    Attributes:
+        code: what happened.
+        message: one sentence for a person. Never holds a secret.
+        hint: what to do next, and who must do it; or None.
+        details: named facts beside the message, e.g. `{"maxAllowed": "100"}`.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        hint: str | None = None,
+        details: Mapping[str, str | int | None] | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.details: Mapping[str, str | int | None] = details or {}
+        super().__init__(f"{code}: {message}")

@@ -1,0 +1,33 @@
+"""Money: integers in base units (lamports, wei), never floats.
+
+The textual form, stored and sent, is canonical: decimal digits without sign, leading zeros or
+separators, at most 2^256-1, the largest amount any chain we speak to can express.
+"""
+
+from typing import Final
+
+BASE_UNITS_MAX: Final = 2**256 - 1
+"""The largest amount: what one EVM word holds."""
+
+DIGITS_MAX: Final = len(str(BASE_UNITS_MAX))
+"""Digits in the largest amount (78); a longer text is refused before it is converted."""
+
+NATIVE: Final = "native"
+"""The asset a chain pays its fees in (SOL, ETH), on the agent's own network."""
+
+
+def parse_base_units(text: str) -> int:
+    """Return the amount that *text* writes canonically.
+
+    Raises:
+        ValueError: *text* is not canonical digits, or is past 2^256-1. ASCII digits only: `int()`
+            would also read other scripts' digits, underscores, signs and spaces.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
+        raise ValueError("an amount is 1 to 78 decimal digits, in base units")
+    if text[0] == "0" and text != "0":
+        raise ValueError("an amount has no leading zeros")
+    base_units = int(text)
+    if base_units > BASE_UNITS_MAX:
+        raise ValueError("an amount is at most 2^256-1")
+    return base_units

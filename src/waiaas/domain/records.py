@@ -1,0 +1,106 @@
+"""What the ledger remembers of each thing, as immutable values with the ledger's column names.
+
+Times are Unix epoch seconds (UTC). Amounts are canonical digits (`waiaas.domain.money`).
+"""
+
+from typing import NamedTuple
+
+from waiaas.domain.enums import (
+    AgentStatus,
+    ChainType,
+    NetworkType,
+    PolicyTier,
+    PolicyType,
+    TransactionStatus,
+    TransactionType,
+)
+from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.transaction import AttemptState
+
+
+class AgentRecord(NamedTuple):
+    """A wallet for one agent: its key's address and whether it may spend."""
+
+    id: AgentId
+    name: str
+    chain: ChainType
+    network: NetworkType
+    public_key: str
+    status: AgentStatus
+    created_at: int
+
+
+class SessionRecord(NamedTuple):
+    """An agent's permission to ask, until it expires or is revoked."""
+
+    id: SessionId
+    agent_id: AgentId
+    token_hash: str
+    """SHA-256 of the whole token, hex; the token itself is never stored."""
+    expires_at: int
+    revoked_at: int | None
+    absolute_expires_at: int
+    created_at: int
+
+
+class TransactionRecord(NamedTuple):
+    """One request of an agent and what became of it."""
+
+    id: TransactionId
+    agent_id: AgentId
+    session_id: SessionId | None
+    chain: ChainType
+    type: TransactionType
+    amount: str
+    to_address: str
+    status: TransactionStatus
+    tier: PolicyTier | None
+    tx_hash: str | None
+    created_at: int
+    executed_at: int | None
+    error: str | None
+
+
+class AcceptedRequest(NamedTuple):
+    """The request as admitted: what makes a retry recognisable."""
+
+    tx_id: TransactionId
+    agent_id: AgentId
+    idempotency_key: str | None
+    request_sha256: str
+    """Of the canonical request; the same key with another hash is another request."""
+    refusal: str | None
+    """The JSON of the denial the caller was given, or None: a retry gets the same answer."""
+
+
+class AttemptRecord(NamedTuple):
+    """Exact bytes that may move a transaction's money, and what is known of them."""
+
+    id: AttemptId
+    tx_id: TransactionId
+    agent_id: AgentId
+    state: AttemptState
+    message: str
+    """The payload to be signed, base64."""
+    message_sha256: str
+    """Hex; unique in the ledger: no two requests ever share bytes."""
+    unit_price: int
+    """Compute-unit price in micro-lamports, the part that keeps equal payments apart."""
+    last_valid_block_height: int
+    signed: str | None
+    """The whole signed transaction, base64, from SIGNED on."""
+    tx_hash: str | None
+    created_at: int
+
+
+class PolicyRecord(NamedTuple):
+    """One rule as stored; `rules` is JSON text that `waiaas.policy` parses at every read."""
+
+    id: PolicyId
+    agent_id: AgentId | None
+    type: PolicyType
+    rules: str
+    priority: int
+    enabled: int
+    created_at: int
+    updated_at: int

@@ -1,0 +1,323 @@
+"""Everything the core asks of the world, on one page.
+
+The pipeline takes these as arguments and imports no adapter;
+`waiaas.daemon` hands the real ones in.
+Each protocol's docstring is its contract; where there is a fake, it passes the same contract tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from waiaas.domain.audit import AuditEvent
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
+from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.records import (
+    AcceptedRequest,
+    AgentRecord,
+    AttemptRecord,
+    PolicyRecord,
+    SessionRecord,
+    TransactionRecord,
+)
+from waiaas.domain.request import Transfer
+from waiaas.domain.transaction import AttemptState, ReservationState
+
+Value = TypeVar("Value")
+
+# ── time, ids, randomness ──────────────────────────────────────────────────────────────────────
+
+
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def now_s(self) -> int:
+        """Return the wall clock in Unix epoch seconds. It may jump; ledger time does not."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds since an arbitrary start; never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after *seconds*."""
+
+
+GenerateId = Callable[[], str]
+"""Makes a new UUID v7; later ids sort later."""
+
+GenerateSecret = Callable[[], str]
+"""Makes 256 bits of randomness as 43 URL-safe characters."""
+
+# ── the ledger ─────────────────────────────────────────────────────────────────────────────────
+
+
+class AgentTable(Protocol):
+    """Agents."""
+
+    def insert(self, agent: AgentRecord) -> None: ...
+    def get(self, agent_id: AgentId) -> AgentRecord | None: ...
+    def with_status(self, status: AgentStatus) -> list[AgentRecord]: ...
+    def count(self) -> int: ...
+
+    def compare_and_set_status(
+        self, agent_id: AgentId, *, old: AgentStatus, new: AgentStatus, now_s: int
+    ) -> bool:
+        """Move from exactly *old* to *new*; return False, changing nothing, if it is not *old*."""
+
+
+class SessionTable(Protocol):
+    """Sessions."""
+
+    def insert(self, session: SessionRecord) -> None: ...
+    def get(self, session_id: SessionId) -> SessionRecord | None: ...
+    def by_token_hash(self, token_hash: str) -> SessionRecord | None: ...
+    def count_live(self, agent_id: AgentId, *, now_s: int) -> int: ...
+
+
+class TransactionTable(Protocol):
+    """Transactions."""
+
+    def insert(self, transaction: TransactionRecord) -> None: ...
+    def get(self, tx_id: TransactionId) -> TransactionRecord | None: ...
+    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]: ...
+
+    def compare_and_set_status(
+        self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
+    ) -> bool:
+        """Move from exactly *old* to *new*; return False, changing nothing, if it is not *old*."""
+
+    def set_hash(self, tx_id: TransactionId, *, tx_hash: str) -> None: ...
+    def set_error(self, tx_id: TransactionId, *, error: str) -> None: ...
+    def set_executed_at(self, tx_id: TransactionId, *, executed_at: int) -> None: ...
+
+
+class RequestTable(Protocol):
+    """Requests as they were admitted."""
+
+    def insert(self, request: AcceptedRequest) -> None: ...
+    def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
+
+
+class AttemptTable(Protocol):
+    """Signing attempts; a transaction has at most one that may still land."""
+
+    def insert(self, attempt: AttemptRecord) -> None: ...
+    def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None: ...
+
+    def live_unit_prices(self, agent_id: AgentId) -> list[int]:
+        """Return the compute-unit prices of the agent's attempts that may still land."""
+
+    def compare_and_set_state(
+        self, tx_id: TransactionId, *, old: AttemptState, new: AttemptState
+    ) -> bool:
+        """Move the attempt from exactly *old* to *new*; False, changing nothing, if not *old*."""
+
+    def record_signature(self, tx_id: TransactionId, *, signed: str, tx_hash: str) -> bool:
+        """Store the signed bytes and move RECORDED to SIGNED; False if it is not RECORDED."""
+
+
+class ReservationTable(Protocol):
+    """Money set aside against limits."""
+
+    def hold(
+        self, tx_id: TransactionId, *, agent_id: AgentId, asset: str, amount: str, now_s: int
+    ) -> None: ...
+
+    def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
+        """End a HELD reservation as SPENT or RELEASED; False if it is not HELD (any more)."""
+
+    def held(self, agent_id: AgentId, *, asset: str) -> list[int]:
+        """Return every amount still in flight, whatever its age, in base units."""
+
+    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[int]:
+        """Return every amount recorded as moved after *since_s*, in base units."""
+
+
+class PolicyTable(Protocol):
+    """Policies."""
+
+    def insert(self, policy: PolicyRecord) -> None: ...
+
+    def applying_to(self, agent_id: AgentId) -> list[PolicyRecord]:
+        """Return the enabled rules of this agent and the global ones, oldest first."""
+
+    def set_rules(self, policy: PolicyRecord) -> None:
+        """Overwrite rules, priority, enabled and updated_at of the row with this id."""
+
+
+class AuditTable(Protocol):
+    """The audit log: append only."""
+
+    def append(self, event: AuditEvent, *, now_s: int) -> None: ...
+
+    def latest_timestamp(self) -> int:
+        """Return the time of the newest row, or 0: no later act may carry an earlier time."""
+
+
+class KeyValueTable(Protocol):
+    """Small facts of the daemon."""
+
+    def get(self, key: str) -> str | None: ...
+    def put(self, key: str, value: str, *, now_s: int) -> None: ...
+
+
+class LedgerTransaction(Protocol):
+    """One transaction on the ledger, seen through its table families.
+
+    Everything done through one `tx` is committed together or not at all. Inside `Ledger.read`
+    the writing methods raise.
+    """
+
+    @property
+    def agents(self) -> AgentTable: ...
+    @property
+    def sessions(self) -> SessionTable: ...
+    @property
+    def transactions(self) -> TransactionTable: ...
+    @property
+    def requests(self) -> RequestTable: ...
+    @property
+    def attempts(self) -> AttemptTable: ...
+    @property
+    def reservations(self) -> ReservationTable: ...
+    @property
+    def policies(self) -> PolicyTable: ...
+    @property
+    def audit(self) -> AuditTable: ...
+    @property
+    def key_values(self) -> KeyValueTable: ...
+
+
+class Ledger(Protocol):
+    """The one record of what was asked, decided and done.
+
+    A function given to `write` runs inside one transaction on the writer's thread; its value is
+    returned after COMMIT, so what was returned is durable. It must not keep `tx`
+    and must not wait.
+    """
+
+    def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value: ...
+    async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value: ...
+    def read(self, query: Callable[[LedgerTransaction], Value]) -> Value: ...
+
+
+# ── keys ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Signer(Protocol):
+    """Keys in, signatures out: there is no way to ask for a key."""
+
+    def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
+        """Return the agent's signature over *payload* (ed25519: 64 bytes, RFC 8032)."""
+
+
+class Keystore(Signer, Protocol):
+    """The signer, and what the operator needs to make keys.
+
+    `generate` then `store` are two steps because the agent's row, with its public key, is
+    committed between them: no key file can exist that the ledger does not know.
+    """
+
+    def generate(self, agent_id: AgentId, *, chain: ChainType, network: NetworkType) -> str:
+        """Make a key in memory and return its address."""
+
+    def store(self, agent_id: AgentId) -> None:
+        """Write the generated key to its sealed file, read the file back, and keep it usable."""
+
+    def holds(self, agent_id: AgentId, *, public_key: str) -> bool:
+        """Tell whether a readable key file of this agent exists and gives this address."""
+
+    def verify_password(self, password: bytes) -> bool:
+        """Tell whether *password* unlocks this keystore. Takes a full key derivation (~0.1 s)."""
+
+
+# ── chains ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class ChainUnavailable(Exception):  # noqa: N818 -- a state of the world, named as one
+    """The node gave no usable answer. Nothing is known about what it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes ready to be signed, and how long they can land."""
+
+    message: bytes
+    unit_price: int
+    """Compute-unit price in micro-lamports."""
+    last_valid_block_height: int
+    """Past this height, finalized, the bytes can never land."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationRefused:
+    """The chain says this payment would fail; nothing was signed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """Signed bytes and the hash by which the chain will know them."""
+
+    raw: bytes
+    tx_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The chain has included the transaction at commitment *confirmed* or higher."""
+
+    error: str | None
+    """What went wrong on chain; None means that the money moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Not (yet) included. It may still land: this proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvablyExpired:
+    """A finalized block height past the last valid one was read, and *then* no trace was found."""
+
+
+Sighting = Landed | Unseen | ProvablyExpired
+
+
+class Chain(Protocol):
+    """One network. Every answer of a node is evidence, never a verdict, until it is final.
+
+    Every method that talks to the node may raise ChainUnavailable, within a bounded time.
+    """
+
+    async def balance(self, address: str) -> int:
+        """Return the confirmed balance in base units."""
+
+    async def build_transfer(
+        self, transfer: Transfer, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        """Compose the payment on a fresh blockhash and simulate exactly those bytes."""
+
+    def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
+        """Join a payload and its signature, after verifying the one against the other.
+
+        Raises:
+            ValueError: the signature is not *from_address*'s over *message*.
+        """
+
+    async def send(self, raw: bytes) -> bool:
+        """Hand signed bytes to the node; True if it says it took them.
+
+        False, like ChainUnavailable, means *unknown*: the node may have passed them on. Sending
+        the same bytes again is harmless.
+        """
+
+    async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
+        """Say what the chain knows of a transaction."""
+
+
+class Faucet(Protocol):
+    """Free play money, on the local network only."""
+
+    async def airdrop(self, address: str, *, base_units: int) -> str:
+        """Credit *address*; return the hash of the transaction that did it, once confirmed."""

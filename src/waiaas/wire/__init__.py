@@ -1,0 +1,1 @@
+"""The one definition of every message: strings and numbers with limits, no behaviour."""
