@@ -108,6 +108,10 @@ class AttemptState(StrEnum):
     REPLACED = "REPLACED"
 
 
+LIVE_ATTEMPT_STATES: Final = (AttemptState.RECORDED, AttemptState.SIGNED, AttemptState.SENT)
+"""States in which the bytes may still land; a transaction has at most one attempt in them."""
+
+
 class ReservationState(StrEnum):
     """Money set aside for a transaction: HELD counts in every limit until the chain decides."""
 

@@ -1,0 +1,166 @@
+"""What can go wrong with the ledger, one class each, every message with its remedy.
+
+DatabaseError
+├── NotADatabase        the file is something else, or damaged
+├── ForeignDatabase     a SQLite file of another application
+├── NewerSchema         written by a newer release
+├── SchemaMismatch      the right version, but not the tables it should have
+├── ReadOnlyDatabase    the file or a reader's connection cannot be written
+├── PragmaRefused       SQLite did not take a setting that the ledger depends on
+├── ValueRefused        a value does not fit its column
+├── ConstraintViolated  a unique index or a foreign key refused the row
+├── AlreadyOpen         another ledger owns the data directory
+├── Closed              used after close
+├── RolledBack          nothing was written; asking again is safe
+├── LedgerFull          nothing was written: no space; reading goes on
+└── CommitUnknown       perhaps written: only a restart and a look can tell
+"""
+
+from pathlib import Path
+
+VALUE_CHARACTERS_SHOWN_MAX = 80
+"""How much of a refused value a message repeats."""
+
+
+class DatabaseError(Exception):
+    """Base of everything this package raises."""
+
+
+class NotADatabase(DatabaseError):  # noqa: N818 -- says what the file is
+    """The path is not a SQLite database, or one that cannot be read; it was not changed."""
+
+    def __init__(self, path: str | Path, *, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"{path} cannot be used as a database: {reason}. It was left as it is; "
+            f"give another path, or restore a backup."
+        )
+
+
+class ForeignDatabase(DatabaseError):  # noqa: N818 -- says what the file is
+    """The file is a SQLite database of something else; it was not changed."""
+
+    def __init__(self, path: str | Path, *, application_id: int) -> None:
+        self.path = path
+        self.application_id = application_id
+        super().__init__(
+            f"{path} belongs to another application (application_id {application_id:#x}) "
+            f"and was left as it is; give waiaas a path of its own."
+        )
+
+
+class NewerSchema(DatabaseError):  # noqa: N818 -- says what the file is
+    """The file was written by a newer release; it was not changed."""
+
+    def __init__(self, path: str | Path, *, found: int, known: int) -> None:
+        self.path = path
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"{path} has schema version {found}, this program knows up to {known}: it was written "
+            f"by a newer waiaas. Start that one, or restore a backup from before the upgrade."
+        )
+
+
+class SchemaMismatch(DatabaseError):  # noqa: N818 -- says what was found
+    """The schema version is right, the schema is not; nothing was changed."""
+
+    def __init__(self, path: str | Path, *, differences: list[str]) -> None:
+        self.path = path
+        self.differences = differences
+        super().__init__(
+            f"{path} does not have the schema of its version ({'; '.join(differences)}): something "
+            f"other than waiaas changed it. Restore a backup."
+        )
+
+
+class ReadOnlyDatabase(DatabaseError):  # noqa: N818 -- says what the file is
+    """Something wanted to write where only reading is possible."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is read-only here; check the permissions of the file and its folder."
+        )
+
+
+class PragmaRefused(DatabaseError):  # noqa: N818 -- says what SQLite did
+    """SQLite did not take a setting; the connection was closed."""
+
+    def __init__(self, name: str, *, wanted: object, found: object) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.found = found
+        super().__init__(
+            f"SQLite reports {name}={found!r} after it was set to {wanted!r}; the file system may "
+            f"not support it (network and overlay file systems do not)."
+        )
+
+
+class ValueRefused(DatabaseError):  # noqa: N818 -- says what was done with the value
+    """A value does not fit its column; nothing was written."""
+
+    def __init__(self, column: str, value: object, *, reason: str = "not an allowed value") -> None:
+        self.column = column
+        self.value = value
+        self.reason = reason
+        shown = repr(value)
+        if len(shown) > VALUE_CHARACTERS_SHOWN_MAX:
+            shown = shown[:VALUE_CHARACTERS_SHOWN_MAX] + "…"
+        super().__init__(f"{column} refuses {shown}: {reason}")
+
+
+class ConstraintViolated(DatabaseError):  # noqa: N818 -- says what happened
+    """A unique index, primary key, foreign key or trigger refused the row; nothing was written."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
+
+
+class AlreadyOpen(DatabaseError):  # noqa: N818 -- says what was found
+    """Another ledger, in this process or another, owns the data directory."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = directory
+        super().__init__(
+            f"{directory} is in use by another waiaas; stop that one, or give another directory."
+        )
+
+
+class Closed(DatabaseError):  # noqa: N818 -- says what was found
+    """The connection or ledger was used after it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the database is closed")
+
+
+class RolledBack(DatabaseError):  # noqa: N818 -- says what happened
+    """The unit of work was undone, whole; nothing of it is in the ledger and it may be repeated."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"nothing was written ({reason}); the same work may be tried again")
+
+
+class LedgerFull(DatabaseError):  # noqa: N818 -- says what was found
+    """No space: nothing was written, reading goes on, and writing resumes when space returns."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full: nothing was written; free some space and try again")
+
+
+class CommitUnknown(DatabaseError):  # noqa: N818 -- says what is known
+    """COMMIT failed: the work may or may not be in the ledger.
+
+    The writer has stopped for good. Never repeat the work: stop the process, start it again, and
+    look the work up by its id.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the outcome of a commit is unknown ({reason}); writing has stopped: "
+            f"restart, and look before doing anything again"
+        )

@@ -1,0 +1,132 @@
+"""Whose file is it? Decided through a read-only connection, before anything may be written."""
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import apsw
+
+from waiaas.database.errors import (
+    DatabaseError,
+    ForeignDatabase,
+    LedgerFull,
+    NewerSchema,
+    NotADatabase,
+    ReadOnlyDatabase,
+)
+from waiaas.database.refusals import translated
+from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION
+
+_LOOK_TIMEOUT_MS: Final = 5000
+_FILE_MODE: Final = 0o600
+
+_making_a_file = threading.Lock()
+"""Held while a new file is made: its `close()` must not meet another thread's SQLite locks."""
+
+
+class Identity(NamedTuple):
+    """What a SQLite file says of itself."""
+
+    application_id: int
+    user_version: int
+    objects: int
+    """Tables, indexes, views and triggers; a database without any is empty."""
+
+
+def identify(sqlite: apsw.Connection) -> Identity:
+    """Read a database's identity."""
+    return Identity(
+        application_id=_number(sqlite, "PRAGMA application_id"),
+        user_version=_number(sqlite, "PRAGMA user_version"),
+        objects=_number(sqlite, "SELECT count(*) FROM sqlite_schema"),
+    )
+
+
+def _number(sqlite: apsw.Connection, sql: str) -> int:
+    [[number]] = sqlite.execute(sql)
+    return int(number)
+
+
+def require_ours_or_empty(identity: Identity, path: str) -> None:
+    """Return if the database is empty, or ours and not newer than this program.
+
+    Raises:
+        ForeignDatabase, NewerSchema: otherwise.
+    """
+    if identity.objects == 0 and identity.application_id != APPLICATION_ID:
+        return
+    if identity.application_id != APPLICATION_ID:
+        raise ForeignDatabase(path, application_id=identity.application_id)
+    if identity.user_version > SCHEMA_VERSION:
+        raise NewerSchema(path, found=identity.user_version, known=SCHEMA_VERSION)
+
+
+def look_before_opening(path: str, vfs: str | None) -> None:
+    """Return if *path* is a database that may be opened for writing; make an empty file if none.
+
+    Raises:
+        NotADatabase, ForeignDatabase, NewerSchema: the file was not changed.
+        ReadOnlyDatabase, LedgerFull, DatabaseError: it cannot be made or read.
+    """
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        _make_file(path, vfs)
+        return
+    except (OSError, ValueError) as error:
+        raise DatabaseError(f"{path!r} cannot be looked at: {error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise NotADatabase(path, reason=f"it is {kind}")
+    if found.st_size:
+        require_ours_or_empty(_look(path, vfs), path)
+
+
+def _make_file(path: str, vfs: str | None) -> None:
+    """Make an empty file that only its owner may read; SQLite gives its companions the same mode.
+
+    With a VFS of the caller's, files are the VFS's business.
+    """
+    if vfs is not None:
+        return
+    try:
+        with _making_a_file:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
+    except FileExistsError:
+        return  # Another process made it just now.
+    except FileNotFoundError as error:
+        raise DatabaseError(f"{path} cannot be made: its folder does not exist") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise LedgerFull from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ReadOnlyDatabase(path) from error
+        raise DatabaseError(f"{path} cannot be made: {error.strerror}") from error
+
+
+def _look(path: str, vfs: str | None) -> Identity:
+    try:
+        return _identify_file(path, apsw.SQLITE_OPEN_READONLY, vfs)
+    except apsw.ReadOnlyError:
+        # A first opening was cut off inside its switch to WAL, before anything of ours was
+        # written; a writer must roll that back, a reader cannot. What the main file holds, read
+        # without regard to the journal, tells whether it is such a file or somebody else's.
+        uri = Path(path).absolute().as_uri() + "?immutable=1"
+        try:
+            return _identify_file(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs)
+        except apsw.Error as error:
+            raise translated(error, {}, path) from error
+    except apsw.Error as error:
+        raise translated(error, {}, path) from error
+
+
+def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
+    sqlite = apsw.Connection(name, flags=flags, vfs=vfs)
+    try:
+        sqlite.set_busy_timeout(_LOOK_TIMEOUT_MS)
+        return identify(sqlite)
+    finally:
+        sqlite.close(force=True)

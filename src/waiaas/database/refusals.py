@@ -1,0 +1,98 @@
+"""From SQLite's errors to ours: which column refused which value, and what else went wrong."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import apsw
+from sqlalchemy import CheckConstraint
+
+from waiaas.database.errors import (
+    Closed,
+    ConstraintViolated,
+    DatabaseError,
+    LedgerFull,
+    NotADatabase,
+    ReadOnlyDatabase,
+    RolledBack,
+    ValueRefused,
+)
+from waiaas.database.schema import metadata
+from waiaas.database.statements import Parameters
+
+_CHECKED_COLUMN: Final[Mapping[str, str]] = {
+    str(constraint.name): str(constraint.name).removeprefix(f"ck_{table.name}_")
+    for table in metadata.tables.values()
+    for constraint in table.constraints
+    if isinstance(constraint, CheckConstraint)
+}
+"""Each CHECK is named after the one column it guards."""
+
+_WRONG_TYPE: Final = re.compile(r"cannot store (\w+) value in (\w+) column \w+\.(\w+)")
+
+_INTEGER_BITS: Final = 63
+
+
+def translated(  # noqa: PLR0911 -- one row per kind of error
+    error: Exception, values: Parameters, path: str
+) -> DatabaseError:
+    """Return our error for one of the driver's; *values* are what was bound, by parameter name."""
+    match error:
+        case UnicodeEncodeError() | OverflowError():
+            return _unstorable(values)
+        case apsw.ConstraintError():
+            return _refused(error, values)
+        case apsw.TooBigError():
+            return _too_long(values)
+        case apsw.ReadOnlyError():
+            return ReadOnlyDatabase(path)
+        case apsw.FullError():
+            return LedgerFull()
+        case apsw.BusyError() | apsw.LockedError():
+            return RolledBack("another connection is writing")
+        case apsw.ConnectionClosedError() | apsw.CursorClosedError():
+            return Closed()
+        case apsw.NotADBError() | apsw.CorruptError():
+            return NotADatabase(path, reason=str(error))
+        case apsw.CantOpenError():
+            return DatabaseError(
+                f"{path} cannot be opened; check that its folder exists and may be written"
+            )
+        case _:
+            return DatabaseError(f"SQLite reports: {error}")
+
+
+def _refused(error: apsw.ConstraintError, values: Parameters) -> DatabaseError:
+    message = str(error)
+    subject = message.rpartition(": ")[2]
+    match getattr(error, "extendedresult", None):
+        case apsw.SQLITE_CONSTRAINT_CHECK:
+            column = _CHECKED_COLUMN.get(subject, subject)
+            return ValueRefused(column, values.get(column))
+        case apsw.SQLITE_CONSTRAINT_NOTNULL:
+            column = subject.rpartition(".")[2]
+            return ValueRefused(column, values.get(column), reason="a value is required")
+        case apsw.SQLITE_CONSTRAINT_DATATYPE:
+            found = _WRONG_TYPE.match(message)
+            column = found[3] if found else subject
+            return ValueRefused(column, values.get(column), reason=message)
+        case _:
+            return ConstraintViolated(message)
+
+
+def _unstorable(values: Parameters) -> ValueRefused:
+    """Name the value that has no form in the file: a lone surrogate, or too large an integer."""
+    for name, value in values.items():
+        if isinstance(value, int) and not -(1 << _INTEGER_BITS) <= value < 1 << _INTEGER_BITS:
+            return ValueRefused(name, value, reason="past 64 bits")
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            return ValueRefused(name, value, reason="text with a lone surrogate")
+    raise AssertionError("the driver refused values that are all storable")
+
+
+def _too_long(values: Parameters) -> ValueRefused:
+    name, value = max(
+        ((name, value) for name, value in values.items() if isinstance(value, str)),
+        key=lambda item: len(item[1]),
+    )
+    return ValueRefused(name, value, reason="too long")

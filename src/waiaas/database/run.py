@@ -1,0 +1,30 @@
+"""How a table family runs its statements: the shape of `Database.execute`, and the one upsert."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Table, bindparam
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
+
+from waiaas.database.statements import Parameters, Statement, define
+
+
+class Run(Protocol):
+    """Runs a statement on the connection of the current transaction."""
+
+    def __call__(self, statement: Statement, parameters: Parameters | None = None, /) -> list[Any]:
+        """Return all rows."""
+
+
+def define_upsert(table: Table, *, key: str, columns: Sequence[str]) -> Statement:
+    """Define the insert of a row by *key*, or the overwriting of *columns* if it exists.
+
+    `ON CONFLICT … DO UPDATE` reads the same on both engines; SQLAlchemy has a construct for each,
+    of which only PostgreSQL's compiles for both.
+    """
+    new = insert_or_update(table).values({name: bindparam(name) for name in (key, *columns)})
+    return define(
+        new.on_conflict_do_update(
+            index_elements=[table.c[key]], set_={name: new.excluded[name] for name in columns}
+        )
+    )

@@ -1,0 +1,324 @@
+"""The tables: the seven that are the ledger's public face, and the side tables beside them.
+
+The seven keep exactly these columns. A fact that does not fit lives in a side table joined by id,
+added when a feature needs it. Every table is STRICT. Times are Unix epoch seconds, amounts are
+canonical digits in base units, flags are 0 or 1, enums are checked against `waiaas.domain.enums`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from waiaas.database.checks import (
+    amount_check_sql,
+    build_check_sql,
+    flag_check_sql,
+    json_check_sql,
+    uuid_check_sql,
+)
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditSeverity,
+    ChainType,
+    NetworkType,
+    PolicyTier,
+    PolicyType,
+    TransactionStatus,
+    TransactionType,
+)
+from waiaas.domain.transaction import LIVE_ATTEMPT_STATES, AttemptState, ReservationState
+
+APPLICATION_ID: Final = 0x77614161
+"""`PRAGMA application_id` of our files: the bytes "waAa"."""
+
+SCHEMA_VERSION: Final = 1
+"""`PRAGMA user_version` of the schema below."""
+
+metadata: Final = MetaData()
+
+_INTEGER: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits on both engines: plain `Integer` has 32 on PostgreSQL, `BIGINT` is illegal in STRICT."""
+
+
+def _check(table: str, column: str, condition: str) -> CheckConstraint:
+    """Name a condition after its column, so that a refusal tells which one it was."""
+    return CheckConstraint(condition, name=f"ck_{table}_{column}")
+
+
+def _enum(
+    table: str, column: str, values: Iterable[str], *, nullable: bool = False
+) -> CheckConstraint:
+    return _check(table, column, build_check_sql(column, values, nullable=nullable))
+
+
+def _json(table: str, column: str) -> CheckConstraint:
+    return _check(table, column, json_check_sql(column)).ddl_if(dialect="sqlite")
+
+
+agents: Final = Table(
+    "agents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default=text("'CREATING'")),
+    Column("owner_address", Text),
+    Column("owner_verified", _INTEGER, nullable=False, server_default=text("0")),
+    Column("created_at", _INTEGER, nullable=False),
+    Column("updated_at", _INTEGER, nullable=False),
+    Column("suspended_at", _INTEGER),
+    Column("suspension_reason", Text),
+    _check("agents", "id", uuid_check_sql("id")),
+    _enum("agents", "chain", ChainType),
+    _enum("agents", "network", NetworkType),
+    _enum("agents", "status", AgentStatus),
+    _check("agents", "owner_verified", flag_check_sql("owner_verified")),
+    Index("idx_agents_public_key", "public_key", unique=True),
+    Index("idx_agents_status", "status"),
+    Index("idx_agents_chain_network", "chain", "network"),
+    Index("idx_agents_owner_address", "owner_address"),
+    sqlite_strict=True,
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", Text, nullable=False),
+    Column("expires_at", _INTEGER, nullable=False),
+    Column("constraints", Text),
+    Column("usage_stats", Text),
+    Column("revoked_at", _INTEGER),
+    Column("renewal_count", _INTEGER, nullable=False, server_default=text("0")),
+    Column("max_renewals", _INTEGER, nullable=False, server_default=text("30")),
+    Column("last_renewed_at", _INTEGER),
+    Column("absolute_expires_at", _INTEGER, nullable=False),
+    Column("created_at", _INTEGER, nullable=False),
+    _check("sessions", "id", uuid_check_sql("id")),
+    _json("sessions", "constraints"),
+    _json("sessions", "usage_stats"),
+    Index("idx_sessions_agent_id", "agent_id"),
+    Index("idx_sessions_expires_at", "expires_at"),
+    Index("idx_sessions_token_hash", "token_hash", unique=True),
+    sqlite_strict=True,
+)
+
+transactions: Final = Table(
+    "transactions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="SET NULL")),
+    Column("chain", Text, nullable=False),
+    Column("tx_hash", Text),
+    Column("type", Text, nullable=False),
+    Column("amount", Text),
+    Column("to_address", Text),
+    Column("token_mint", Text),
+    Column("contract_address", Text),
+    Column("method_signature", Text),
+    Column("spender_address", Text),
+    Column("approved_amount", Text),
+    Column("parent_id", Text, ForeignKey("transactions.id", ondelete="CASCADE")),
+    Column("batch_index", _INTEGER),
+    Column("status", Text, nullable=False, server_default=text("'PENDING'")),
+    Column("tier", Text),
+    Column("queued_at", _INTEGER),
+    Column("executed_at", _INTEGER),
+    Column("created_at", _INTEGER, nullable=False),
+    Column("error", Text),
+    Column("metadata", Text),
+    _check("transactions", "id", uuid_check_sql("id")),
+    _enum("transactions", "type", TransactionType),
+    _check("transactions", "amount", amount_check_sql("amount")),
+    _check("transactions", "approved_amount", amount_check_sql("approved_amount")),
+    _enum("transactions", "status", TransactionStatus),
+    _enum("transactions", "tier", PolicyTier, nullable=True),
+    _json("transactions", "metadata"),
+    Index("idx_transactions_agent_status", "agent_id", "status"),
+    Index("idx_transactions_session_id", "session_id"),
+    Index("idx_transactions_tx_hash", "tx_hash", unique=True),
+    Index("idx_transactions_queued_at", "queued_at"),
+    Index("idx_transactions_created_at", "created_at"),
+    Index("idx_transactions_type", "type"),
+    Index("idx_transactions_contract_address", "contract_address"),
+    Index("idx_transactions_parent_id", "parent_id"),
+    sqlite_strict=True,
+)
+
+policies: Final = Table(
+    "policies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="CASCADE")),
+    Column("type", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("priority", _INTEGER, nullable=False, server_default=text("0")),
+    Column("enabled", _INTEGER, nullable=False, server_default=text("1")),
+    Column("created_at", _INTEGER, nullable=False),
+    Column("updated_at", _INTEGER, nullable=False),
+    _check("policies", "id", uuid_check_sql("id")),
+    _enum("policies", "type", PolicyType),
+    _json("policies", "rules"),
+    _check("policies", "enabled", flag_check_sql("enabled")),
+    Index("idx_policies_agent_enabled", "agent_id", "enabled"),
+    Index("idx_policies_type", "type"),
+    sqlite_strict=True,
+)
+
+pending_approvals: Final = Table(
+    "pending_approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="CASCADE"), nullable=False),
+    Column("required_by", _INTEGER, nullable=False),
+    Column("expires_at", _INTEGER, nullable=False),
+    Column("approved_at", _INTEGER),
+    Column("rejected_at", _INTEGER),
+    Column("owner_signature", Text),
+    Column("created_at", _INTEGER, nullable=False),
+    _check("pending_approvals", "id", uuid_check_sql("id")),
+    Index("idx_pending_approvals_tx_id", "tx_id"),
+    Index("idx_pending_approvals_expires_at", "expires_at"),
+    sqlite_strict=True,
+)
+
+audit_log: Final = Table(
+    "audit_log",
+    metadata,
+    Column("id", _INTEGER, primary_key=True, autoincrement=True),
+    Column("timestamp", _INTEGER, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    # No foreign keys: a row outlives what it tells of.
+    Column("agent_id", Text),
+    Column("session_id", Text),
+    Column("tx_id", Text),
+    Column("details", Text, nullable=False),
+    Column("severity", Text, nullable=False, server_default=text("'info'")),
+    Column("ip_address", Text),
+    _json("audit_log", "details"),
+    _enum("audit_log", "severity", AuditSeverity),
+    Index("idx_audit_log_timestamp", "timestamp"),
+    Index("idx_audit_log_event_type", "event_type"),
+    Index("idx_audit_log_agent_id", "agent_id"),
+    Index("idx_audit_log_severity", "severity"),
+    Index("idx_audit_log_agent_timestamp", "agent_id", "timestamp"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+
+key_value_store: Final = Table(
+    "key_value_store",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_at", _INTEGER, nullable=False),
+    sqlite_strict=True,
+)
+
+SEVEN_TABLES: Final = (
+    agents,
+    sessions,
+    transactions,
+    policies,
+    pending_approvals,
+    audit_log,
+    key_value_store,
+)
+"""The ledger's public face, in the order the documentation lists them."""
+
+# ── side tables ────────────────────────────────────────────────────────────────────────────────
+
+requests: Final = Table(
+    "requests",
+    metadata,
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("idempotency_key", Text),
+    Column("request_sha256", Text, nullable=False),
+    Column("refusal", Text),
+    _json("requests", "refusal"),
+    # NULLs are distinct: requests without a key never meet here.
+    Index("idx_requests_agent_key", "agent_id", "idempotency_key", unique=True),
+    sqlite_strict=True,
+)
+"""Each request as it was admitted, so that a retry is recognised and answered alike."""
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), nullable=False),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("message_sha256", Text, nullable=False),
+    Column("unit_price", _INTEGER, nullable=False),
+    Column("last_valid_block_height", _INTEGER, nullable=False),
+    Column("signed", Text),
+    Column("tx_hash", Text),
+    Column("created_at", _INTEGER, nullable=False),
+    _check("attempts", "id", uuid_check_sql("id")),
+    _enum("attempts", "state", AttemptState),
+    # Two requests never share bytes, and a transaction has one attempt that may still land.
+    Index("idx_attempts_message_sha256", "message_sha256", unique=True),
+    Index("idx_attempts_tx_hash", "tx_hash", unique=True),
+    Index(
+        "idx_attempts_one_live",
+        "tx_id",
+        unique=True,
+        sqlite_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
+        postgresql_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
+    ),
+    Index("idx_attempts_agent_state", "agent_id", "state"),
+    sqlite_strict=True,
+)
+"""Every signing attempt: the exact payload, the signed bytes, and until when they can land."""
+
+reservations: Final = Table(
+    "reservations",
+    metadata,
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("asset", Text, nullable=False),
+    Column("amount", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", _INTEGER, nullable=False),
+    Column("settled_at", _INTEGER),
+    _check("reservations", "amount", amount_check_sql("amount")),
+    _enum("reservations", "state", ReservationState),
+    Index("idx_reservations_agent_asset", "agent_id", "asset", "state", "settled_at"),
+    sqlite_strict=True,
+)
+"""Money set aside against limits, from the verdict until the chain has decided."""
+
+TRIGGERS: Final = (
+    """CREATE TRIGGER audit_log_refuses_update BEFORE UPDATE ON audit_log BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only: no UPDATE'); END""",
+    """CREATE TRIGGER audit_log_refuses_delete BEFORE DELETE ON audit_log BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only: no DELETE'); END""",
+    # In a BEFORE trigger an id still to be assigned reads as -1; REPLACE deletes only after it.
+    """CREATE TRIGGER audit_log_refuses_replace BEFORE INSERT ON audit_log
+    WHEN NEW.id <> -1 AND EXISTS (SELECT 1 FROM audit_log WHERE id >= NEW.id) BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only: no INSERT at or below the highest id'); END""",
+    """CREATE TRIGGER audit_log_refuses_insert_below AFTER INSERT ON audit_log
+    WHEN NEW.id < 1 OR EXISTS (SELECT 1 FROM audit_log WHERE id > NEW.id) BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only: no INSERT at or below the highest id'); END""",
+)
+"""They make the audit log append-only for every connection, whatever its pragmas."""

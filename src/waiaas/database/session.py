@@ -1,0 +1,63 @@
+"""Sessions."""
+
+from typing import Any, Final
+
+from sqlalchemy import bindparam, func, insert, select
+
+from waiaas.database.run import Run
+from waiaas.database.schema import sessions
+from waiaas.database.statements import define
+from waiaas.domain.ids import AgentId, SessionId
+from waiaas.domain.records import SessionRecord
+
+_COLUMNS: Final = (
+    sessions.c.id,
+    sessions.c.agent_id,
+    sessions.c.token_hash,
+    sessions.c.expires_at,
+    sessions.c.revoked_at,
+    sessions.c.absolute_expires_at,
+    sessions.c.created_at,
+)
+
+_INSERT: Final = define(
+    insert(sessions).values({column.name: bindparam(column.name) for column in _COLUMNS})
+)
+_GET: Final = define(select(*_COLUMNS).where(sessions.c.id == bindparam("id")))
+_BY_TOKEN_HASH: Final = define(
+    select(*_COLUMNS).where(sessions.c.token_hash == bindparam("token_hash"))
+)
+_COUNT_LIVE: Final = define(
+    select(func.count().label("live"))
+    .select_from(sessions)
+    .where(
+        sessions.c.agent_id == bindparam("agent_id"),
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > bindparam("now_s"),
+    )
+)
+
+
+class Sessions:
+    """`waiaas.ports.SessionTable` on a connection."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def insert(self, session: SessionRecord) -> None:
+        self._run(_INSERT, session._asdict())
+
+    def get(self, session_id: SessionId) -> SessionRecord | None:
+        rows = self._run(_GET, {"id": session_id})
+        return _record(rows[0]) if rows else None
+
+    def by_token_hash(self, token_hash: str) -> SessionRecord | None:
+        rows = self._run(_BY_TOKEN_HASH, {"token_hash": token_hash})
+        return _record(rows[0]) if rows else None
+
+    def count_live(self, agent_id: AgentId, *, now_s: int) -> int:
+        return int(self._run(_COUNT_LIVE, {"agent_id": agent_id, "now_s": now_s})[0].live)
+
+
+def _record(row: Any) -> SessionRecord:  # noqa: ANN401 -- rows are made from column names
+    return SessionRecord._make(row)

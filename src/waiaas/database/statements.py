@@ -1,0 +1,158 @@
+"""Statements: SQLAlchemy Core objects built once, compiled once, then run by the driver.
+
+A module of a table family says `GET = define(select(agents).where(...))` at import. The text for
+the dialect in use is compiled on first use and kept; the engine and the ORM are never involved.
+`DatabaseConnection.db.execute` takes any other Core statement too, compiled once per statement
+object and set of parameter names.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final, cast
+from weakref import WeakKeyDictionary
+
+import apsw
+from sqlalchemy import Executable, Integer, String
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import Insert, UpdateBase
+from sqlalchemy.sql.elements import ClauseElement
+
+from waiaas.database.errors import DatabaseError, ValueRefused
+
+Parameters = Mapping[str, str | int | None]
+"""Values by parameter name; columns hold TEXT, INTEGER or NULL."""
+
+_SQLITE: Final = sqlite.dialect(paramstyle="named")
+
+
+class CompiledStatement:
+    """SQL text for SQLite, and what is known of its parameters and rows."""
+
+    made: ClassVar[int] = 0
+    """How many were compiled in this process; a warm ledger compiles no more."""
+
+    __slots__ = ("_make_row", "constants", "kinds", "returns_rows", "sql")
+
+    def __init__(self, core: Executable, names: Iterable[str]) -> None:
+        CompiledStatement.made += 1
+        compiled = cast("ClauseElement", core).compile(
+            dialect=_SQLITE,
+            column_keys=list(names) if isinstance(core, Insert) else None,
+            compile_kwargs={"render_postcompile": True},
+        )
+        assert isinstance(compiled, SQLCompiler)
+        self.sql: Final = str(compiled)
+        """The text, with `:name` parameters."""
+        self.constants: Final[dict[str, Any]] = {}
+        """Values written into the statement itself; our own statements have none."""
+        kinds: dict[str, type] = {}
+        for name, value in compiled.params.items():
+            bind = compiled.binds.get(name)
+            if bind is None or not bind.required:
+                self.constants[name] = value
+            else:
+                kinds[name] = _python_type(bind.type)
+        self.kinds: Final = tuple(kinds.items())
+        """The parameters to be given, each with its Python type."""
+        self.returns_rows: Final = not isinstance(core, UpdateBase) or bool(core.exported_columns)
+        self._make_row: Callable[[Iterable[Any]], Any] | None = None
+
+    def values(self, parameters: Parameters) -> Parameters:
+        """Return what to bind, after checking names and types.
+
+        SQLite would store 5 as '5' in a TEXT column and '5' as 5 in an INTEGER one; PostgreSQL
+        refuses both. So do we, before either sees it.
+
+        Raises:
+            ValueRefused: a value is not of its column's type.
+            DatabaseError: a parameter is missing, or one is given that the statement does not have.
+        """
+        if len(parameters) != len(self.kinds):
+            self._refuse_names(parameters)
+        for name, kind in self.kinds:
+            try:
+                value = parameters[name]
+            except KeyError:
+                self._refuse_names(parameters)
+                raise
+            if value is None or type(value) is kind:
+                continue
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueRefused(name, value, reason=f"not {_ARTICLE[kind]}")
+        return {**self.constants, **parameters} if self.constants else parameters
+
+    def rows(self, cursor: apsw.Cursor) -> list[Any]:
+        """Return every row the executed *cursor* has, with attributes by column name."""
+        if not self.returns_rows:
+            return []
+        if self._make_row is None:
+            try:
+                description = cursor.get_description()
+            except apsw.ExecutionCompleteError:
+                return []
+            names = [column[0] for column in description]
+            row: Any = namedtuple("Row", [*names], rename=True)  # noqa: PYI024 -- names from the query
+            self._make_row = row._make
+        return list(map(self._make_row, cursor))
+
+    def _refuse_names(self, parameters: Parameters) -> None:
+        wanted = {name for name, _ in self.kinds}
+        problems = [f"misses {name!r}" for name in sorted(wanted - parameters.keys())]
+        problems += [f"does not have {name!r}" for name in sorted(parameters.keys() - wanted)]
+        if problems:
+            raise DatabaseError(f"the statement's parameters do not fit: it {', '.join(problems)}")
+
+
+_ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "a value"}
+
+
+def _python_type(kind: object) -> type:
+    if isinstance(kind, String):
+        return str
+    return int if isinstance(kind, Integer) else object
+
+
+class Statement:
+    """A Core statement of ours: named parameters only, compiled once."""
+
+    __slots__ = ("_compiled", "core")
+
+    def __init__(self, core: Executable) -> None:
+        self.core: Final = core
+        self._compiled: CompiledStatement | None = None
+
+    @property
+    def compiled(self) -> CompiledStatement:
+        """The text for SQLite."""
+        if self._compiled is None:
+            self._compiled = CompiledStatement(self.core, ())
+        return self._compiled
+
+
+DEFINED: Final[list[Statement]] = []
+"""Every statement of every table family; tests compile each for both dialects."""
+
+
+def define(core: Executable) -> Statement:
+    """Register a statement. All of its values are `bindparam`s with names."""
+    statement = Statement(core)
+    DEFINED.append(statement)
+    return statement
+
+
+_others: Final[WeakKeyDictionary[Executable, dict[frozenset[str], CompiledStatement]]] = (
+    WeakKeyDictionary()
+)
+
+
+def compiled(statement: Statement | Executable, parameters: Parameters) -> CompiledStatement:
+    """Return the compiled text of *statement* for these parameter names."""
+    if isinstance(statement, Statement):
+        return statement.compiled
+    by_names = _others.setdefault(statement, {})
+    names = frozenset(parameters)
+    found = by_names.get(names)
+    if found is None:
+        found = by_names[names] = CompiledStatement(statement, sorted(names))
+    return found

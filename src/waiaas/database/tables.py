@@ -1,0 +1,39 @@
+"""All table families on one connection: `waiaas.ports.LedgerTransaction`."""
+
+from waiaas.database.agent import Agents
+from waiaas.database.attempt import Attempts
+from waiaas.database.audit import AuditLog
+from waiaas.database.key_value import KeyValues
+from waiaas.database.policy import Policies
+from waiaas.database.request import Requests
+from waiaas.database.reservation import Reservations
+from waiaas.database.run import Run
+from waiaas.database.session import Sessions
+from waiaas.database.transaction import Transactions
+
+
+class Tables:
+    """The families share *run*, so everything done through one object is one transaction's."""
+
+    __slots__ = (
+        "agents",
+        "attempts",
+        "audit",
+        "key_values",
+        "policies",
+        "requests",
+        "reservations",
+        "sessions",
+        "transactions",
+    )
+
+    def __init__(self, run: Run) -> None:
+        self.agents = Agents(run)
+        self.attempts = Attempts(run)
+        self.audit = AuditLog(run)
+        self.key_values = KeyValues(run)
+        self.policies = Policies(run)
+        self.requests = Requests(run)
+        self.reservations = Reservations(run)
+        self.sessions = Sessions(run)
+        self.transactions = Transactions(run)

@@ -1,0 +1,110 @@
+"""Transactions: one row per request of an agent, whatever became of it."""
+
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from waiaas.database.run import Run
+from waiaas.database.schema import transactions
+from waiaas.database.statements import define
+from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
+from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.records import TransactionRecord
+
+_COLUMNS: Final = (
+    transactions.c.id,
+    transactions.c.agent_id,
+    transactions.c.session_id,
+    transactions.c.chain,
+    transactions.c.type,
+    transactions.c.amount,
+    transactions.c.to_address,
+    transactions.c.status,
+    transactions.c.tier,
+    transactions.c.tx_hash,
+    transactions.c.created_at,
+    transactions.c.executed_at,
+    transactions.c.error,
+)
+
+_INSERT: Final = define(
+    insert(transactions).values({column.name: bindparam(column.name) for column in _COLUMNS})
+)
+_GET: Final = define(select(*_COLUMNS).where(transactions.c.id == bindparam("id")))
+_WITH_STATUS: Final = define(
+    select(*_COLUMNS)
+    .where(transactions.c.status == bindparam("status"))
+    .order_by(transactions.c.id)
+)
+_SET_STATUS: Final = define(
+    update(transactions)
+    .where(
+        transactions.c.id == bindparam("tx_id"), transactions.c.status == bindparam("old_status")
+    )
+    .values(status=bindparam("status"))
+    .returning(transactions.c.id)
+)
+_SET_HASH: Final = define(
+    update(transactions)
+    .where(transactions.c.id == bindparam("tx_id"))
+    .values(tx_hash=bindparam("tx_hash"))
+)
+_SET_ERROR: Final = define(
+    update(transactions)
+    .where(transactions.c.id == bindparam("tx_id"))
+    .values(error=bindparam("error"))
+)
+_SET_EXECUTED_AT: Final = define(
+    update(transactions)
+    .where(transactions.c.id == bindparam("tx_id"))
+    .values(executed_at=bindparam("executed_at"))
+)
+
+
+class Transactions:
+    """`waiaas.ports.TransactionTable` on a connection."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def insert(self, transaction: TransactionRecord) -> None:
+        self._run(_INSERT, transaction._asdict())
+
+    def get(self, tx_id: TransactionId) -> TransactionRecord | None:
+        rows = self._run(_GET, {"id": tx_id})
+        return _record(rows[0]) if rows else None
+
+    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
+        return [_record(row) for row in self._run(_WITH_STATUS, {"status": status})]
+
+    def compare_and_set_status(
+        self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
+    ) -> bool:
+        return bool(self._run(_SET_STATUS, {"tx_id": tx_id, "old_status": old, "status": new}))
+
+    def set_hash(self, tx_id: TransactionId, *, tx_hash: str) -> None:
+        self._run(_SET_HASH, {"tx_id": tx_id, "tx_hash": tx_hash})
+
+    def set_error(self, tx_id: TransactionId, *, error: str) -> None:
+        self._run(_SET_ERROR, {"tx_id": tx_id, "error": error})
+
+    def set_executed_at(self, tx_id: TransactionId, *, executed_at: int) -> None:
+        self._run(_SET_EXECUTED_AT, {"tx_id": tx_id, "executed_at": executed_at})
+
+
+def _record(row: Any) -> TransactionRecord:  # noqa: ANN401 -- rows are made from column names
+    return TransactionRecord(
+        id=TransactionId(row.id),
+        agent_id=AgentId(row.agent_id),
+        session_id=None if row.session_id is None else SessionId(row.session_id),
+        chain=ChainType(row.chain),
+        type=TransactionType(row.type),
+        amount=row.amount,
+        to_address=row.to_address,
+        status=TransactionStatus(row.status),
+        tier=None if row.tier is None else PolicyTier(row.tier),
+        tx_hash=row.tx_hash,
+        created_at=row.created_at,
+        executed_at=row.executed_at,
+        error=row.error,
+    )
