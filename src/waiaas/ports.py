@@ -18,6 +18,7 @@ from waiaas.domain.records import (
     AttemptRecord,
     PolicyRecord,
     SessionRecord,
+    Spend,
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
@@ -103,8 +104,8 @@ class AttemptTable(Protocol):
     def insert(self, attempt: AttemptRecord) -> None: ...
     def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None: ...
 
-    def live_unit_prices(self, agent_id: AgentId) -> list[int]:
-        """Return the compute-unit prices of the agent's attempts that may still land."""
+    def latest_unit_price(self, agent_id: AgentId) -> int:
+        """Return the compute-unit price of the agent's newest attempt, or 0."""
 
     def compare_and_set_state(
         self, tx_id: TransactionId, *, old: AttemptState, new: AttemptState
@@ -128,8 +129,8 @@ class ReservationTable(Protocol):
     def held(self, agent_id: AgentId, *, asset: str) -> list[int]:
         """Return every amount still in flight, whatever its age, in base units."""
 
-    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[int]:
-        """Return every amount recorded as moved after *since_s*, in base units."""
+    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:
+        """Return everything recorded as moved after *since_s*, oldest first."""
 
 
 class PolicyTable(Protocol):

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from waiaas.database.run import Run
 from waiaas.database.schema import attempts
 from waiaas.database.statements import define
 from waiaas.domain.ids import AgentId, AttemptId, TransactionId
 from waiaas.domain.records import AttemptRecord
-from waiaas.domain.transaction import LIVE_ATTEMPT_STATES, AttemptState
+from waiaas.domain.transaction import AttemptState
 
 _COLUMNS: Final = (
     attempts.c.id,
@@ -31,9 +31,12 @@ _INSERT: Final = define(
 _LATEST: Final = define(
     select(*_COLUMNS).where(attempts.c.tx_id == bindparam("tx_id")).order_by(attempts.c.id.desc())
 )
-_UNIT_PRICES: Final = define(
+_LATEST_UNIT_PRICE: Final = define(
     select(attempts.c.unit_price).where(
-        attempts.c.agent_id == bindparam("agent_id"), attempts.c.state == bindparam("state")
+        attempts.c.id
+        == select(func.max(attempts.c.id))
+        .where(attempts.c.agent_id == bindparam("agent_id"))
+        .scalar_subquery()
     )
 )
 _SET_STATE: Final = define(
@@ -63,12 +66,9 @@ class Attempts:
         rows = self._run(_LATEST, {"tx_id": tx_id})
         return _record(rows[0]) if rows else None
 
-    def live_unit_prices(self, agent_id: AgentId) -> list[int]:
-        return [
-            row.unit_price
-            for state in LIVE_ATTEMPT_STATES
-            for row in self._run(_UNIT_PRICES, {"agent_id": agent_id, "state": state})
-        ]
+    def latest_unit_price(self, agent_id: AgentId) -> int:
+        rows = self._run(_LATEST_UNIT_PRICE, {"agent_id": agent_id})
+        return int(rows[0].unit_price) if rows else 0
 
     def compare_and_set_state(
         self, tx_id: TransactionId, *, old: AttemptState, new: AttemptState

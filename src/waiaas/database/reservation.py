@@ -11,6 +11,7 @@ from waiaas.database.run import Run
 from waiaas.database.schema import reservations
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.ids import AgentId, TransactionId
+from waiaas.domain.records import Spend
 from waiaas.domain.transaction import ReservationState
 
 _INSERT: Final = define(
@@ -39,12 +40,14 @@ _HELD: Final = define(
     )
 )
 _SPENT_SINCE: Final = define(
-    select(reservations.c.amount).where(
+    select(reservations.c.settled_at, reservations.c.amount)
+    .where(
         reservations.c.agent_id == bindparam("agent_id"),
         reservations.c.asset == bindparam("asset"),
         reservations.c.state == bindparam("state"),
         reservations.c.settled_at > bindparam("since_s"),
     )
+    .order_by(reservations.c.settled_at)
 )
 
 
@@ -86,11 +89,12 @@ class Reservations:
         }
         return [int(row.amount) for row in self._run(_HELD, parameters)]
 
-    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[int]:
+    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:
         parameters: Parameters = {
             "agent_id": agent_id,
             "asset": asset,
             "state": ReservationState.SPENT,
             "since_s": since_s,
         }
-        return [int(row.amount) for row in self._run(_SPENT_SINCE, parameters)]
+        rows = self._run(_SPENT_SINCE, parameters)
+        return [Spend(row.settled_at, int(row.amount)) for row in rows]

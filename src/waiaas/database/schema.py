@@ -286,7 +286,7 @@ attempts: Final = Table(
         sqlite_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
         postgresql_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
     ),
-    Index("idx_attempts_agent_state", "agent_id", "state"),
+    Index("idx_attempts_agent_id", "agent_id", "id"),
     sqlite_strict=True,
 )
 """Every signing attempt: the exact payload, the signed bytes, and until when they can land."""

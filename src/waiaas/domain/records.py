@@ -85,12 +85,20 @@ class AttemptRecord(NamedTuple):
     message_sha256: str
     """Hex; unique in the ledger: no two requests ever share bytes."""
     unit_price: int
-    """Compute-unit price in micro-lamports, the part that keeps equal payments apart."""
+    """Compute-unit price in micro-lamports: the part that keeps equal payments apart."""
     last_valid_block_height: int
     signed: str | None
     """The whole signed transaction, base64, from SIGNED on."""
     tx_hash: str | None
     created_at: int
+
+
+class Spend(NamedTuple):
+    """Money that moved, as limits count it."""
+
+    settled_at: int
+    """The second in which the ledger recorded the movement."""
+    base_units: int
 
 
 class PolicyRecord(NamedTuple):

@@ -1,0 +1,301 @@
+"""Taking a request in: idempotency, permission, policy, reservation, and one durable commit.
+
+The agent is answered only after that commit. A denial is an answer like any other: it is recorded
+as a CANCELLED transaction with its reason, and a retry gets the same one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from waiaas.domain.access import session_status
+from waiaas.domain.audit import AuditEvent, agent_actor
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditAction,
+    PolicyTier,
+    SessionStatus,
+    TransactionStatus,
+)
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
+from waiaas.domain.request import Request
+from waiaas.pipeline.record import ledger_time, move
+from waiaas.policy.evaluate import evaluate
+from waiaas.policy.policies import WINDOW_S_MAX
+from waiaas.policy.usage import Usage
+from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
+from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The session that asks."""
+
+    agent_id: AgentId
+    session_id: SessionId
+    ip_address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of a request: a transaction, and the refusal if it was denied."""
+
+    transaction: TransactionRecord
+    refusal: Refusal | None
+
+
+async def admit(
+    request: Request,
+    *,
+    caller: Caller,
+    idempotency_key: str | None,
+    ledger: Ledger,
+    clock: Clock,
+    generate_id: GenerateId,
+) -> Admission:
+    """Decide on *request* and write everything down, in one durable commit.
+
+    The same key with the same request returns the same transaction, as it stands now, and the same
+    refusal; nothing is decided or written again.
+
+    Raises:
+        Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED. These
+            come before admission and are not remembered.
+    """
+    wall_s = clock.now_s()
+    request_sha256 = _digest(request)
+
+    def unit(tx: LedgerTransaction) -> Admission:
+        if idempotency_key is not None:
+            earlier = tx.requests.by_key(caller.agent_id, idempotency_key=idempotency_key)
+            if earlier is not None:
+                return _replay(tx, earlier, request_sha256)
+        now_s = ledger_time(tx, wall_s=wall_s)
+        agent = require_permission(tx, caller, now_s=now_s)
+        verdict = _evaluate(tx, request, agent, now_s=now_s)
+        transaction = TransactionRecord(
+            id=TransactionId(generate_id()),
+            agent_id=agent.id,
+            session_id=caller.session_id,
+            chain=agent.chain,
+            type=request.type,
+            amount=str(request.base_units),
+            to_address=request.to_address,
+            status=TransactionStatus.PENDING,
+            tier=verdict.tier if isinstance(verdict, Allow) else None,
+            tx_hash=None,
+            created_at=now_s,
+            executed_at=None,
+            error=None,
+        )
+        refusal = _refusal(verdict, transaction.id)
+        tx.transactions.insert(transaction)
+        tx.requests.insert(
+            AcceptedRequest(
+                tx_id=transaction.id,
+                agent_id=agent.id,
+                idempotency_key=idempotency_key,
+                request_sha256=request_sha256,
+                refusal=None if refusal is None else _dump(refusal),
+            )
+        )
+        tx.audit.append(_event(AuditAction.TX_REQUESTED, transaction, caller, {}), now_s=now_s)
+        if refusal is None:
+            tx.reservations.hold(
+                transaction.id,
+                agent_id=agent.id,
+                asset=request.asset,
+                amount=transaction.amount,
+                now_s=now_s,
+            )
+        else:
+            _cancel(tx, transaction, caller, refusal, now_s=now_s)
+        return Admission(_read(tx, transaction.id), refusal)
+
+    return await ledger.write_async(unit)
+
+
+def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> AgentRecord:
+    """Return the caller's agent, if it may spend now.
+
+    Asked inside the transaction that acts on the answer: a revocation committed before it counts.
+
+    Raises:
+        Refusal: SESSION_REVOKED, SESSION_EXPIRED, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
+    """
+    session = tx.sessions.get(caller.session_id)
+    if session is None:
+        raise Refusal(ErrorCode.SESSION_REVOKED, "the session does not exist any more")
+    status = session_status(
+        now_s=now_s, expires_at=session.expires_at, revoked_at=session.revoked_at
+    )
+    if status is not SessionStatus.ACTIVE:
+        code = (
+            ErrorCode.SESSION_REVOKED
+            if status is SessionStatus.REVOKED
+            else ErrorCode.SESSION_EXPIRED
+        )
+        raise Refusal(code, f"the session is {status}", hint="Ask the operator for a new session.")
+    agent = tx.agents.get(caller.agent_id)
+    if agent is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "the agent does not exist")
+    if agent.status is not AgentStatus.ACTIVE:
+        raise Refusal(
+            ErrorCode.AGENT_NOT_ACTIVE,
+            f"the agent is {agent.status} and may not spend",
+            hint="Only the operator can make it ACTIVE.",
+        )
+    return agent
+
+
+def _evaluate(
+    tx: LedgerTransaction, request: Request, agent: AgentRecord, *, now_s: int
+) -> Verdict:
+    since_s = now_s - WINDOW_S_MAX
+    usage = Usage(
+        in_flight=sum(tx.reservations.held(agent.id, asset=request.asset)),
+        spends=tuple(tx.reservations.spent_since(agent.id, asset=request.asset, since_s=since_s)),
+    )
+    return evaluate(request, policies=tx.policies.applying_to(agent.id), usage=usage, now_s=now_s)
+
+
+def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
+    """Return how a verdict is put to the agent, or None if the payment goes ahead at once."""
+    match verdict:
+        case Deny(violations):
+            first = min(violations, key=lambda violation: list(ErrorCode).index(violation.code))
+            return Refusal(
+                first.code,
+                "; ".join(violation.message for violation in violations),
+                hint=_hint(first),
+                details=_details(first, tx_id),
+            )
+        case Allow(PolicyTier.INSTANT):
+            return None
+        case Allow(tier, escalations):
+            # Nobody can approve yet: what needs a person is denied, never let through.
+            return Refusal(
+                ErrorCode.APPROVAL_UNAVAILABLE,
+                f"this payment needs {tier}: "
+                + "; ".join(violation.message for violation in escalations),
+                hint="Ask for less, or ask the operator to raise the instant limit.",
+                details=_details(escalations[0], tx_id),
+            )
+
+
+def _hint(violation: Violation) -> str:
+    if violation.max_allowed is not None:
+        return f"Ask for at most {violation.max_allowed} base units, or ask the operator."
+    if violation.retry_at is not None:
+        return "Wait until retryAt, or ask the operator."
+    return "Ask the operator to set a policy that allows this."
+
+
+def _details(violation: Violation, tx_id: TransactionId) -> dict[str, str | int | None]:
+    """Amounts are digits in strings: JSON numbers end at 2^53 in most clients."""
+    return {
+        "transactionId": tx_id,
+        "rule": violation.rule,
+        "bound": violation.bound,
+        "limit": _digits(violation.limit),
+        "observed": _digits(violation.observed),
+        "maxAllowed": _digits(violation.max_allowed),
+        "retryAt": violation.retry_at,
+    }
+
+
+def _digits(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _cancel(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    caller: Caller,
+    refusal: Refusal,
+    *,
+    now_s: int,
+) -> None:
+    tx.audit.append(
+        _event(AuditAction.POLICY_VIOLATION, transaction, caller, refusal.details), now_s=now_s
+    )
+    tx.transactions.set_error(transaction.id, error=str(refusal))
+    move(
+        tx,
+        transaction,
+        TransactionStatus.CANCELLED,
+        now_s=now_s,
+        details={"code": refusal.code},
+    )
+
+
+def _event(
+    action: AuditAction,
+    transaction: TransactionRecord,
+    caller: Caller,
+    details: Mapping[str, str | int | None],
+) -> AuditEvent:
+    asked = {
+        "type": transaction.type,
+        "amount": transaction.amount,
+        "to": transaction.to_address,
+        "tier": transaction.tier,
+    }
+    return AuditEvent(
+        action,
+        agent_actor(transaction.agent_id),
+        agent_id=transaction.agent_id,
+        session_id=caller.session_id,
+        tx_id=transaction.id,
+        details={**asked, **details},
+        ip_address=caller.ip_address,
+    )
+
+
+def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, request_sha256: str) -> Admission:
+    if earlier.request_sha256 != request_sha256:
+        raise Refusal(
+            ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            "this Idempotency-Key was used for another request",
+            hint="Give each new payment a key of its own; repeat a key only with the same body.",
+            details={"transactionId": earlier.tx_id},
+        )
+    return Admission(_read(tx, earlier.tx_id), _load(earlier.refusal))
+
+
+def _read(tx: LedgerTransaction, tx_id: TransactionId) -> TransactionRecord:
+    transaction = tx.transactions.get(tx_id)
+    assert transaction is not None, "a request and its transaction are written together"
+    return transaction
+
+
+def _digest(request: Request) -> str:
+    """Return the SHA-256 of what the request means, whatever its JSON looked like."""
+    meaning = [request.type, request.asset, request.to_address, str(request.base_units)]
+    return hashlib.sha256(json.dumps(meaning).encode("ascii")).hexdigest()
+
+
+def _dump(refusal: Refusal) -> str:
+    return json.dumps(
+        {
+            "code": refusal.code,
+            "message": refusal.message,
+            "hint": refusal.hint,
+            "details": dict(refusal.details),
+        }
+    )
+
+
+def _load(refusal: str | None) -> Refusal | None:
+    if refusal is None:
+        return None
+    stored = json.loads(refusal)
+    return Refusal(
+        ErrorCode(stored["code"]),
+        stored["message"],
+        hint=stored["hint"],
+        details=stored["details"],
+    )

@@ -1,0 +1,329 @@
+"""Doing one step, and recording the answer.
+
+The order is the promise: the exact payload is durable before it is signed, the signed bytes are
+durable before they are sent, and whatever a node answers is evidence, never a verdict. Each
+function reads where the transaction stands, acts, and writes in one transaction; if somebody else
+was faster it changes nothing.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType, TransactionStatus
+from waiaas.domain.errors import ErrorCode
+from waiaas.domain.ids import AttemptId
+from waiaas.domain.records import AgentRecord, AttemptRecord, TransactionRecord
+from waiaas.domain.request import Transfer
+from waiaas.domain.transaction import AttemptState, ReservationState
+from waiaas.pipeline.advance import Step, next_step
+from waiaas.pipeline.record import ledger_time, move
+from waiaas.ports import (
+    Chain,
+    ChainUnavailable,
+    Clock,
+    GenerateId,
+    Landed,
+    Ledger,
+    LedgerTransaction,
+    Payload,
+    ProvablyExpired,
+    Signer,
+    SimulationRefused,
+    Unseen,
+)
+
+UNIT_PRICES: Final = 1000
+"""Compute-unit prices 1 to 1000 micro-lamports take turns, so that equal payments of one agent are
+different bytes. All of them cost one lamport. The ledger's unique index on the payload's hash is
+the net beneath: bytes that were used before are never recorded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything a step needs from outside."""
+
+    ledger: Ledger
+    signer: Signer
+    chains: Mapping[NetworkType, Chain]
+    clock: Clock
+    generate_id: GenerateId
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a transaction stands."""
+
+    transaction: TransactionRecord
+    attempt: AttemptRecord | None
+    agent: AgentRecord
+    session_revoked: bool
+
+    @property
+    def step(self) -> Step | None:
+        """What comes next."""
+        return next_step(self.transaction.status, self.attempt and self.attempt.state)
+
+
+def read_standing(tx: LedgerTransaction, transaction: TransactionRecord) -> Standing:
+    """Read everything that decides what comes next, from one snapshot."""
+    current = tx.transactions.get(transaction.id)
+    agent = tx.agents.get(transaction.agent_id)
+    assert current is not None, "transactions are never deleted"
+    assert agent is not None, "agents with transactions are never deleted"
+    session = None if current.session_id is None else tx.sessions.get(current.session_id)
+    return Standing(
+        transaction=current,
+        attempt=tx.attempts.of_transaction(transaction.id),
+        agent=agent,
+        session_revoked=session is None or session.revoked_at is not None,
+    )
+
+
+async def perform(standing: Standing, world: World) -> None:
+    """Do the next step of a transaction that has one.
+
+    Raises:
+        ChainUnavailable: the node gave no answer; the step may be tried again.
+        KeyError: the agent's network is not configured.
+    """
+    chain = world.chains[standing.agent.network]
+    match standing.step:
+        case Step.PREPARE:
+            await _prepare(standing, world, chain)
+        case Step.SIGN:
+            await _sign(standing, world, chain)
+        case Step.SEND:
+            await _send(standing, world, chain)
+        case Step.WATCH:
+            await _watch(standing, world, chain)
+        case None:
+            pass
+        case _:
+            assert_never(standing.step)
+
+
+async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
+    """Build and simulate; then, if the payment is still permitted, record the exact payload."""
+    transaction, agent = standing.transaction, standing.agent
+    previous = world.ledger.read(lambda tx: tx.attempts.latest_unit_price(agent.id))
+    transfer = Transfer(transaction.to_address, int(transaction.amount))
+    built = await chain.build_transfer(
+        transfer, from_address=agent.public_key, unit_price=previous % UNIT_PRICES + 1
+    )
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        if _end_if_forbidden(tx, now, now_s):
+            return
+        match built:
+            case SimulationRefused(reason):
+                error = f"{ErrorCode.SIMULATION_FAILED}: {reason}"
+                _end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+            case Payload():
+                attempt = _recorded(built, transaction, world.generate_id(), now_s)
+                tx.attempts.insert(attempt)
+                move(
+                    tx,
+                    now.transaction,
+                    TransactionStatus.EXECUTING,
+                    now_s=now_s,
+                    details={"payloadSha256": attempt.message_sha256},
+                )
+            case _:
+                assert_never(built)
+
+    await _write(standing, world, record)
+
+
+def _recorded(
+    payload: Payload, transaction: TransactionRecord, attempt_id: str, now_s: int
+) -> AttemptRecord:
+    return AttemptRecord(
+        id=AttemptId(attempt_id),
+        tx_id=transaction.id,
+        agent_id=transaction.agent_id,
+        state=AttemptState.RECORDED,
+        message=base64.b64encode(payload.message).decode("ascii"),
+        message_sha256=hashlib.sha256(payload.message).hexdigest(),
+        unit_price=payload.unit_price,
+        last_valid_block_height=payload.last_valid_block_height,
+        signed=None,
+        tx_hash=None,
+        created_at=now_s,
+    )
+
+
+async def _sign(standing: Standing, world: World, chain: Chain) -> None:
+    """Sign the recorded payload, if that is still permitted, and record the signed bytes."""
+    attempt = _attempt_of(standing)
+    if _is_forbidden(standing):
+        await _write(standing, world, _end_if_forbidden)
+        return
+    message = base64.b64decode(attempt.message)
+    signature = world.signer.sign(standing.agent.id, message)
+    signed = chain.assemble(message, signature=signature, from_address=standing.agent.public_key)
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        raw = base64.b64encode(signed.raw).decode("ascii")
+        if not tx.attempts.record_signature(attempt.tx_id, signed=raw, tx_hash=signed.tx_hash):
+            return
+        tx.transactions.set_hash(attempt.tx_id, tx_hash=signed.tx_hash)
+        _audit(tx, now.transaction, AuditAction.TX_SIGNED, {"txHash": signed.tx_hash}, now_s)
+
+    await _write(standing, world, record)
+
+
+async def _send(standing: Standing, world: World, chain: Chain) -> None:
+    """Hand the recorded bytes over. Whatever the answer, from here only the chain can tell."""
+    attempt = _attempt_of(standing)
+    evidence = "taken" if await _try_to_send(attempt, chain) else "unknown"
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        if tx.attempts.compare_and_set_state(
+            attempt.tx_id, old=AttemptState.SIGNED, new=AttemptState.SENT
+        ):
+            move(
+                tx,
+                now.transaction,
+                TransactionStatus.SUBMITTED,
+                now_s=now_s,
+                details={"txHash": attempt.tx_hash, "answer": evidence},
+            )
+
+    await _write(standing, world, record)
+
+
+async def _try_to_send(attempt: AttemptRecord, chain: Chain) -> bool:
+    assert attempt.signed is not None, "only signed bytes are sent"
+    try:
+        return await chain.send(base64.b64decode(attempt.signed))
+    except ChainUnavailable:
+        return False
+
+
+async def _watch(standing: Standing, world: World, chain: Chain) -> None:
+    """Ask the chain, and record what it proves. Not having seen it proves nothing."""
+    attempt = _attempt_of(standing)
+    assert attempt.tx_hash is not None, "what was sent has a hash"
+    sighting = await chain.look_up(
+        attempt.tx_hash, last_valid_block_height=attempt.last_valid_block_height
+    )
+    if isinstance(sighting, Unseen):
+        return
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        match sighting:
+            case Landed(None):
+                tx.transactions.set_executed_at(attempt.tx_id, executed_at=now_s)
+                _end(tx, now.transaction, TransactionStatus.CONFIRMED, error=None, now_s=now_s)
+            case Landed(reason):
+                error = f"{ErrorCode.TRANSACTION_FAILED_ON_CHAIN}: {reason}"
+                _end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+            case ProvablyExpired():
+                error = f"{ErrorCode.TRANSACTION_EXPIRED}: it did not land and never can"
+                _end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
+
+    await _write(standing, world, record)
+
+
+async def resend(standing: Standing, world: World) -> None:
+    """Offer the same bytes again: nodes forget, and sending twice is harmless."""
+    await _try_to_send(_attempt_of(standing), world.chains[standing.agent.network])
+
+
+_ENDED_ATTEMPT: Final[Mapping[TransactionStatus, AttemptState]] = {
+    TransactionStatus.CONFIRMED: AttemptState.LANDED,
+    TransactionStatus.FAILED: AttemptState.FAILED_ON_CHAIN,
+    TransactionStatus.EXPIRED: AttemptState.EXPIRED,
+}
+
+
+def _end(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    status: TransactionStatus,
+    *,
+    error: str | None,
+    now_s: int,
+) -> None:
+    """End a transaction: its status, its attempt, its reservation and its audit row together."""
+    if transaction.status is TransactionStatus.SUBMITTED:
+        ended = tx.attempts.compare_and_set_state(
+            transaction.id, old=AttemptState.SENT, new=_ENDED_ATTEMPT[status]
+        )
+        assert ended, "a submitted transaction has one sent attempt"
+    if error is not None:
+        tx.transactions.set_error(transaction.id, error=error)
+    spent = status is TransactionStatus.CONFIRMED
+    tx.reservations.settle(
+        transaction.id,
+        state=ReservationState.SPENT if spent else ReservationState.RELEASED,
+        now_s=now_s,
+    )
+    move(tx, transaction, status, now_s=now_s, details={} if error is None else {"error": error})
+
+
+def _is_forbidden(standing: Standing) -> bool:
+    """Tell whether permission was withdrawn since the request was admitted."""
+    return standing.agent.status is not AgentStatus.ACTIVE or standing.session_revoked
+
+
+def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
+    """Cancel a transaction of which nothing was signed, if it may not go on; tell whether."""
+    if not _is_forbidden(now):
+        return False
+    why = "the session was revoked" if now.session_revoked else f"the agent is {now.agent.status}"
+    if now.attempt is not None:
+        tx.attempts.compare_and_set_state(
+            now.transaction.id, old=AttemptState.RECORDED, new=AttemptState.REPLACED
+        )
+    _end(
+        tx,
+        now.transaction,
+        TransactionStatus.CANCELLED,
+        error=f"{ErrorCode.AGENT_NOT_ACTIVE}: {why}",
+        now_s=now_s,
+    )
+    return True
+
+
+def _attempt_of(standing: Standing) -> AttemptRecord:
+    assert standing.attempt is not None, "a transaction past PENDING has an attempt"
+    return standing.attempt
+
+
+def _audit(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    action: AuditAction,
+    details: Mapping[str, str | int | None],
+    now_s: int,
+) -> None:
+    event = AuditEvent(
+        action,
+        SYSTEM,
+        agent_id=transaction.agent_id,
+        session_id=transaction.session_id,
+        tx_id=transaction.id,
+        details=details,
+    )
+    tx.audit.append(event, now_s=now_s)
+
+
+async def _write(
+    standing: Standing,
+    world: World,
+    record: Callable[[LedgerTransaction, Standing, int], object],
+) -> None:
+    """Run *record* in one transaction, on the standing as it is now, unless it moved meanwhile."""
+    wall_s = world.clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> None:
+        now = read_standing(tx, standing.transaction)
+        if now.step is standing.step:
+            record(tx, now, ledger_time(tx, wall_s=wall_s))
+
+    await world.ledger.write_async(unit)

@@ -1,0 +1,47 @@
+"""Audit events: who did what, and how much attention it deserves."""
+
+import dataclasses
+
+import pytest
+
+from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent, agent_actor
+from waiaas.domain.enums import AuditAction
+from waiaas.domain.ids import AgentId
+
+ATTENTION = {
+    "AGENT_SUSPENDED": "warning",
+    "TX_FAILED": "warning",
+    "POLICY_VIOLATION": "warning",
+    "AUTH_FAILED": "warning",
+    "RATE_LIMIT_EXCEEDED": "warning",
+    "KILL_SWITCH_ACTIVATED": "critical",
+}
+"""Everything else is for information."""
+
+
+@pytest.mark.parametrize("action", AuditAction)
+def test_the_severity_of_an_event_follows_from_its_action(action: AuditAction) -> None:
+    assert AuditEvent(action, actor=SYSTEM).severity == ATTENTION.get(action, "info")
+
+
+def test_an_event_of_the_system_alone_is_about_no_one() -> None:
+    event = AuditEvent(AuditAction.DAEMON_STARTED, actor=SYSTEM)
+    assert (event.agent_id, event.session_id, event.tx_id, event.ip_address) == (None,) * 4
+    assert event.details == {}
+
+
+def test_actors_are_told_apart_by_their_names() -> None:
+    agent = agent_actor(AgentId("0192d3c4-0000-7000-8000-000000000001"))
+    assert [OPERATOR, SYSTEM] == ["operator", "system"]
+    assert agent == "agent:0192d3c4-0000-7000-8000-000000000001"
+
+
+def test_an_event_cannot_be_changed() -> None:
+    event = AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.actor = OPERATOR  # type: ignore[misc]  # -- the refusal is what is tested
+
+
+def test_two_events_share_no_details() -> None:
+    one, other = (AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM) for _ in range(2))
+    assert one.details is not other.details

@@ -1,0 +1,91 @@
+"""Modules: each opens by saying what it is for, stays small enough to read, and has a real name."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+LINES_PER_FILE_MAX: Final = 500
+LINES_PER_FUNCTION_MAX: Final = 70
+
+NAMES_THAT_NAME_NOTHING: Final = frozenset(
+    {"base", "common", "helper", "helpers", "manager", "misc", "service", "util", "utils"}
+)
+"""A thing without a name has no home yet; it stays next to its only caller."""
+
+
+def long_functions(tree: ast.Module) -> list[str]:
+    return [
+        f"{node.name} (line {node.lineno}) has {length} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LINES_PER_FUNCTION_MAX
+    ]
+
+
+def relative_imports(tree: ast.Module) -> list[int]:
+    return [
+        node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level
+    ]
+
+
+def nameless_parts(path: Path) -> set[str]:
+    words = {word for part in path.parts for word in Path(part).stem.strip("_").split("_")}
+    return words & NAMES_THAT_NAME_NOTHING
+
+
+def says_what_it_is_for(tree: ast.Module) -> bool:
+    return bool(ast.get_docstring(tree))
+
+
+def is_too_long(source: str) -> bool:
+    return len(source.splitlines()) > LINES_PER_FILE_MAX
+
+
+def test_every_module_of_the_program_opens_with_a_docstring(program_file: Path) -> None:
+    assert says_what_it_is_for(ast.parse(program_file.read_bytes()))
+
+
+@pytest.mark.parametrize("bad", ["", "# a comment\nx = 1", "x = 1\n'too late'", "''"])
+def test_control_a_module_that_opens_with_something_else_is_noticed(bad: str) -> None:
+    assert not says_what_it_is_for(ast.parse(bad))
+
+
+def test_no_source_file_is_too_long_to_read(source_file: Path) -> None:
+    assert not is_too_long(source_file.read_text(encoding="utf-8"))
+
+
+def test_control_a_long_file_is_noticed() -> None:
+    assert not is_too_long("x = 1\n" * LINES_PER_FILE_MAX)
+    assert is_too_long("x = 1\n" * LINES_PER_FILE_MAX + "x = 1")
+
+
+def test_no_function_of_the_core_is_too_long_to_read(core_file: Path) -> None:
+    assert not long_functions(ast.parse(core_file.read_bytes()))
+
+
+@pytest.mark.parametrize("keyword", ["def", "async def"])
+def test_control_a_long_function_is_noticed(keyword: str) -> None:
+    body = "    pass\n" * (LINES_PER_FUNCTION_MAX - 1)
+    assert not long_functions(ast.parse(f"{keyword} f():\n{body}"))
+    assert long_functions(ast.parse(f"class C:\n  {keyword} f():\n{body}    pass\n"))
+
+
+def test_every_source_module_is_named_after_what_it_holds(source_file: Path, root: Path) -> None:
+    assert not nameless_parts(source_file.relative_to(root))
+
+
+@pytest.mark.parametrize("bad", ["utils.py", "base/tables.py", "key_manager.py", "_helpers.py"])
+def test_control_a_name_that_names_nothing_is_noticed(bad: str) -> None:
+    assert nameless_parts(Path("src/waiaas") / bad)
+    assert not nameless_parts(Path("src/waiaas/database.py"))
+
+
+def test_every_import_is_absolute(source_file: Path) -> None:
+    assert not relative_imports(ast.parse(source_file.read_bytes()))
+
+
+@pytest.mark.parametrize("bad", ["from . import a", "from .a import b", "from ..a import b"])
+def test_control_a_relative_import_is_noticed(bad: str) -> None:
+    assert relative_imports(ast.parse(bad))
