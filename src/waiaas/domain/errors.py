@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     INVALID_AMOUNT = "INVALID_AMOUNT"
     NOT_SUPPORTED_YET = "NOT_SUPPORTED_YET"
     NETWORK_NOT_CONFIGURED = "NETWORK_NOT_CONFIGURED"
+    FAUCET_UNAVAILABLE = "FAUCET_UNAVAILABLE"
     # What it is about.
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
@@ -80,6 +81,7 @@ class ErrorCode(StrEnum):
                 | ErrorCode.INVALID_AMOUNT
                 | ErrorCode.NOT_SUPPORTED_YET
                 | ErrorCode.NETWORK_NOT_CONFIGURED
+                | ErrorCode.FAUCET_UNAVAILABLE
                 | ErrorCode.AGENT_NOT_FOUND
                 | ErrorCode.AGENT_NOT_ACTIVE
                 | ErrorCode.TX_NOT_FOUND

@@ -4,7 +4,11 @@ The textual form, stored and sent, is canonical: decimal digits without sign, le
 separators, at most 2^256-1, the largest amount any chain we speak to can express.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from waiaas.domain.enums import ChainType
 
 BASE_UNITS_MAX: Final = 2**256 - 1
 """The largest amount: what one EVM word holds."""
@@ -14,6 +18,19 @@ DIGITS_MAX: Final = len(str(BASE_UNITS_MAX))
 
 NATIVE: Final = "native"
 """The asset a chain pays its fees in (SOL, ETH), on the agent's own network."""
+
+
+class Unit(NamedTuple):
+    """How people write an asset: one coin is 10^decimals base units."""
+
+    symbol: str
+    decimals: int
+
+
+NATIVE_UNITS: Final[Mapping[ChainType, Unit]] = MappingProxyType(
+    {ChainType.SOLANA: Unit("SOL", 9), ChainType.ETHEREUM: Unit("ETH", 18)}
+)
+"""Each chain's own asset."""
 
 
 def parse_base_units(text: str) -> int:

@@ -102,3 +102,8 @@ class Worker:
 
 def _unfinished(tx: LedgerTransaction) -> list[TransactionRecord]:
     return [found for status in LIVE for found in tx.transactions.with_status(status)]
+
+
+def count_unfinished(tx: LedgerTransaction) -> int:
+    """Return how many transactions the worker still has to carry to their end."""
+    return len(_unfinished(tx))

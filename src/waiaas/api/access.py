@@ -1,0 +1,78 @@
+"""Who is calling? From the Authorization header to somebody the route admits."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from waiaas.api.services import Services
+from waiaas.domain.access import SESSION_TOKEN_PREFIX, Credential, session_status
+from waiaas.domain.enums import SessionStatus
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.records import AgentRecord, SessionRecord
+from waiaas.pipeline.sessions import hash_token
+
+_SESSION_TOKEN: Final = re.compile(re.escape(SESSION_TOKEN_PREFIX) + r"[A-Za-z0-9_-]{43}")
+_ASK_OPERATOR: Final = "Ask the operator for a session token."
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller; an agent is known by its session, the operator by the credential alone."""
+
+    session: SessionRecord | None = None
+    agent: AgentRecord | None = None
+
+
+def identify(request: Request, credential: Credential, services: Services) -> Principal:
+    """Return who calls, if the route's *credential* admits them.
+
+    Raises:
+        Refusal: INVALID_TOKEN, SESSION_REVOKED or SESSION_EXPIRED.
+    """
+    if credential is Credential.PUBLIC:
+        return Principal()
+    token = _bearer(request)
+    if credential is Credential.AGENT:
+        return _agent(token, services)
+    if not services.operator.allows(token, credential):
+        raise Refusal(
+            ErrorCode.INVALID_TOKEN,
+            "this needs the operator's credential",
+            hint="Log in with the master password; an agent's token does not do.",
+        )
+    return Principal()
+
+
+def _bearer(request: Request) -> str:
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(
+            ErrorCode.INVALID_TOKEN,
+            "one `Authorization: Bearer …` header is needed",
+            hint=_ASK_OPERATOR,
+        )
+    return token
+
+
+def _agent(token: str, services: Services) -> Principal:
+    """Look the token up by its hash: the look-up is the check."""
+    unknown = Refusal(ErrorCode.INVALID_TOKEN, "the session token is not known", hint=_ASK_OPERATOR)
+    if _SESSION_TOKEN.fullmatch(token) is None:
+        raise unknown
+    token_hash = hash_token(token)
+    session = services.ledger.read(lambda tx: tx.sessions.by_token_hash(token_hash))
+    if session is None:
+        raise unknown
+    status = session_status(
+        now_s=services.clock.now_s(), expires_at=session.expires_at, revoked_at=session.revoked_at
+    )
+    if status is SessionStatus.REVOKED:
+        raise Refusal(ErrorCode.SESSION_REVOKED, "the session was revoked", hint=_ASK_OPERATOR)
+    if status is SessionStatus.EXPIRED:
+        raise Refusal(ErrorCode.SESSION_EXPIRED, "the session has expired", hint=_ASK_OPERATOR)
+    agent = services.ledger.read(lambda tx: tx.agents.get(session.agent_id))
+    assert agent is not None, "a session goes with its agent"
+    return Principal(session, agent)

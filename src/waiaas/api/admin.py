@@ -1,0 +1,70 @@
+"""The daemon itself: is it well, who is the operator, what is it doing, please stop."""
+
+from waiaas.api.routes import Call, Route
+from waiaas.domain.access import Credential
+from waiaas.domain.errors import ErrorCode
+from waiaas.pipeline.worker import count_unfinished
+from waiaas.wire.admin import Health, Login, OperatorToken, ShuttingDown, Status
+
+
+async def get_health(call: Call) -> Health:
+    """Answer that the daemon is ready; it does not listen before it is."""
+    services = call.services
+    return Health(
+        status="ok",
+        version=services.about.version,
+        uptime=_uptime_s(call),
+        timestamp=services.clock.now_s(),
+    )
+
+
+async def log_in(call: Call) -> OperatorToken:
+    """Exchange the master password for a short-lived token."""
+    body: Login = call.body
+    token, expires_at = await call.services.operator.log_in(
+        body.password, ip_address=call.ip_address
+    )
+    return OperatorToken(token, expires_at)
+
+
+async def get_status(call: Call) -> Status:
+    """Tell the operator what the daemon is doing."""
+    services = call.services
+    agents, unfinished = services.ledger.read(lambda tx: (tx.agents.count(), count_unfinished(tx)))
+    return Status(
+        status="ok",
+        version=services.about.version,
+        uptime=_uptime_s(call),
+        timestamp=services.clock.now_s(),
+        daemon_id=services.about.daemon_id,
+        agent_count=agents,
+        unfinished_transaction_count=unfinished,
+        networks=sorted(services.chains),
+        localnet_url=services.about.localnet_url,
+    )
+
+
+async def shut_down(call: Call) -> ShuttingDown:
+    """Begin a clean stop. The cookie is enough: whoever can read it can end the process anyway."""
+    call.services.shut_down()
+    return ShuttingDown("the daemon is stopping")
+
+
+def _uptime_s(call: Call) -> int:
+    return int(call.services.clock.monotonic_s() - call.services.started_at_monotonic_s)
+
+
+ROUTES = (
+    Route("GET", "/health", Credential.PUBLIC, get_health, Health),
+    Route(
+        "POST",
+        "/v1/admin/login",
+        Credential.PUBLIC,
+        log_in,
+        OperatorToken,
+        body=Login,
+        codes=(ErrorCode.INVALID_MASTER_PASSWORD, ErrorCode.MASTER_PASSWORD_LOCKED),
+    ),
+    Route("GET", "/v1/admin/status", Credential.OPERATOR_LOOK, get_status, Status),
+    Route("POST", "/v1/admin/shutdown", Credential.OPERATOR_LOOK, shut_down, ShuttingDown),
+)

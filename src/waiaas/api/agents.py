@@ -1,0 +1,165 @@
+"""The operator makes agents, sessions and policies."""
+
+import json
+
+from waiaas.api.routes import Call, Route
+from waiaas.api.transactions import amount_of
+from waiaas.domain.access import Credential
+from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.agents import create_agent
+from waiaas.pipeline.policies import set_policy
+from waiaas.pipeline.sessions import issue_session
+from waiaas.wire.agents import Agent, CreateAgent, FundAgent, Funded
+from waiaas.wire.policies import Policy, SetPolicy
+from waiaas.wire.sessions import CreateSession, IssuedSession
+
+
+async def create(call: Call) -> Agent:
+    """Make an agent with a key of its own."""
+    body: CreateAgent = call.body
+    services = call.services
+    if body.chain is not ChainType.SOLANA:
+        raise Refusal(ErrorCode.NOT_SUPPORTED_YET, f"{body.chain} is not supported yet")
+    if body.network not in services.chains:
+        configured = ", ".join(sorted(services.chains)) or "none"
+        raise Refusal(
+            ErrorCode.NETWORK_NOT_CONFIGURED,
+            f"this daemon does not know the network {body.network} (it knows: {configured})",
+            hint="Choose one of those, set its URL in config.toml, or start with --localnet.",
+        )
+    agent = await create_agent(
+        body.name,
+        chain=body.chain,
+        network=body.network,
+        ledger=services.ledger,
+        keystore=services.keystore,
+        clock=services.clock,
+        generate_id=services.generate_id,
+    )
+    return Agent(
+        id=agent.id,
+        name=agent.name,
+        chain=agent.chain,
+        network=agent.network,
+        public_key=agent.public_key,
+        status=agent.status,
+        created_at=agent.created_at,
+    )
+
+
+async def fund(call: Call) -> Funded:
+    """Give an agent play money; there is no such thing outside the local network."""
+    body: FundAgent = call.body
+    services = call.services
+    agent = _agent(call)
+    if services.faucet is None or agent.network is not NetworkType.LOCALNET:
+        raise Refusal(
+            ErrorCode.FAUCET_UNAVAILABLE,
+            f"there is no faucet on {agent.network}",
+            hint="Send money to the agent's address, or use an agent on localnet.",
+        )
+    tx_hash = await services.faucet.airdrop(agent.public_key, base_units=amount_of(body.amount))
+    balance = await services.chains[agent.network].balance(agent.public_key)
+    return Funded(agent.id, tx_hash, str(balance))
+
+
+async def create_session(call: Call) -> IssuedSession:
+    """Issue a session; its token is in this answer and nowhere else."""
+    body: CreateSession = call.body
+    services = call.services
+    issued = await issue_session(
+        AgentId(body.agent_id),
+        ttl_s=body.ttl,
+        ledger=services.ledger,
+        clock=services.clock,
+        generate_id=services.generate_id,
+        generate_secret=services.generate_secret,
+    )
+    session = issued.session
+    return IssuedSession(session.id, issued.token, session.expires_at, session.agent_id)
+
+
+async def put_policy(call: Call) -> Policy:
+    """Give an agent a rule, in place of the one of the same type and asset it may have."""
+    body: SetPolicy = call.body
+    services = call.services
+    policy = await set_policy(
+        AgentId(body.agent_id),
+        kind=body.type,
+        rules=json.dumps(body.rules, sort_keys=True),
+        ledger=services.ledger,
+        clock=services.clock,
+        generate_id=services.generate_id,
+    )
+    return Policy(
+        id=policy.id,
+        agent_id=policy.agent_id,
+        type=policy.type,
+        rules=json.loads(policy.rules),
+        priority=policy.priority,
+        enabled=bool(policy.enabled),
+        created_at=policy.created_at,
+        updated_at=policy.updated_at,
+    )
+
+
+def _agent(call: Call) -> AgentRecord:
+    agent_id = AgentId(call.path_id)
+    agent = call.services.ledger.read(lambda tx: tx.agents.get(agent_id))
+    if agent is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
+    return agent
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/agents",
+        Credential.OPERATOR,
+        create,
+        Agent,
+        body=CreateAgent,
+        status=201,
+        codes=(ErrorCode.NOT_SUPPORTED_YET, ErrorCode.NETWORK_NOT_CONFIGURED),
+    ),
+    Route(
+        "POST",
+        "/v1/agents/{id}/fund",
+        Credential.OPERATOR,
+        fund,
+        Funded,
+        body=FundAgent,
+        codes=(
+            ErrorCode.INVALID_AMOUNT,
+            ErrorCode.FAUCET_UNAVAILABLE,
+            ErrorCode.AGENT_NOT_FOUND,
+            ErrorCode.CHAIN_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        "POST",
+        "/v1/sessions",
+        Credential.OPERATOR,
+        create_session,
+        IssuedSession,
+        body=CreateSession,
+        status=201,
+        codes=(
+            ErrorCode.AGENT_NOT_FOUND,
+            ErrorCode.AGENT_NOT_ACTIVE,
+            ErrorCode.SESSION_LIMIT_EXCEEDED,
+        ),
+    ),
+    Route(
+        "PUT",
+        "/v1/policies",
+        Credential.OPERATOR,
+        put_policy,
+        Policy,
+        body=SetPolicy,
+        codes=(ErrorCode.AGENT_NOT_FOUND,),
+    ),
+)

@@ -1,0 +1,127 @@
+"""The operator's credentials: a cookie to look and tighten, a login for everything else.
+
+The cookie is a file only this user can read, written at start. A login takes the master password
+and gives a token that lives in memory for 15 minutes at most. Failed logins are slowed down by a
+delay that is written to the ledger, so that a restart does not forget it.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from typing import Final, NamedTuple
+
+from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import AuditAction
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import Clock, GenerateSecret, Keystore, Ledger, LedgerTransaction
+
+TOKEN_TTL_S: Final = 15 * 60
+FREE_FAILURES: Final = 3
+"""Wrong passwords in a row before the first delay; people mistype."""
+DELAY_S_MAX: Final = 300
+WAITING_MAX: Final = 2
+"""Logins that may wait for a derivation (64 MiB, 0.1 s each); one more is turned away."""
+
+_KEY: Final = "operator.login"
+
+
+class Failures(NamedTuple):
+    """Wrong passwords in a row, and until when the next try must wait."""
+
+    in_a_row: int = 0
+    not_before: int = 0
+
+
+class OperatorAccess:
+    """Knows who is the operator."""
+
+    def __init__(
+        self,
+        *,
+        cookie: str,
+        ledger: Ledger,
+        keystore: Keystore,
+        clock: Clock,
+        generate_secret: GenerateSecret,
+    ) -> None:
+        self._cookie_hash = _digest(cookie)
+        self._ledger = ledger
+        self._keystore = keystore
+        self._clock = clock
+        self._generate_secret = generate_secret
+        self._expiry_by_token_hash: dict[bytes, float] = {}
+        self._one_derivation = asyncio.Semaphore(1)
+        self._waiting = 0
+
+    def allows(self, token: str, credential: Credential) -> bool:
+        """Tell whether *token* is good for what *credential* stands for."""
+        found = _digest(token)
+        if credential is Credential.OPERATOR_LOOK and hmac.compare_digest(found, self._cookie_hash):
+            return True
+        expiry = self._expiry_by_token_hash.get(found)
+        return expiry is not None and self._clock.monotonic_s() < expiry
+
+    async def log_in(self, password: str, *, ip_address: str | None) -> tuple[str, int]:
+        """Return a new token and the second at which it expires.
+
+        Raises:
+            Refusal: INVALID_MASTER_PASSWORD, or MASTER_PASSWORD_LOCKED with when to try again.
+        """
+        if self._waiting > WAITING_MAX:
+            raise Refusal(ErrorCode.MASTER_PASSWORD_LOCKED, "too many logins at once")
+        self._waiting += 1
+        try:
+            async with self._one_derivation:
+                await self._check(password, ip_address)
+        finally:
+            self._waiting -= 1
+        token = OPERATOR_TOKEN_PREFIX + self._generate_secret()
+        now_s, monotonic_s = self._clock.now_s(), self._clock.monotonic_s()
+        live = self._expiry_by_token_hash.items()
+        self._expiry_by_token_hash = {key: expiry for key, expiry in live if expiry > monotonic_s}
+        self._expiry_by_token_hash[_digest(token)] = monotonic_s + TOKEN_TTL_S
+        return token, now_s + TOKEN_TTL_S
+
+    async def _check(self, password: str, ip_address: str | None) -> None:
+        wall_s = self._clock.now_s()
+        failures = self._ledger.read(_failures)
+        if wall_s < failures.not_before:
+            raise Refusal(
+                ErrorCode.MASTER_PASSWORD_LOCKED,
+                "too many wrong passwords",
+                hint="Wait until retryAt.",
+                details={"retryAt": failures.not_before},
+            )
+        right = await asyncio.to_thread(self._keystore.verify_password, password.encode())
+
+        def unit(tx: LedgerTransaction) -> None:
+            now_s = ledger_time(tx, wall_s=wall_s)
+            after = Failures() if right else _after_failure(_failures(tx), wall_s)
+            tx.key_values.put(_KEY, json.dumps(after._asdict()), now_s=now_s)
+            action = AuditAction.OPERATOR_LOGGED_IN if right else AuditAction.AUTH_FAILED
+            tx.audit.append(AuditEvent(action, OPERATOR, ip_address=ip_address), now_s=now_s)
+
+        await self._ledger.write_async(unit)
+        if not right:
+            raise Refusal(ErrorCode.INVALID_MASTER_PASSWORD, "the master password is wrong")
+
+
+def _failures(tx: LedgerTransaction) -> Failures:
+    stored = tx.key_values.get(_KEY)
+    return Failures() if stored is None else Failures(**json.loads(stored))
+
+
+def _after_failure(failures: Failures, now_s: int) -> Failures:
+    """Count one more wrong password; from the third on each doubles the delay."""
+    in_a_row = failures.in_a_row + 1
+    exponent = in_a_row - FREE_FAILURES
+    delay_s = 0 if exponent < 0 else min(1 << min(exponent, 16), DELAY_S_MAX)
+    return Failures(in_a_row, now_s + delay_s)
+
+
+def _digest(token: str) -> bytes:
+    """Tokens are compared as digests: equal lengths, bytes only, and nothing to learn from time."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

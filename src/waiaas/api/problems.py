@@ -1,0 +1,74 @@
+"""From an error to the answer a caller sees: the one place that knows HTTP status codes."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.wire.problems import Problem
+
+STATUS: Final[Mapping[ErrorCode, int]] = {
+    ErrorCode.HOST_REFUSED: 421,
+    ErrorCode.ORIGIN_REFUSED: 403,
+    ErrorCode.ROUTE_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.INVALID_TOKEN: 401,
+    ErrorCode.SESSION_REVOKED: 401,
+    ErrorCode.SESSION_EXPIRED: 401,
+    ErrorCode.INVALID_MASTER_PASSWORD: 401,
+    ErrorCode.MASTER_PASSWORD_LOCKED: 429,
+    ErrorCode.BODY_TOO_LARGE: 413,
+    ErrorCode.CONTENT_TYPE_REFUSED: 415,
+    ErrorCode.VALIDATION_FAILED: 400,
+    ErrorCode.INVALID_ADDRESS: 400,
+    ErrorCode.INVALID_AMOUNT: 400,
+    ErrorCode.NOT_SUPPORTED_YET: 400,
+    ErrorCode.NETWORK_NOT_CONFIGURED: 400,
+    ErrorCode.FAUCET_UNAVAILABLE: 400,
+    ErrorCode.AGENT_NOT_FOUND: 404,
+    ErrorCode.AGENT_NOT_ACTIVE: 409,
+    ErrorCode.TX_NOT_FOUND: 404,
+    ErrorCode.SESSION_LIMIT_EXCEEDED: 403,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
+    ErrorCode.POLICY_DENIED: 403,
+    ErrorCode.SPENDING_LIMIT_EXCEEDED: 403,
+    ErrorCode.APPROVAL_UNAVAILABLE: 403,
+    ErrorCode.SIMULATION_FAILED: 422,
+    ErrorCode.TRANSACTION_FAILED_ON_CHAIN: 502,
+    ErrorCode.TRANSACTION_EXPIRED: 410,
+    ErrorCode.CHAIN_UNAVAILABLE: 502,
+    ErrorCode.LEDGER_FULL: 507,
+    ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.INTERNAL_ERROR: 500,
+}
+"""Every code has one; a test holds this to the enum."""
+
+
+def problem_response(refusal: Refusal, *, request_id: str) -> Response:
+    """Render *refusal* as RFC 9457 problem details."""
+    status = STATUS[refusal.code]
+    problem = msgspec.convert(
+        {
+            "type": "about:blank",
+            "title": refusal.code.replace("_", " ").capitalize(),
+            "status": status,
+            "detail": refusal.message,
+            "code": refusal.code,
+            "message": refusal.message,
+            "requestId": request_id,
+            "retryable": refusal.code.is_transient,
+            "hint": refusal.hint,
+        }
+        | dict(refusal.details),
+        Problem,
+    )
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=status,
+        headers=headers,
+        media_type="application/problem+json",
+    )

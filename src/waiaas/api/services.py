@@ -1,0 +1,38 @@
+"""What the handlers are given: the pipeline's world, and the few things only the edge needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from waiaas.api.operator import OperatorAccess
+from waiaas.domain.enums import NetworkType
+from waiaas.domain.records import TransactionRecord
+from waiaas.ports import Chain, Clock, Faucet, GenerateId, GenerateSecret, Keystore, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Facts about this daemon."""
+
+    version: str
+    daemon_id: str
+    localnet_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may use. All of it is required: nothing is switched off by absence."""
+
+    ledger: Ledger
+    keystore: Keystore
+    chains: Mapping[NetworkType, Chain]
+    faucet: Faucet | None
+    """There on the local network only; without one, funding is refused."""
+    clock: Clock
+    generate_id: GenerateId
+    generate_secret: GenerateSecret
+    operator: OperatorAccess
+    wake: Callable[[TransactionRecord], None]
+    """Hands an admitted transaction to the worker."""
+    shut_down: Callable[[], None]
+    about: About
+    started_at_monotonic_s: float

@@ -1,0 +1,127 @@
+"""An agent asks to pay, and looks what became of it."""
+
+import re
+from typing import Final
+
+from waiaas.api.routes import Call, Route
+from waiaas.api.wallet import agent_of
+from waiaas.domain.access import Credential
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import TransactionId, is_id
+from waiaas.domain.money import parse_base_units
+from waiaas.domain.records import AgentRecord, TransactionRecord
+from waiaas.domain.request import Transfer
+from waiaas.pipeline.admit import Caller, admit
+from waiaas.wire.transactions import Accepted, SendTransfer, Transaction
+
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def send(call: Call) -> Accepted:
+    """Admit a payment; it is carried out after this answer, which is already durable."""
+    body: SendTransfer = call.body
+    agent, session = agent_of(call.principal), call.principal.session
+    assert session is not None, "the route's credential is AGENT"
+    admission = await admit(
+        Transfer(body.to, amount_of(body.amount)),
+        caller=Caller(agent.id, session.id, call.ip_address),
+        idempotency_key=_idempotency_key(call),
+        ledger=call.services.ledger,
+        clock=call.services.clock,
+        generate_id=call.services.generate_id,
+    )
+    if admission.refusal is not None:
+        raise admission.refusal
+    call.services.wake(admission.transaction)
+    transaction = admission.transaction
+    return Accepted(transaction.id, transaction.status, transaction.tier)
+
+
+async def get(call: Call) -> Transaction:
+    """Tell an agent how one of its own transactions stands; anybody else's does not exist."""
+    tx_id = call.path_id
+    agent = agent_of(call.principal)
+    transaction = (
+        call.services.ledger.read(lambda tx: tx.transactions.get(TransactionId(tx_id)))
+        if is_id(tx_id)
+        else None
+    )
+    if transaction is None or transaction.agent_id != agent.id:
+        raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
+    return _render(transaction, agent)
+
+
+def amount_of(text: str) -> int:
+    """Return the amount in a message.
+
+    Raises:
+        Refusal: INVALID_AMOUNT.
+    """
+    try:
+        return parse_base_units(text)
+    except ValueError as error:
+        raise Refusal(
+            ErrorCode.INVALID_AMOUNT,
+            f"`amount` is refused: {error}",
+            hint='Give lamports as digits in a string, e.g. "1000000" for 0.001 SOL.',
+        ) from error
+
+
+def _idempotency_key(call: Call) -> str | None:
+    keys = call.request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or _IDEMPOTENCY_KEY.fullmatch(keys[0]) is None:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED,
+            "Idempotency-Key is one header of 1 to 255 visible ASCII characters",
+        )
+    return keys[0]
+
+
+def _render(transaction: TransactionRecord, agent: AgentRecord) -> Transaction:
+    return Transaction(
+        id=transaction.id,
+        agent_id=transaction.agent_id,
+        type=transaction.type,
+        status=transaction.status,
+        tier=transaction.tier,
+        chain=transaction.chain,
+        network=agent.network,
+        to_address=transaction.to_address,
+        amount=transaction.amount,
+        tx_hash=transaction.tx_hash,
+        error=transaction.error,
+        created_at=transaction.created_at,
+        executed_at=transaction.executed_at,
+    )
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/transactions/send",
+        Credential.AGENT,
+        send,
+        Accepted,
+        body=SendTransfer,
+        status=201,
+        codes=(
+            ErrorCode.INVALID_ADDRESS,
+            ErrorCode.INVALID_AMOUNT,
+            ErrorCode.AGENT_NOT_ACTIVE,
+            ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            ErrorCode.POLICY_DENIED,
+            ErrorCode.SPENDING_LIMIT_EXCEEDED,
+            ErrorCode.APPROVAL_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/transactions/{id}",
+        Credential.AGENT,
+        get,
+        Transaction,
+        codes=(ErrorCode.TX_NOT_FOUND,),
+    ),
+)

@@ -1,0 +1,50 @@
+"""An agent's wallet: where its money is, and how much of it the chain shows."""
+
+from waiaas.api.access import Principal
+from waiaas.api.routes import Call, Route
+from waiaas.domain.access import Credential
+from waiaas.domain.errors import ErrorCode
+from waiaas.domain.money import NATIVE_UNITS
+from waiaas.domain.records import AgentRecord
+from waiaas.wire.transactions import WalletAddress, WalletBalance
+
+
+async def get_address(call: Call) -> WalletAddress:
+    """Tell the agent its address."""
+    agent = agent_of(call.principal)
+    return WalletAddress(agent.id, agent.chain, agent.network, agent.public_key)
+
+
+async def get_balance(call: Call) -> WalletBalance:
+    """Tell the agent its confirmed balance, by the chain's word."""
+    agent = agent_of(call.principal)
+    balance = await call.services.chains[agent.network].balance(agent.public_key)
+    unit = NATIVE_UNITS[agent.chain]
+    return WalletBalance(
+        agent_id=agent.id,
+        chain=agent.chain,
+        network=agent.network,
+        address=agent.public_key,
+        balance=str(balance),
+        decimals=unit.decimals,
+        symbol=unit.symbol,
+    )
+
+
+def agent_of(principal: Principal) -> AgentRecord:
+    """Return the calling agent of a route that admits agents."""
+    assert principal.agent is not None, "the route's credential is AGENT"
+    return principal.agent
+
+
+ROUTES = (
+    Route("GET", "/v1/wallet/address", Credential.AGENT, get_address, WalletAddress),
+    Route(
+        "GET",
+        "/v1/wallet/balance",
+        Credential.AGENT,
+        get_balance,
+        WalletBalance,
+        codes=(ErrorCode.CHAIN_UNAVAILABLE, ErrorCode.NETWORK_NOT_CONFIGURED),
+    ),
+)

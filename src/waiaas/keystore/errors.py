@@ -1,0 +1,186 @@
+"""What can go wrong with keys: one family, each error with what to do about it.
+
+A message names files, agents and limits; it never holds a password, a key or the content of a file.
+"""
+
+# ruff: noqa: N818 -- an error is named for what is the case: WrongPassword, KeystoreLocked
+
+from pathlib import Path
+
+from waiaas.domain.enums import ChainType
+from waiaas.domain.ids import AgentId
+
+
+class KeystoreError(Exception):
+    """The keystore did not do what was asked, and changed nothing unless it says so.
+
+    Attributes:
+        problem: one sentence for a person.
+        remedy: what that person can do about it.
+    """
+
+    def __init__(self, problem: str, *, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem} {remedy}")
+
+
+class KeystoreMissing(KeystoreError):
+    """The directory holds no keystore.json."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"There is no keystore at {path}.",
+            remedy="Create one, or restore the whole directory from a backup.",
+        )
+
+
+class KeystoreExists(KeystoreError):
+    """A keystore was to be created where there is one, or where its agents' keys still lie."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path.parent} already holds a keystore or keys of one; nothing was overwritten.",
+            remedy=f"Open that keystore, restore a lost {path.name} from a backup, or choose an"
+            " empty directory. Deleting these files deletes the money they control.",
+        )
+
+
+class PasswordRefused(KeystoreError):
+    """The password chosen for a new keystore is too short or too long."""
+
+    def __init__(self, *, bytes_min: int, bytes_max: int) -> None:
+        super().__init__(
+            "This password cannot protect a keystore.",
+            remedy=f"Choose one of {bytes_min} to {bytes_max} bytes.",
+        )
+
+
+class WrongPassword(KeystoreError):
+    """The keystore is whole and this is not its password.
+
+    Somebody who can write the file can force this answer too (another salt and a checksum to fit):
+    nothing can tell that from a wrong password without knowing the right one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"This password does not open {path}.",
+            remedy="Check the password; if it is certainly right, restore the file from a backup.",
+        )
+
+
+class DamagedKeystore(KeystoreError):
+    """A file is not what this program wrote, whatever the password."""
+
+    def __init__(self, path: Path, *, problem: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} is damaged: {problem}.",
+            remedy="Restore this file from a backup; never edit it.",
+        )
+
+
+class UnsupportedVersion(KeystoreError):
+    """A file declares a format version that this release does not know."""
+
+    def __init__(self, path: Path, *, found: int, known: int) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} has format version {found}; this release reads version {known}.",
+            remedy="Use the release that wrote it; if none did, restore the file from a backup.",
+        )
+
+
+class UnsafeFile(KeystoreError):
+    """A file or directory could be under somebody else's control, so it was not used."""
+
+    def __init__(self, path: Path, *, problem: str, remedy: str) -> None:
+        self.path = path
+        super().__init__(f"{path} {problem}.", remedy=remedy)
+
+
+class FileUnavailable(KeystoreError):
+    """The operating system refused an operation; nothing is known about the file's content."""
+
+    def __init__(self, path: Path, *, operation: str, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"Could not {operation} {path}: {reason}.",
+            remedy="Check the disk, its free space and the permissions. The keystore needs a local"
+            " file system with hard links.",
+        )
+
+
+class FileAlreadyExists(KeystoreError):
+    """A new file was to be written under a name that is taken; the old file is untouched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} exists and was not overwritten.",
+            remedy="A key file is written once. Make a new agent instead.",
+        )
+
+
+class DerivationFailed(KeystoreError):
+    """Argon2id could not run; nothing is known about the password."""
+
+    def __init__(self, *, memory_kib: int) -> None:
+        super().__init__(
+            "The key derivation could not run, most likely for want of memory.",
+            remedy=f"Make {memory_kib // 1024} MiB of memory available and try again.",
+        )
+
+
+class KeystoreLocked(KeystoreError):
+    """The keys were dropped; only opening the keystore again brings them back."""
+
+    def __init__(self) -> None:
+        super().__init__("The keystore is locked.", remedy="Open it with its password.")
+
+
+class UnknownAgent(KeystoreError):
+    """This keystore holds no key of that agent."""
+
+    def __init__(self, agent_id: AgentId) -> None:
+        self.agent_id = agent_id
+        super().__init__(
+            f"The keystore holds no key of agent {agent_id}.",
+            remedy="Check the agent's id, or restore its key file from a backup.",
+        )
+
+
+class AgentKeyExists(KeystoreError):
+    """A key was to be made for an agent that has one, stored or about to be."""
+
+    def __init__(self, agent_id: AgentId) -> None:
+        self.agent_id = agent_id
+        super().__init__(
+            f"Agent {agent_id} has a key already; it was not replaced.",
+            remedy="An agent has one key for life. Make a new agent instead.",
+        )
+
+
+class NothingToStore(KeystoreError):
+    """`store` was called for an agent whose key was not generated, or was stored before."""
+
+    def __init__(self, agent_id: AgentId) -> None:
+        self.agent_id = agent_id
+        super().__init__(
+            f"No new key of agent {agent_id} waits to be stored.", remedy="Generate one first."
+        )
+
+
+class ChainNotSupported(KeystoreError):
+    """Keys for this chain cannot be made or used yet."""
+
+    def __init__(self, chain: ChainType) -> None:
+        self.chain = chain
+        super().__init__(
+            f"Keys for the chain {chain} are not supported by this release.",
+            remedy=f"Use {ChainType.SOLANA}.",
+        )

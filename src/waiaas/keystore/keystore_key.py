@@ -1,0 +1,34 @@
+"""The unlocked keystore key: it seals and opens data keys, and is never handed out."""
+
+from typing import Final
+
+from waiaas.keystore import kdf
+from waiaas.keystore.sealing import SealedKey, seal, unseal
+from waiaas.keystore.secrecy import SecretHolder, wipe
+
+_DATA_KEYS_LABEL: Final = b"waiaas keystore 1 agent data keys"
+
+
+class KeystoreKey(SecretHolder):
+    """What unlocking gives. Holds only the key for its one use so far, not the root of it."""
+
+    __slots__ = ("_data_keys_key",)
+
+    def __init__(self, root: bytearray) -> None:
+        self._data_keys_key = kdf.expand(root, label=_DATA_KEYS_LABEL)
+
+    def seal_data_key(self, data_key: bytearray, *, facts: bytes) -> SealedKey:
+        """Return *data_key*, sealed and bound to *facts*."""
+        return seal(data_key, sealing_key=self._data_keys_key, facts=facts)
+
+    def unseal_data_key(self, sealed: SealedKey, *, facts: bytes) -> bytearray:
+        """Return a data key; the caller wipes it.
+
+        Raises:
+            SealNotValid: it was sealed by another keystore or with other facts, or changed since.
+        """
+        return unseal(sealed, sealing_key=self._data_keys_key, facts=facts)
+
+    def wipe(self) -> None:
+        """Overwrite the key. The object seals garbage from then on, so its owner drops it too."""
+        wipe(self._data_keys_key)

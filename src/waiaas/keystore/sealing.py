@@ -1,0 +1,65 @@
+"""Sealing 32-byte keys: AES-256-GCM, bound to facts that may be read but not changed.
+
+A sealed box opens only under the same key and with the same facts. The facts are framed, so that
+no two lists of facts give the same bytes: each is preceded by its length, 4 bytes, big-endian.
+"""
+
+import secrets
+from typing import Annotated, Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from waiaas.keystore.kdf import KEY_BYTES
+
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+
+
+class SealNotValid(Exception):  # noqa: N818 -- a finding, which callers turn into an error
+    """The box was not sealed with this key and these facts, or was changed since."""
+
+
+class SealedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A 32-byte key nobody can read or change without another key."""
+
+    nonce: Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+    """Random: no sealing key seals often enough (2^32 times) for two to meet."""
+    ciphertext: Annotated[
+        bytes, msgspec.Meta(min_length=KEY_BYTES + TAG_BYTES, max_length=KEY_BYTES + TAG_BYTES)
+    ]
+    """32 bytes of ciphertext, then GCM's 16-byte tag."""
+
+
+def frame(*facts: str | int | bytes) -> bytes:
+    """Return *facts* as one byte string from which they could be told apart again.
+
+    Text is UTF-8, a number its decimal digits.
+    """
+    framed = b""
+    for fact in facts:
+        content = fact if isinstance(fact, bytes) else str(fact).encode()
+        framed += len(content).to_bytes(4, "big") + content
+    return framed
+
+
+def seal(secret: bytearray, *, sealing_key: bytearray, facts: bytes) -> SealedKey:
+    """Return *secret* sealed under *sealing_key* and bound to framed *facts*."""
+    assert len(secret) == len(sealing_key) == KEY_BYTES
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return SealedKey(nonce=nonce, ciphertext=AESGCM(sealing_key).encrypt(nonce, secret, facts))
+
+
+def unseal(sealed: SealedKey, *, sealing_key: bytearray, facts: bytes) -> bytearray:
+    """Return the secret; its owner wipes it.
+
+    Raises:
+        SealNotValid: the key, the facts or the box are not those of the sealing.
+    """
+    secret = bytearray(KEY_BYTES)
+    try:
+        AESGCM(sealing_key).decrypt_into(sealed.nonce, sealed.ciphertext, facts, secret)
+    except InvalidTag:
+        raise SealNotValid from None
+    return secret

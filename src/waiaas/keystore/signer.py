@@ -1,0 +1,205 @@
+"""The keystore the daemon holds: made once, opened with the password, then it signs.
+
+It knows nothing of transactions, limits or the ledger; who may ask for a signature is decided
+before it is asked. It has no method that returns a key.
+"""
+
+import threading
+from pathlib import Path
+
+from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.ids import AgentId
+from waiaas.keystore import keyfile, vault
+from waiaas.keystore.agent_key import AgentKey
+from waiaas.keystore.errors import (
+    AgentKeyExists,
+    DamagedKeystore,
+    FileAlreadyExists,
+    KeystoreExists,
+    KeystoreLocked,
+    KeystoreMissing,
+    NothingToStore,
+    UnknownAgent,
+)
+from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.keystore_key import KeystoreKey
+from waiaas.keystore.secrecy import SecretHolder
+
+
+def create_keystore(directory: Path, password: bytes) -> None:
+    """Make a keystore in *directory*, which is made too if only its parent exists.
+
+    Raises:
+        PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
+        KeystoreExists: there is a keystore, or agents' keys whose keystore.json was lost: under a
+            new one nobody would notice until they are needed.
+        KeystoreError: the directory is not private, or could not be written.
+    """
+    private = PrivateDirectory(directory)
+    path = directory / vault.FILE_NAME
+    if any(name == vault.FILE_NAME or keyfile.is_file_name(name) for name in private.names()):
+        raise KeystoreExists(path)
+    content = vault.make(password)
+    private.create()
+    try:
+        private.write_new(vault.FILE_NAME, content)
+    except FileAlreadyExists:
+        raise KeystoreExists(path) from None
+    if private.read(vault.FILE_NAME) != content:
+        raise DamagedKeystore(path, problem="it does not read back as it was written")
+
+
+def open_keystore(directory: Path, password: bytes) -> "FileKeystore":
+    """Unlock the keystore in *directory*; takes one key derivation, the only one it ever needs.
+
+    Also removes what interrupted writes left behind: no second process may be writing here.
+
+    Raises:
+        KeystoreMissing: there is none.
+        WrongPassword: the file is whole and the password is not its.
+        DamagedKeystore: the file is not whole, whatever the password.
+        KeystoreError: it is unsafe, unreadable or of another version, or there is no memory.
+    """
+    private = PrivateDirectory(directory)
+    path = directory / vault.FILE_NAME
+    content = private.read(vault.FILE_NAME)
+    if content is None:
+        raise KeystoreMissing(path)
+    opened = vault.read(content, path=path)
+    keystore_key = vault.unlock(opened, password, path=path)
+    private.remove_leftovers()
+    return FileKeystore(directory=private, opened=opened, keystore_key=keystore_key)
+
+
+class FileKeystore(SecretHolder):
+    """The unlocked keystore (`waiaas.ports.Keystore`); `open_keystore` makes it.
+
+    Every method may be called from any thread, and raises a `KeystoreError` or, for an agent id
+    that is no id, a ValueError.
+    """
+
+    def __init__(
+        self, *, directory: PrivateDirectory, opened: vault.Vault, keystore_key: KeystoreKey
+    ) -> None:
+        self._directory = directory
+        # Kept from the moment of unlocking: were the file asked again, whoever can replace it
+        # could log in with a password of their own.
+        self._vault = opened
+        self._keystore_key: KeystoreKey | None = keystore_key
+        self._agent_keys: dict[AgentId, AgentKey] = {}
+        # Generated and not yet stored. Sealed already, so that what `store` makes usable is what
+        # came back from the disk and not what happened to be in memory.
+        self._unstored: dict[AgentId, bytes] = {}
+        self._state = threading.Lock()
+        # 64 MiB for each derivation: logins that come all at once wait in line.
+        self._derivation = threading.Lock()
+
+    def generate(self, agent_id: AgentId, *, chain: ChainType, network: NetworkType) -> str:
+        """Make a key in memory and return its address.
+
+        Raises:
+            AgentKeyExists: the agent has a key file, or a key waiting for `store`.
+            ChainNotSupported: *chain* is not Solana.
+        """
+        name = keyfile.file_name(agent_id)
+        with self._state:
+            keystore_key = self._unlocked()
+            if agent_id in self._unstored or name in self._directory.names():
+                raise AgentKeyExists(agent_id)
+            address, content = keyfile.make(
+                agent_id=agent_id, chain=chain, network=network, keystore_key=keystore_key
+            )
+            self._unstored[agent_id] = content
+            return address
+
+    def store(self, agent_id: AgentId) -> None:
+        """Write the generated key to its sealed file, read the file back, and keep it usable.
+
+        If this raises, the key is still only generated and `store` may be tried again; but a disk
+        that failed at the very last step may have kept the file, and then AgentKeyExists follows.
+
+        Raises:
+            NothingToStore: no key was generated, or it was stored before.
+            AgentKeyExists: a file by that name appeared in the meantime; it is unchanged.
+        """
+        name = keyfile.file_name(agent_id)
+        with self._state:
+            self._unlocked()
+            content = self._unstored.get(agent_id)
+            if content is None:
+                raise NothingToStore(agent_id)
+            try:
+                self._directory.write_new(name, content)
+            except FileAlreadyExists:
+                raise AgentKeyExists(agent_id) from None
+            self._agent_keys[agent_id] = self._load(agent_id)
+            del self._unstored[agent_id]
+
+    def holds(self, agent_id: AgentId, *, public_key: str) -> bool:
+        """Tell whether a readable key file of this agent exists and gives this address.
+
+        The file is read and opened anew. False means missing, damaged or another key; if nothing
+        could be learnt (no permission, a failing disk, a newer version), it raises instead.
+        """
+        with self._state:
+            try:
+                return self._load(agent_id).address == public_key
+            except (UnknownAgent, DamagedKeystore):
+                return False
+
+    def verify_password(self, password: bytes) -> bool:
+        """Tell whether *password* unlocks this keystore; one key derivation at a time.
+
+        Asks nothing of the disk: the answer is about the password that was used to unlock.
+        """
+        with self._derivation:
+            return vault.is_password(self._vault, password)
+
+    def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
+        """Return the agent's ed25519 signature over *payload* (64 bytes, RFC 8032).
+
+        The agent's file is read at the first signature and never again.
+
+        Raises:
+            UnknownAgent: there is no key of this agent; a generated one is none until stored.
+            DamagedKeystore: its file is not what was written.
+            KeystoreLocked: `lock` was called.
+        """
+        with self._state:
+            self._unlocked()
+            key = self._agent_keys.get(agent_id)
+            if key is None:
+                key = self._agent_keys[agent_id] = self._load(agent_id)
+        return key.sign(payload)
+
+    def lock(self) -> None:
+        """Drop every key, generated ones too; a signature under way still ends.
+
+        The keystore key is overwritten. Agents' keys are only dropped (`waiaas.keystore.agent_key`
+        says why), so their memory may keep them until it is used again.
+        """
+        with self._state:
+            if self._keystore_key is not None:
+                self._keystore_key.wipe()
+            self._keystore_key = None
+            self._agent_keys.clear()
+            self._unstored.clear()
+
+    def _unlocked(self) -> KeystoreKey:
+        if self._keystore_key is None:
+            raise KeystoreLocked
+        return self._keystore_key
+
+    def _load(self, agent_id: AgentId) -> AgentKey:
+        """Read and open an agent's file; the caller holds the lock."""
+        keystore_key = self._unlocked()
+        name = keyfile.file_name(agent_id)
+        content = self._directory.read(name)
+        if content is None:
+            raise UnknownAgent(agent_id)
+        return keyfile.read(
+            content,
+            agent_id=agent_id,
+            keystore_key=keystore_key,
+            path=self._directory.path / name,
+        )

@@ -1,0 +1,181 @@
+"""The file keystore.json: one random keystore key, sealed under a password. Owns format version 1.
+
+A JSON object (`waiaas.keystore.documents` says how it is spelled: base64, two spaces, one newline)
+with these fields, in this order:
+
+    format         the text "waiaas keystore"
+    version        the number 1
+    kdf            how the password becomes keys:
+      algorithm      the text "argon2id" (version 0x13, RFC 9106)
+      memory_kib     memory, KiB: 65536 to 1048576
+      passes         iterations: 3 to 10
+      lanes          parallelism: 4 to 16
+      salt           16 bytes
+    commitment     32 bytes
+    keystore_key   the sealed keystore key:
+      nonce          12 bytes
+      ciphertext     48 bytes: 32 of AES-256-GCM ciphertext, then the 16-byte tag
+    checksum       32 bytes
+
+To open it with a password P (bytes, used as they are):
+
+    root          = Argon2id(P, salt, memory_kib, passes, lanes), 32 bytes
+    commitment    = HKDF-Expand-SHA256(root, "waiaas keystore 1 commitment"), 32 bytes;
+                    if it is not the one in the file, the password is wrong
+    wrapping key  = HKDF-Expand-SHA256(root, "waiaas keystore 1 wrapping"), 32 bytes
+    keystore key  = AES-256-GCM open of keystore_key under the wrapping key; associated data:
+                    frame("waiaas keystore key", version, algorithm, memory_kib, passes, lanes,
+                          salt, commitment)
+
+`frame` is `waiaas.keystore.sealing.frame`: each fact as its length (4 bytes, big-endian) and its
+bytes; numbers as decimal digits.
+
+The checksum is SHA-256 of the whole file as it would be with an empty checksum (`"checksum": ""`).
+It is no protection against an attacker, who can compute it too; it tells a wrong password from a
+damaged salt, which nothing else could. The commitment, the seal and the bounds are the protection.
+"""
+
+import hmac
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from waiaas.keystore import documents, kdf
+from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
+from waiaas.keystore.keystore_key import KeystoreKey
+from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
+from waiaas.keystore.secrecy import wipe
+
+FILE_NAME: Final = "keystore.json"
+VERSION: Final = 1
+
+PASSWORD_BYTES_MIN: Final = 12
+"""Asked of a new password only: a keystore that exists opens with the password it has."""
+PASSWORD_BYTES_MAX: Final = 1024
+"""A longer one is never right, so it is never derived from."""
+
+_Bytes32 = Annotated[bytes, msgspec.Meta(min_length=kdf.KEY_BYTES, max_length=kdf.KEY_BYTES)]
+
+
+class Vault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of keystore.json; nothing in it is secret without the password."""
+
+    format: Literal["waiaas keystore"]
+    version: Literal[1]
+    kdf: kdf.Parameters
+    commitment: _Bytes32
+    keystore_key: SealedKey
+    checksum: _Bytes32
+
+
+def make(password: bytes) -> bytes:
+    """Return the content of a new keystore.json: a new keystore key under *password*.
+
+    Raises:
+        PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
+    """
+    if not PASSWORD_BYTES_MIN <= len(password) <= PASSWORD_BYTES_MAX:
+        raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
+    parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES))
+    password_keys = kdf.derive(password, parameters=parameters)
+    keystore_key = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
+    try:
+        sealed = seal(
+            keystore_key,
+            sealing_key=password_keys.wrapping_key,
+            facts=_facts(parameters, commitment=password_keys.commitment),
+        )
+    finally:
+        wipe(keystore_key)
+        wipe(password_keys.wrapping_key)
+    vault = Vault(
+        format="waiaas keystore",
+        version=VERSION,
+        kdf=parameters,
+        commitment=password_keys.commitment,
+        keystore_key=sealed,
+        checksum=b"",
+    )
+    return documents.encode(msgspec.structs.replace(vault, checksum=_checksum(vault)))
+
+
+def read(content: bytes, *, path: Path) -> Vault:
+    """Return what keystore.json says, after every check that needs no password.
+
+    Raises:
+        DamagedKeystore, UnsupportedVersion: it is not a whole keystore.json of this version.
+    """
+    vault = documents.decode(content, into=Vault, version=VERSION, path=path)
+    try:
+        kdf.check_bounds(vault.kdf)
+    except ValueError as error:
+        raise DamagedKeystore(path, problem=str(error)) from None
+    if vault.checksum != _checksum(vault):
+        raise DamagedKeystore(path, problem="its checksum does not match")
+    return vault
+
+
+def unlock(vault: Vault, password: bytes, *, path: Path) -> KeystoreKey:
+    """Return the keystore key.
+
+    Raises:
+        WrongPassword: *password* does not give the commitment.
+        DamagedKeystore: it does, and the sealed key still does not open: the file was edited.
+    """
+    password_keys = _matching_keys(vault, password)
+    if password_keys is None:
+        raise WrongPassword(path)
+    try:
+        keystore_key = unseal(
+            vault.keystore_key,
+            sealing_key=password_keys.wrapping_key,
+            facts=_facts(vault.kdf, commitment=vault.commitment),
+        )
+    except SealNotValid:
+        raise DamagedKeystore(path, problem="the sealed keystore key was changed") from None
+    finally:
+        wipe(password_keys.wrapping_key)
+    try:
+        return KeystoreKey(keystore_key)
+    finally:
+        wipe(keystore_key)
+
+
+def is_password(vault: Vault, password: bytes) -> bool:
+    """Tell whether *password* is the vault's; takes a whole key derivation."""
+    password_keys = _matching_keys(vault, password)
+    if password_keys is None:
+        return False
+    wipe(password_keys.wrapping_key)
+    return True
+
+
+def _matching_keys(vault: Vault, password: bytes) -> kdf.PasswordKeys | None:
+    """Return the password's keys if it gives the vault's commitment."""
+    if len(password) > PASSWORD_BYTES_MAX:
+        return None
+    password_keys = kdf.derive(password, parameters=vault.kdf)
+    if hmac.compare_digest(password_keys.commitment, vault.commitment):
+        return password_keys
+    wipe(password_keys.wrapping_key)
+    return None
+
+
+def _facts(parameters: kdf.Parameters, *, commitment: bytes) -> bytes:
+    return frame(
+        "waiaas keystore key",
+        VERSION,
+        parameters.algorithm,
+        parameters.memory_kib,
+        parameters.passes,
+        parameters.lanes,
+        parameters.salt,
+        commitment,
+    )
+
+
+def _checksum(vault: Vault) -> bytes:
+    return sha256(documents.encode(msgspec.structs.replace(vault, checksum=b""))).digest()

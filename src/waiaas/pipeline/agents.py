@@ -1,0 +1,87 @@
+"""Making an agent: a row and a key that can never exist without each other being known.
+
+The row is committed as CREATING with its address before the key file is written, and becomes
+ACTIVE after the file was read back. Whatever a crash leaves half made, the next start ends.
+"""
+
+import asyncio
+
+from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
+from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.record import LostRace, ledger_time
+from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
+
+
+async def create_agent(
+    name: str,
+    *,
+    chain: ChainType,
+    network: NetworkType,
+    ledger: Ledger,
+    keystore: Keystore,
+    clock: Clock,
+    generate_id: GenerateId,
+) -> AgentRecord:
+    """Make an agent with a new key; return it ACTIVE."""
+    agent_id = AgentId(generate_id())
+    address = keystore.generate(agent_id, chain=chain, network=network)
+    wall_s = clock.now_s()
+
+    def insert(tx: LedgerTransaction) -> AgentRecord:
+        now_s = ledger_time(tx, wall_s=wall_s)
+        agent = AgentRecord(
+            agent_id, name, chain, network, address, AgentStatus.CREATING, created_at=now_s
+        )
+        tx.agents.insert(agent)
+        tx.audit.append(
+            AuditEvent(
+                AuditAction.AGENT_CREATED,
+                OPERATOR,
+                agent_id=agent_id,
+                details={"name": name, "chain": chain, "network": network, "address": address},
+            ),
+            now_s=now_s,
+        )
+        return agent
+
+    agent = await ledger.write_async(insert)
+    await asyncio.to_thread(keystore.store, agent_id)
+    return await ledger.write_async(
+        lambda tx: _leave_creating(tx, agent, AgentStatus.ACTIVE, wall_s=wall_s)
+    )
+
+
+def finish_creations(*, ledger: Ledger, keystore: Keystore, clock: Clock) -> list[AgentRecord]:
+    """End every creation that a crash cut off; return those agents as they are now.
+
+    One whose key file is there becomes ACTIVE; one whose key was lost with the process can never
+    sign and becomes TERMINATED.
+    """
+    ended = []
+    for agent in ledger.read(lambda tx: tx.agents.with_status(AgentStatus.CREATING)):
+        has_key = keystore.holds(agent.id, public_key=agent.public_key)
+        status = AgentStatus.ACTIVE if has_key else AgentStatus.TERMINATED
+        ended.append(_end_creation(agent, status, ledger=ledger, wall_s=clock.now_s()))
+    return ended
+
+
+def _end_creation(
+    agent: AgentRecord, status: AgentStatus, *, ledger: Ledger, wall_s: int
+) -> AgentRecord:
+    return ledger.write(lambda tx: _leave_creating(tx, agent, status, wall_s=wall_s))
+
+
+def _leave_creating(
+    tx: LedgerTransaction, agent: AgentRecord, status: AgentStatus, *, wall_s: int
+) -> AgentRecord:
+    now_s = ledger_time(tx, wall_s=wall_s)
+    if not tx.agents.compare_and_set_status(
+        agent.id, old=AgentStatus.CREATING, new=status, now_s=now_s
+    ):
+        raise LostRace(f"agent {agent.id} is not CREATING any more")
+    active = status is AgentStatus.ACTIVE
+    action = AuditAction.AGENT_ACTIVATED if active else AuditAction.AGENT_TERMINATED
+    tx.audit.append(AuditEvent(action, SYSTEM, agent_id=agent.id), now_s=now_s)
+    return agent._replace(status=status)

@@ -1,0 +1,88 @@
+"""Issuing a session: an agent's permission to ask, for a while."""
+
+import hashlib
+from dataclasses import dataclass
+
+from waiaas.domain.access import SESSION_ABSOLUTE_S, SESSION_TOKEN_PREFIX, SESSIONS_PER_AGENT_MAX
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import AgentStatus, AuditAction
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId, SessionId
+from waiaas.domain.records import SessionRecord
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedSession:
+    """A session and its token, which exists nowhere else and is shown once."""
+
+    session: SessionRecord
+    token: str
+
+    def __repr__(self) -> str:
+        return f"IssuedSession({self.session.id})"
+
+
+def hash_token(token: str) -> str:
+    """Return what is stored of a token: its SHA-256, hex. 256 random bits need no salt."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def issue_session(
+    agent_id: AgentId,
+    *,
+    ttl_s: int,
+    ledger: Ledger,
+    clock: Clock,
+    generate_id: GenerateId,
+    generate_secret: GenerateSecret,
+) -> IssuedSession:
+    """Make a session that lives *ttl_s* seconds.
+
+    Raises:
+        Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
+    """
+    token = SESSION_TOKEN_PREFIX + generate_secret()
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> SessionRecord:
+        now_s = ledger_time(tx, wall_s=wall_s)
+        _require_room(tx, agent_id, now_s=now_s)
+        session = SessionRecord(
+            id=SessionId(generate_id()),
+            agent_id=agent_id,
+            token_hash=hash_token(token),
+            expires_at=now_s + ttl_s,
+            revoked_at=None,
+            absolute_expires_at=now_s + SESSION_ABSOLUTE_S,
+            created_at=now_s,
+        )
+        tx.sessions.insert(session)
+        tx.audit.append(
+            AuditEvent(
+                AuditAction.SESSION_ISSUED,
+                OPERATOR,
+                agent_id=agent_id,
+                session_id=session.id,
+                details={"expiresAt": session.expires_at},
+            ),
+            now_s=now_s,
+        )
+        return session
+
+    return IssuedSession(await ledger.write_async(unit), token)
+
+
+def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:
+    agent = tx.agents.get(agent_id)
+    if agent is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
+    if agent.status is not AgentStatus.ACTIVE:
+        raise Refusal(ErrorCode.AGENT_NOT_ACTIVE, f"the agent is {agent.status}")
+    if tx.sessions.count_live(agent_id, now_s=now_s) >= SESSIONS_PER_AGENT_MAX:
+        raise Refusal(
+            ErrorCode.SESSION_LIMIT_EXCEEDED,
+            f"the agent has {SESSIONS_PER_AGENT_MAX} live sessions, the most it may have",
+            hint="Use one of them, or wait until one expires.",
+        )

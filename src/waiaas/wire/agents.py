@@ -1,0 +1,42 @@
+"""Messages about agents."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
+from waiaas.wire.base import Message
+
+
+class CreateAgent(Message, frozen=True):
+    """Make an agent with a key of its own."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    chain: ChainType = ChainType.SOLANA
+    network: NetworkType = NetworkType.DEVNET
+
+
+class Agent(Message, frozen=True):
+    """An agent."""
+
+    id: str
+    name: str
+    chain: ChainType
+    network: NetworkType
+    public_key: str
+    status: AgentStatus
+    created_at: int
+
+
+class FundAgent(Message, frozen=True):
+    """Give an agent play money on the local network."""
+
+    amount: Annotated[str, Meta(max_length=78)]
+
+
+class Funded(Message, frozen=True):
+    """The airdrop landed."""
+
+    agent_id: str
+    tx_hash: str
+    balance: str

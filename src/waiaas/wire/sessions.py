@@ -1,0 +1,24 @@
+"""Messages about sessions."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from waiaas.domain.access import SESSION_TTL_S_DEFAULT, SESSION_TTL_S_MAX, SESSION_TTL_S_MIN
+from waiaas.wire.base import Message
+
+
+class CreateSession(Message, frozen=True):
+    """Let an agent ask for a while."""
+
+    agent_id: Annotated[str, Meta(max_length=36)]
+    ttl: Annotated[int, Meta(ge=SESSION_TTL_S_MIN, le=SESSION_TTL_S_MAX)] = SESSION_TTL_S_DEFAULT
+
+
+class IssuedSession(Message, frozen=True):
+    """A new session; the token is shown here and never again."""
+
+    id: str
+    token: str
+    expires_at: int
+    agent_id: str

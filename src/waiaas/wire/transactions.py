@@ -1,0 +1,70 @@
+"""Messages about transactions and the wallet they come from."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from waiaas.domain.enums import (
+    ChainType,
+    NetworkType,
+    PolicyTier,
+    TransactionStatus,
+    TransactionType,
+)
+from waiaas.wire.base import Message
+
+
+class SendTransfer(Message, frozen=True):
+    """Ask for a payment in the chain's own asset."""
+
+    to: Annotated[str, Meta(max_length=128)]
+    amount: Annotated[str, Meta(max_length=78)]
+    """Digits, in base units."""
+    type: Literal["TRANSFER"] = "TRANSFER"
+
+
+class Accepted(Message, frozen=True):
+    """The request is in the ledger and will be carried out."""
+
+    id: str
+    status: TransactionStatus
+    tier: PolicyTier | None
+
+
+class Transaction(Message, frozen=True):
+    """A transaction as it stands."""
+
+    id: str
+    agent_id: str
+    type: TransactionType
+    status: TransactionStatus
+    tier: PolicyTier | None
+    chain: ChainType
+    network: NetworkType
+    to_address: str
+    amount: str
+    tx_hash: str | None
+    error: str | None
+    created_at: int
+    executed_at: int | None
+
+
+class WalletAddress(Message, frozen=True):
+    """Where an agent's money is."""
+
+    agent_id: str
+    chain: ChainType
+    network: NetworkType
+    address: str
+
+
+class WalletBalance(Message, frozen=True):
+    """How much of the chain's own asset an agent has, by the chain's word."""
+
+    agent_id: str
+    chain: ChainType
+    network: NetworkType
+    address: str
+    balance: str
+    decimals: int
+    symbol: str

@@ -1,0 +1,153 @@
+"""Creating and unlocking: which passwords, which errors, and what they do not give away."""
+
+import os
+import resource
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from waiaas.keystore.errors import (
+    DamagedKeystore,
+    DerivationFailed,
+    FileUnavailable,
+    KeystoreError,
+    KeystoreExists,
+    KeystoreMissing,
+    PasswordRefused,
+    UnsupportedVersion,
+    WrongPassword,
+)
+from waiaas.keystore.signer import create_keystore, open_keystore
+
+
+@pytest.mark.parametrize("length", [0, 1, 11, 1025, 100_000])
+def test_a_password_too_short_or_too_long_protects_nothing(tmp_path: Path, length: int) -> None:
+    with pytest.raises(PasswordRefused, match="12 to 1024 bytes"):
+        create_keystore(tmp_path / "keystore", b"x" * length)
+    assert not (tmp_path / "keystore").exists()
+
+
+@pytest.mark.parametrize("length", [12, 1024])
+def test_a_password_at_the_bounds_opens_its_keystore(tmp_path: Path, length: int) -> None:
+    create_keystore(tmp_path / "keystore", b"x" * length)
+    open_keystore(tmp_path / "keystore", b"x" * length)
+    with pytest.raises(WrongPassword):
+        open_keystore(tmp_path / "keystore", b"x" * (length + 1))
+
+
+def test_a_wrong_password_is_known_without_any_agent(tmp_path: Path, password: bytes) -> None:
+    create_keystore(tmp_path / "keystore", password)
+    assert [path.name for path in (tmp_path / "keystore").iterdir()] == ["keystore.json"]
+    with pytest.raises(WrongPassword):
+        open_keystore(tmp_path / "keystore", password + b"x")
+
+
+def test_passwords_are_bytes_and_spellings_are_not_made_equal(home: Path, password: bytes) -> None:
+    decomposed = password.replace("é".encode(), "e\u0301".encode())
+    assert decomposed != password
+    with pytest.raises(WrongPassword):
+        open_keystore(home, decomposed)
+
+
+def test_two_keystores_with_one_password_share_no_secret(tmp_path: Path, password: bytes) -> None:
+    contents = []
+    for name in ("one", "two"):
+        create_keystore(tmp_path / name, password)
+        contents.append((tmp_path / name / "keystore.json").read_text())
+    one, two = (set(content.split('"')[1::2]) for content in contents)
+    words = {"format", "waiaas keystore", "version", "kdf", "algorithm", "argon2id", "memory_kib"}
+    words |= {"passes", "lanes", "salt", "commitment", "keystore_key", "nonce", "ciphertext"}
+    assert one & two == words | {"checksum"}
+
+
+@pytest.mark.parametrize("place", ["nowhere", "nowhere/deeper", "empty"])
+def test_a_missing_keystore_is_said_to_be_missing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "empty").mkdir(mode=0o700)
+    with pytest.raises(KeystoreMissing, match="no keystore"):
+        open_keystore(tmp_path / place, b"irrelevant password")
+
+
+def test_creating_never_overwrites_a_keystore(home: Path, password: bytes) -> None:
+    before = (home / "keystore.json").read_bytes()
+    with pytest.raises(KeystoreExists):
+        create_keystore(home, password)
+    assert (home / "keystore.json").read_bytes() == before
+
+
+def test_of_several_who_create_at_once_one_does(tmp_path: Path, password: bytes) -> None:
+    start = Barrier(3)
+
+    def create(number: int) -> bytes | None:
+        start.wait()
+        try:
+            create_keystore(tmp_path / "keystore", password + bytes([number]))
+        except KeystoreExists:
+            return None
+        return password + bytes([number])
+
+    with ThreadPoolExecutor(3) as pool:
+        created = [made for made in pool.map(create, range(3)) if made]
+    assert len(created) == 1
+    open_keystore(tmp_path / "keystore", created[0])
+
+
+def test_creating_refuses_a_directory_whose_agents_lost_their_keystore(
+    home: Path, password: bytes
+) -> None:
+    (home / "keystore.json").unlink()
+    with pytest.raises(KeystoreExists, match=r"restore a lost keystore\.json"):
+        create_keystore(home, password)
+
+
+def test_creating_needs_a_parent_directory(tmp_path: Path, password: bytes) -> None:
+    with pytest.raises(FileUnavailable):
+        create_keystore(tmp_path / "nowhere/keystore", password)
+
+
+def test_every_error_is_of_the_family_and_has_a_remedy(home: Path) -> None:
+    with pytest.raises(KeystoreError) as caught:
+        open_keystore(home, b"wrong")
+    assert caught.value.remedy
+    assert str(caught.value) == f"{caught.value.problem} {caught.value.remedy}"
+    family = (
+        DamagedKeystore,
+        DerivationFailed,
+        KeystoreExists,
+        KeystoreMissing,
+        PasswordRefused,
+        UnsupportedVersion,
+        WrongPassword,
+    )
+    assert all(issubclass(member, KeystoreError) for member in family)
+
+
+def in_a_child_short_of_memory(action: Callable[[], object]) -> type[BaseException] | None:
+    """Run *action* where 16 MiB more can be had, and return what it raised."""
+    kinds: list[type[BaseException]] = [DerivationFailed, DamagedKeystore, WrongPassword]
+    child = os.fork()
+    if child == 0:
+        outcome = 99
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            limit = pages * resource.getpagesize() + 16 * 2**20
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            action()
+            outcome = 0
+        except tuple(kinds) as error:
+            outcome = 1 + kinds.index(type(error))
+        finally:
+            os._exit(outcome)
+    outcome = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return kinds[outcome - 1] if outcome else None
+
+
+def test_a_machine_without_memory_gives_an_error_and_no_verdict_on_the_password(
+    home: Path, password: bytes
+) -> None:
+    for attempt in (password, b"wrong password"):
+        raised = in_a_child_short_of_memory(partial(open_keystore, home, attempt))
+        assert raised is DerivationFailed
