@@ -3,7 +3,7 @@
 from waiaas.api.access import Principal
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
-from waiaas.domain.errors import ErrorCode
+from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE_UNITS
 from waiaas.domain.records import AgentRecord
 from waiaas.wire.transactions import WalletAddress, WalletBalance
@@ -18,7 +18,14 @@ async def get_address(call: Call) -> WalletAddress:
 async def get_balance(call: Call) -> WalletBalance:
     """Tell the agent its confirmed balance, by the chain's word."""
     agent = agent_of(call.principal)
-    balance = await call.services.chains[agent.network].balance(agent.public_key)
+    chain = call.services.chains.get(agent.network)
+    if chain is None:
+        raise Refusal(
+            ErrorCode.NETWORK_NOT_CONFIGURED,
+            f"no node is configured for {agent.network}",
+            hint="The operator sets its URL in config.toml.",
+        )
+    balance = await chain.balance(agent.public_key)
     unit = NATIVE_UNITS[agent.chain]
     return WalletBalance(
         agent_id=agent.id,

@@ -30,6 +30,8 @@ _LATEST: Final = define(
 )
 _NEWEST_ID: Final = define(select(func.max(audit_log.c.id).label("id")))
 
+_json_text: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
 
 class AuditLog:
     """`waiaas.ports.AuditTable` on a connection."""
@@ -47,7 +49,7 @@ class AuditLog:
                 "agent_id": event.agent_id,
                 "session_id": event.session_id,
                 "tx_id": event.tx_id,
-                "details": json.dumps(event.details, separators=(",", ":"), sort_keys=True),
+                "details": _json_text(event.details),
                 "severity": event.severity,
                 "ip_address": event.ip_address,
             },

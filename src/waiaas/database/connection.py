@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -98,15 +98,25 @@ class Database:
             ConstraintViolated: a unique index, foreign key or trigger refused the row.
             ReadOnlyDatabase, LedgerFull, Closed, DatabaseError: as their names say.
         """
-        if threading.get_ident() != self._thread:
-            raise DatabaseError("one connection belongs to one thread; open another one")
+        self._require_own_thread()
         given = {} if parameters is None else parameters
         text = compiled(statement, given)
         values = text.values(given)
         try:
             return text.rows(self._cursor.execute(text.sql, values))
-        except (apsw.Error, UnicodeEncodeError, OverflowError) as error:
+        except (apsw.Error, UnicodeError, OverflowError) as error:
+            self._replace_cursor()
             raise translated(error, values, self._path) from error
+
+    def _replace_cursor(self) -> None:
+        """End a statement that failed among its rows; half read, it would keep its snapshot."""
+        with suppress(apsw.Error):
+            self._cursor.close(force=True)
+            self._cursor = apsw.Cursor(self._sqlite)
+
+    def _require_own_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise DatabaseError("one connection belongs to one thread; open another one")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -134,6 +144,7 @@ class Database:
 
     def begin(self, kind: str) -> None:
         """Begin a transaction: IMMEDIATE takes the write lock now, DEFERRED reads one snapshot."""
+        self._require_own_thread()
         try:
             self._sqlite.execute(f"BEGIN {kind}")
         except apsw.BusyError as error:
@@ -234,6 +245,7 @@ def open_reader(path: str | Path, *, vfs: str | None = None) -> DatabaseConnecti
     sqlite = None
     try:
         sqlite = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)
+        sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         sqlite.set_busy_timeout(BUSY_TIMEOUT_MS)
         set_pragma(sqlite, "query_only", "ON", 1)
         set_pragma(sqlite, "cache_size", "-2000", -2000)
@@ -255,7 +267,8 @@ def close_database(connection: DatabaseConnection) -> bool:
 
     Returns:
         True if the WAL was emptied (or there is none, or the connection was closed before); False
-        if another connection kept it busy, in which case the database is closed all the same.
+        if another connection kept it busy or the disk is full, in which case the database is closed
+        all the same.
     """
     if connection.closed:
         return True
@@ -274,7 +287,7 @@ def _empty_wal(sqlite: apsw.Connection) -> bool:
         return True
     try:
         frames_left, _ = sqlite.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except (apsw.BusyError, apsw.LockedError):
+    except apsw.Error:  # Busy, or no space: the WAL stays, nothing committed is lost.
         return False
     return frames_left <= 0
 

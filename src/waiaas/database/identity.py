@@ -24,7 +24,7 @@ _LOOK_TIMEOUT_MS: Final = 5000
 _FILE_MODE: Final = 0o600
 
 _making_a_file = threading.Lock()
-"""Held while a new file is made: its `close()` must not meet another thread's SQLite locks."""
+"""Held while a file is looked for or made: that `close()` must not meet another thread's locks."""
 
 
 class Identity(NamedTuple):
@@ -72,17 +72,26 @@ def look_before_opening(path: str, vfs: str | None) -> None:
         ReadOnlyDatabase, LedgerFull, DatabaseError: it cannot be made or read.
     """
     try:
-        found = Path(path).stat()
-    except FileNotFoundError:
-        _make_file(path, vfs)
-        return
+        path.encode()  # SQLite's names are UTF-8.
+        with _making_a_file:
+            found = _stat_or_make(path, vfs)
     except (OSError, ValueError) as error:
         raise DatabaseError(f"{path!r} cannot be looked at: {error}") from error
+    if found is None:
+        return
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise NotADatabase(path, reason=f"it is {kind}")
     if found.st_size:
         require_ours_or_empty(_look(path, vfs), path)
+
+
+def _stat_or_make(path: str, vfs: str | None) -> os.stat_result | None:
+    try:
+        return Path(path).stat()
+    except FileNotFoundError:
+        _make_file(path, vfs)
+        return None
 
 
 def _make_file(path: str, vfs: str | None) -> None:
@@ -93,8 +102,8 @@ def _make_file(path: str, vfs: str | None) -> None:
     if vfs is not None:
         return
     try:
-        with _making_a_file:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
+        target = os.path.realpath(path)  # O_EXCL takes a link that points nowhere for a file.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
     except FileExistsError:
         return  # Another process made it just now.
     except FileNotFoundError as error:
@@ -126,6 +135,8 @@ def _look(path: str, vfs: str | None) -> Identity:
 def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
     sqlite = apsw.Connection(name, flags=flags, vfs=vfs)
     try:
+        # Nothing is to be written, so closing must not even try.
+        sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         sqlite.set_busy_timeout(_LOOK_TIMEOUT_MS)
         return identify(sqlite)
     finally:

@@ -10,13 +10,14 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from waiaas.database.connection import DatabaseConnection, close_database, open_reader
-from waiaas.database.errors import Closed, CommitUnknown
+from waiaas.database.errors import Closed, CommitUnknown, DatabaseError
 from waiaas.database.lock import DirectoryLock
 from waiaas.database.statements import DEFINED
 from waiaas.database.tables import Tables
@@ -38,21 +39,21 @@ class _WaitingUnit(Unit):
 
     def __init__(self, function: Callable[[LedgerTransaction], object]) -> None:
         super().__init__(function)
-        self.done = threading.Lock()
+        self.done: Final = threading.Lock()
         self.done.acquire()
 
 
 class _AwaitingUnit(Unit):
     """A unit whose caller awaits on an event loop."""
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("done", "loop")
 
     def __init__(
         self, function: Callable[[LedgerTransaction], object], loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(function)
-        self.loop = loop
-        self.future: asyncio.Future[object] = loop.create_future()
+        self.loop: Final = loop
+        self.done: Final[asyncio.Future[None]] = loop.create_future()
 
 
 class _Reader:
@@ -63,6 +64,10 @@ class _Reader:
         self.tables: Final = Tables(self.connection.db.execute)
         self.in_use: Final = threading.Lock()
         """Held while a query runs, so that `close` on another thread waits for it."""
+        self.querying = False
+        """Whether its own thread is inside a query."""
+        # Closed with its thread; the garbage collector may be a long time coming.
+        finalize(self, close_database, self.connection).atexit = False
 
 
 class Ledger:
@@ -75,7 +80,9 @@ class Ledger:
         self._readers: WeakSet[_Reader] = WeakSet()
         self._readers_change = threading.Lock()
         self._of_thread = threading.local()
+        self._closing = threading.Lock()
         self._closed = False
+        self._emptied_wal = False
         self._lock = DirectoryLock(directory)
         try:
             self._writer = Writer(
@@ -94,19 +101,19 @@ class Ledger:
             RolledBack, LedgerFull: nothing of it was written.
             CommitUnknown: it may have been written; restart and look.
             Closed: the ledger is closed.
+            DatabaseError: called from inside a unit, which would wait for itself.
         """
         waiting = _WaitingUnit(unit)
         self._writer.submit(waiting)
         waiting.done.acquire()
-        if waiting.error is not None:
-            raise waiting.error
-        return cast("Value", waiting.value)
+        return cast("Value", waiting.outcome())
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """`write`, awaited. Cancelling the caller does not stop a unit that waits or runs."""
         awaiting = _AwaitingUnit(unit, asyncio.get_running_loop())
         self._writer.submit(awaiting)
-        return cast("Value", await awaiting.future)
+        await awaiting.done
+        return cast("Value", awaiting.outcome())
 
     def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
         """Run `query(tx)` on one snapshot of what is committed; return its value.
@@ -114,16 +121,20 @@ class Ledger:
         Raises:
             ReadOnlyDatabase: *query* tried to write.
             Closed: the ledger is closed.
+            DatabaseError: called from inside a query, which has its own snapshot to look at.
         """
-        reader = getattr(self._of_thread, "reader", None) or self._open_reader()
+        reader = self._reader() or self._open_reader()
+        _refuse_inside_query(reader)
         with reader.in_use:
             if reader.connection.closed:
                 raise Closed
             database = reader.connection.db
             database.begin("DEFERRED")
+            reader.querying = True
             try:
                 return query(reader.tables)
             finally:
+                reader.querying = False
                 database.rollback()
 
     def add_failure_callback(self, callback: Callable[[CommitUnknown], None]) -> None:
@@ -136,20 +147,37 @@ class Ledger:
     def close(self) -> bool:
         """Close the readers, finish and close the writer, give the directory up.
 
+        Queries in progress end first, and units that wait are done. Closing again is harmless.
+
         Returns:
-            True if the WAL was left empty. Closing again is harmless.
+            True if the WAL was left empty.
+
+        Raises:
+            DatabaseError: called from inside a unit or a query, which would wait for itself.
         """
-        if self._closed:
-            return True
-        self._closed = True
+        self._writer.refuse_inside_unit()
+        _refuse_inside_query(self._reader())
+        with self._closing, ExitStack() as steps:
+            if not self._closed:
+                steps.callback(self._lock.release)
+                steps.callback(self._close_writer)
+                self._close_readers()
+        return self._emptied_wal
+
+    def _close_readers(self) -> None:
         with self._readers_change:
-            for reader in list(self._readers):
-                with reader.in_use:
-                    close_database(reader.connection)
-        try:
-            return self._writer.stop()
-        finally:
-            self._lock.release()
+            self._closed = True
+            readers = list(self._readers)
+        for reader in readers:
+            with reader.in_use:
+                close_database(reader.connection)
+
+    def _close_writer(self) -> None:
+        self._emptied_wal = self._writer.stop()
+
+    def _reader(self) -> _Reader | None:
+        """Return the reader of the calling thread, if it has one."""
+        return getattr(self._of_thread, "reader", None)
 
     def _open_reader(self) -> _Reader:
         with self._readers_change:
@@ -161,8 +189,9 @@ class Ledger:
             return reader
 
     def _report_failure(self, failure: CommitUnknown) -> None:
-        for callback in self._failure_callbacks:
-            callback(failure)
+        with ExitStack() as calls:  # One that raises does not keep the others from being called.
+            for callback in self._failure_callbacks:
+                calls.callback(callback, failure)
 
     def __enter__(self) -> Self:
         return self
@@ -190,10 +219,20 @@ def open_ledger(directory: str | Path, *, vfs: str | None = None) -> Ledger:
         DatabaseError: whatever `create_database` and `push_schema` raise.
     """
     folder = Path(directory)
-    folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
     for statement in DEFINED:
         _ = statement.compiled
-    return Ledger(folder, vfs=vfs)
+    try:
+        folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        return Ledger(folder, vfs=vfs)
+    except OSError as error:
+        raise DatabaseError(
+            f"{folder} cannot be used as the data directory: {error.strerror}"
+        ) from error
+
+
+def _refuse_inside_query(reader: _Reader | None) -> None:
+    if reader is not None and reader.querying:
+        raise DatabaseError("a query must not use the ledger to read or close, only its tx")
 
 
 def _answer(group: list[Unit]) -> None:
@@ -206,15 +245,12 @@ def _answer(group: list[Unit]) -> None:
             assert isinstance(unit, _WaitingUnit)
             unit.done.release()
     for loop, units in by_loop.items():
-        if not loop.is_closed():  # Its callers are gone; the units are committed all the same.
-            loop.call_soon_threadsafe(_resolve, units)
+        # A loop may have been closed: then its callers are gone, and the units are final anyway.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_wake, units)
 
 
-def _resolve(units: list[_AwaitingUnit]) -> None:
+def _wake(units: list[_AwaitingUnit]) -> None:
     for unit in units:
-        if unit.future.done():  # The caller was cancelled.
-            continue
-        if unit.error is None:
-            unit.future.set_result(unit.value)
-        else:
-            unit.future.set_exception(unit.error)
+        if not unit.done.done():  # Or its caller was cancelled.
+            unit.done.set_result(None)

@@ -1,16 +1,15 @@
-"""One owner per data directory: a lock that the operating system ends with its process."""
+"""One owner per data directory: a lock that the operating system ends with its process.
+
+The lock is on the directory itself, not on a file in it: there is nothing in there whose removal
+would let a second owner in. It lasts as long as its descriptor, so a killed owner leaves nothing
+behind and a stopped one (SIGSTOP) keeps it. It binds the processes of one machine.
+"""
 
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
 
 from waiaas.database.errors import AlreadyOpen
-
-LOCK_NAME: Final = "lock"
-"""The file in the data directory. Its content, a process id, is for people; the lock decides."""
-
-_LOCK_MODE: Final = 0o600
 
 
 class DirectoryLock:
@@ -21,17 +20,17 @@ class DirectoryLock:
 
         Raises:
             AlreadyOpen: somebody else, in this process or another, holds it.
+            OSError: there is no such directory, or it may not be read.
         """
-        path = directory / LOCK_NAME
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor: int | None = os.open(path, flags, _LOCK_MODE)
+        self._descriptor: int | None = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if not _lock(path, self._descriptor):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(directory.stat(), os.fstat(self._descriptor)):
                 raise AlreadyOpen(directory)  # noqa: TRY301 -- released below, like any failure
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, f"{os.getpid()}\n".encode("ascii"))
-        except BaseException:
+        except BaseException as error:
             self.release()
+            if isinstance(error, BlockingIOError):
+                raise AlreadyOpen(directory) from error
             raise
 
     def release(self) -> None:
@@ -39,21 +38,3 @@ class DirectoryLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _lock(path: Path, descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # Somebody may have removed the file since: then we hold a lock that nobody else will meet.
-    return _is_file(path, descriptor)
-
-
-def _is_file(path: Path, descriptor: int) -> bool:
-    try:
-        named = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    held = os.fstat(descriptor)
-    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)

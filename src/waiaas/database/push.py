@@ -10,6 +10,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from waiaas.database.connection import MEMORY, DatabaseConnection, create_database
 from waiaas.database.errors import SchemaMismatch
 from waiaas.database.identity import identify, require_ours_or_empty
+from waiaas.database.refusals import translated
 from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, TRIGGERS, metadata
 
 _DIALECT: Final = sqlite_dialect.dialect()
@@ -30,15 +31,13 @@ def push_schema(connection: DatabaseConnection) -> None:
         SchemaMismatch: the version is right, the stored schema is not.
         RolledBack, LedgerFull, CommitUnknown: as their names say.
     """
-    connection.db.begin("DEFERRED")
     try:
-        if _is_current(connection):
-            return
-    finally:
-        connection.db.rollback()
-    with connection.db.transaction():
-        if not _is_current(connection):
-            _build(connection.sqlite)
+        if not _was_current(connection):
+            with connection.db.transaction():
+                if not _is_current(connection):
+                    _build(connection.sqlite)
+    except apsw.Error as error:
+        raise translated(error, {}, connection.path) from error
 
 
 def schema_sql() -> list[str]:
@@ -57,6 +56,15 @@ def _build(sqlite: apsw.Connection) -> None:
         sqlite.execute(statement)
     sqlite.execute(f"PRAGMA application_id={APPLICATION_ID}")
     sqlite.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _was_current(connection: DatabaseConnection) -> bool:
+    """Look without the write lock: at most starts there is nothing to do."""
+    connection.db.begin("DEFERRED")
+    try:
+        return _is_current(connection)
+    finally:
+        connection.db.rollback()
 
 
 def _is_current(connection: DatabaseConnection) -> bool:

@@ -54,12 +54,20 @@ def translated(  # noqa: PLR0911 -- one row per kind of error
             return Closed()
         case apsw.NotADBError() | apsw.CorruptError():
             return NotADatabase(path, reason=str(error))
-        case apsw.CantOpenError():
-            return DatabaseError(
-                f"{path} cannot be opened; check that its folder exists and may be written"
-            )
         case _:
-            return DatabaseError(f"SQLite reports: {error}")
+            return _other(error, path)
+
+
+def _other(error: Exception, path: str) -> DatabaseError:
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
+        return LedgerFull()  # There is no room for the index of the WAL.
+    if isinstance(error, apsw.CantOpenError):
+        return DatabaseError(
+            f"{path} cannot be opened; check that it and its folder exist and may be written"
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return DatabaseError(f"{path} holds text that is not UTF-8; restore a backup")
+    return DatabaseError(f"{path}: SQLite reports: {error}")
 
 
 def _refused(error: apsw.ConstraintError, values: Parameters) -> DatabaseError:
@@ -87,12 +95,10 @@ def _unstorable(values: Parameters) -> ValueRefused:
             return ValueRefused(name, value, reason="past 64 bits")
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             return ValueRefused(name, value, reason="text with a lone surrogate")
-    raise AssertionError("the driver refused values that are all storable")
+    return ValueRefused("statement", "its text", reason="text with a lone surrogate")
 
 
 def _too_long(values: Parameters) -> ValueRefused:
-    name, value = max(
-        ((name, value) for name, value in values.items() if isinstance(value, str)),
-        key=lambda item: len(item[1]),
-    )
+    texts = [(name, value) for name, value in values.items() if isinstance(value, str | bytes)]
+    name, value = max(texts, key=lambda item: len(item[1]), default=("statement", "its text"))
     return ValueRefused(name, value, reason="too long")

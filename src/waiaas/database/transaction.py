@@ -8,7 +8,7 @@ from waiaas.database.run import Run
 from waiaas.database.schema import transactions
 from waiaas.database.statements import define
 from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
-from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.ids import TransactionId
 from waiaas.domain.records import TransactionRecord
 
 _COLUMNS: Final = (
@@ -60,6 +60,11 @@ _SET_EXECUTED_AT: Final = define(
     .values(executed_at=bindparam("executed_at"))
 )
 
+_CHAINS: Final = {chain.value: chain for chain in ChainType}
+_TYPES: Final = {kind.value: kind for kind in TransactionType}
+_STATUSES: Final = {status.value: status for status in TransactionStatus}
+_TIERS: Final = {tier.value: tier for tier in PolicyTier}
+
 
 class Transactions:
     """`waiaas.ports.TransactionTable` on a connection."""
@@ -94,15 +99,15 @@ class Transactions:
 
 def _record(row: Any) -> TransactionRecord:  # noqa: ANN401 -- rows are made from column names
     return TransactionRecord(
-        id=TransactionId(row.id),
-        agent_id=AgentId(row.agent_id),
-        session_id=None if row.session_id is None else SessionId(row.session_id),
-        chain=ChainType(row.chain),
-        type=TransactionType(row.type),
+        id=row.id,
+        agent_id=row.agent_id,
+        session_id=row.session_id,
+        chain=_CHAINS[row.chain],
+        type=_TYPES[row.type],
         amount=row.amount,
         to_address=row.to_address,
-        status=TransactionStatus(row.status),
-        tier=None if row.tier is None else PolicyTier(row.tier),
+        status=_STATUSES[row.status],
+        tier=None if row.tier is None else _TIERS[row.tier],
         tx_hash=row.tx_hash,
         created_at=row.created_at,
         executed_at=row.executed_at,

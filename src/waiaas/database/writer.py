@@ -8,23 +8,26 @@ SAVEPOINT, COMMIT, and only then the answers. What may happen to a unit:
   answered with its own error;
 - SQLite rolls back the whole transaction (disk full, I/O error, RAISE(ROLLBACK)): nothing further
   of the group runs, and every member is answered *not done*;
-- COMMIT fails: every member is answered CommitUnknown and the writer stops for good, unless the
-  disk was full and the group is provably absent.
+- COMMIT fails because the disk is full: SQLite writes the mark that makes a group valid last, so
+  nothing of the group is there, and every member is answered *not done*;
+- COMMIT fails otherwise: every member is answered CommitUnknown and nothing is written any more.
+
+The WAL is copied into the main file by the writer, after the answers: callers do not wait for it,
+and its failure cannot be taken for a failure of COMMIT.
 """
 
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import apsw
 from sqlalchemy import Executable
 
 from waiaas.database.connection import (
-    DatabaseConnection,
     close_database,
     create_database,
-    open_reader,
     set_pragma,
 )
 from waiaas.database.errors import Closed, CommitUnknown, DatabaseError, LedgerFull, RolledBack
@@ -36,6 +39,9 @@ from waiaas.database.tables import Tables
 GROUP_UNITS_MAX: Final = 128
 """Units in one commit at most, so that the first of a group does not wait for ever."""
 
+WAL_PAGES_MAX: Final = 1000
+"""Pages in the WAL from which on it is copied into the main file after a commit."""
+
 
 class Unit:
     """A function waiting to run in a transaction, and what came of it."""
@@ -46,6 +52,12 @@ class Unit:
         self.function: Final = function
         self.value: Any = None
         self.error: BaseException | None = None
+
+    def outcome(self) -> Any:  # noqa: ANN401 -- what the function returned
+        """Return the function's value once the unit is answered, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
 
 
 class Answer(Protocol):
@@ -75,7 +87,9 @@ class Writer:
         self._answer = answer
         self._on_failure = on_failure
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._closing = False
         self._stopped = False
+        self._wal_pages = 0
         self._failure: CommitUnknown | None = None
         self._emptied_wal = False
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
@@ -93,39 +107,55 @@ class Writer:
 
         Raises:
             DatabaseError: called from inside a unit, which would wait for itself.
+            Closed: the writer is closing.
         """
-        if threading.current_thread() is self._thread:
-            raise DatabaseError("a unit of work cannot write through the ledger again; use its tx")
+        self.refuse_inside_unit()
+        if self._closing:
+            raise Closed
         self._queue.put(unit)
         if self._stopped:  # The thread may have looked for the last time before our put.
             self._refuse_waiting()
 
     def stop(self) -> bool:
-        """Finish what waits, close the connection; True if the WAL was left empty."""
-        if not self._stopped:
-            self._queue.put(None)
+        """Finish what waits, close the connection; True if the WAL was left empty.
+
+        Raises:
+            DatabaseError: called from inside a unit, which would wait for itself.
+        """
+        self.refuse_inside_unit()
+        self._closing = True
+        self._queue.put(None)
         self._thread.join()
         return self._emptied_wal
 
+    def refuse_inside_unit(self) -> None:
+        """Return if the calling thread is not the writer's, which must not wait for itself.
+
+        Raises:
+            DatabaseError: it is.
+        """
+        if threading.current_thread() is self._thread:
+            raise DatabaseError("a unit of work must not use the ledger to write or close, only tx")
+
     def _run(self, opened: "queue.SimpleQueue[BaseException | None]") -> None:
         try:
-            connection = self._open()
+            self._open()
         except BaseException as error:  # noqa: BLE001 -- handed to the opener, whatever it is
-            self._stopped = True
             opened.put(error)
             return
         opened.put(None)
         try:
-            while (first := self._queue.get()) is not None and self._failure is None:
-                self._commit_group(first)
-            if first is not None:
-                self._queue.put(first)
+            while (unit := self._queue.get()) is not None:
+                if self._failure is None:
+                    self._commit_group([unit])
+                else:
+                    self._refuse(unit)
         finally:
             self._stopped = True
             self._refuse_waiting()
-            self._emptied_wal = close_database(connection)
+            self._emptied_wal = self._close()
 
-    def _open(self) -> DatabaseConnection:
+    def _open(self) -> None:
         connection = create_database(self._path, vfs=self._vfs)
         try:
             set_pragma(connection.sqlite, "synchronous", "FULL", 2)
@@ -133,10 +163,21 @@ class Writer:
         except BaseException:
             close_database(connection)
             raise
+        connection.sqlite.set_wal_hook(self._note_commit)
         self._connection = connection
         self._sqlite = connection.sqlite
+        self._run_statement = connection.db.execute
+        self._control = apsw.Cursor(connection.sqlite).execute
         self._tables = Tables(self._execute)
-        return connection
+
+    def _close(self) -> bool:
+        """Close the connection; after a failure without another write to the file."""
+        if self._failure is None:
+            return close_database(self._connection)
+        self._connection.closed = True
+        self._sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self._sqlite.close(force=True)
+        return False
 
     def _execute(
         self, statement: Statement | Executable, parameters: Parameters | None = None, /
@@ -148,7 +189,7 @@ class Writer:
         """
         if not self._sqlite.in_transaction:
             raise RolledBack("SQLite ended the transaction")
-        return self._connection.db.execute(statement, parameters)
+        return self._run_statement(statement, parameters)
 
     def _refuse_waiting(self) -> None:
         """Answer everything in the queue with why nothing is written any more."""
@@ -158,24 +199,38 @@ class Writer:
             except queue.Empty:
                 return
             if unit is not None:
-                unit.error = self._failure or Closed()
-                self._answer([unit])
+                self._refuse(unit)
 
-    def _commit_group(self, first: Unit) -> None:
-        group = [first]
+    def _refuse(self, unit: Unit) -> None:
+        unit.error = Closed() if self._failure is None else CommitUnknown(self._failure.reason)
+        self._answer([unit])
+
+    def _commit_group(self, group: list[Unit]) -> None:
+        """Run the first unit of *group* and all that wait, commit, answer."""
         try:
-            self._sqlite.execute("BEGIN IMMEDIATE")
-        except apsw.Error as error:
-            self._answer_not_done(group, translated(error, {}, self._path))
+            self._run_group(group)
+        except BaseException as error:  # noqa: BLE001 -- answered to the group, whatever it is
+            self._answer_not_done(group, error)
             return
-        unit: Unit | None = first
+        self._wal_pages = 0
+        try:
+            self._control("COMMIT")
+        except BaseException as error:  # noqa: BLE001 -- any failure here means: unknown
+            if isinstance(error, apsw.FullError) and not self._wal_pages:
+                self._answer_not_done(group, error)
+            else:
+                self._fail(group, error)
+            return
+        self._answer(group)
+        if self._wal_pages >= WAL_PAGES_MAX:
+            self._empty_wal()
+
+    def _run_group(self, group: list[Unit]) -> None:
+        self._control("BEGIN IMMEDIATE")
+        unit: Unit | None = group[0]
         while unit is not None:
             self._run_unit(unit)
-            if not self._sqlite.in_transaction:
-                self._answer_not_done(group, unit.error)
-                return
             unit = self._next_of_group(group)
-        self._commit(group)
 
     def _next_of_group(self, group: list[Unit]) -> Unit | None:
         """Take the next waiting unit into the group, if there is one and room for it."""
@@ -192,62 +247,55 @@ class Writer:
         return unit
 
     def _run_unit(self, unit: Unit) -> None:
-        self._sqlite.execute("SAVEPOINT unit")
+        """Run one unit; return if the transaction goes on, with or without what it wrote.
+
+        Raises:
+            Exception: the transaction is gone, and why.
+        """
+        self._control("SAVEPOINT unit")
         try:
             unit.value = unit.function(self._tables)
         except BaseException as error:  # noqa: BLE001 -- the caller's, whatever it is
             unit.error = error
             if self._sqlite.in_transaction:
-                self._sqlite.execute("ROLLBACK TO unit")
-        if self._sqlite.in_transaction:
-            self._sqlite.execute("RELEASE unit")
+                self._control("ROLLBACK TO unit")
+        if not self._sqlite.in_transaction:
+            raise unit.error or RolledBack("SQLite ended the transaction")
+        self._control("RELEASE unit")
 
-    def _commit(self, group: list[Unit]) -> None:
-        try:
-            self._sqlite.execute("COMMIT")
-        except apsw.FullError as error:
-            if self._is_absent_after_rollback():
-                self._answer_not_done(group, LedgerFull())
-            else:
-                self._fail(group, error)
-        except BaseException as error:  # noqa: BLE001 -- any failure here means: unknown
-            self._fail(group, error)
-        else:
-            self._answer(group)
-
-    def _is_absent_after_rollback(self) -> bool:
-        """Undo a commit for which there was no space, and look whether it really is not there.
-
-        Every act writes an audit row, so its highest number, seen by a connection that had no part
-        in the commit, tells. (A full disk is the one failure of COMMIT that is not *unknown*.)
-        """
-        try:
-            self._connection.db.rollback()
-            newest = self._tables_of(self._connection).audit.newest_id()
-            with open_reader(self._path, vfs=self._vfs) as reader:
-                return self._tables_of(reader).audit.newest_id() == newest
-        except (apsw.Error, DatabaseError):
-            return False
-
-    @staticmethod
-    def _tables_of(connection: DatabaseConnection) -> Tables:
-        return Tables(connection.db.execute)
-
-    def _answer_not_done(self, group: list[Unit], cause: BaseException | None) -> None:
+    def _answer_not_done(self, group: list[Unit], cause: BaseException) -> None:
         """Answer every member that nothing of it is in the ledger."""
-        self._connection.db.rollback()
+        if isinstance(cause, apsw.Error):
+            cause = translated(cause, {}, self._path)
         for unit in group:
             if isinstance(cause, LedgerFull):
                 unit.error = LedgerFull()
             elif unit.error is None:
-                reason = "SQLite ended the transaction" if cause is None else str(cause)
-                unit.error = RolledBack(reason)
-        self._answer(group)
+                unit.error = RolledBack(getattr(cause, "reason", str(cause)))
+        try:
+            self._connection.db.rollback()
+        finally:
+            self._answer(group)
 
     def _fail(self, group: list[Unit], error: BaseException) -> None:
         """Stop writing for good: nobody can say whether the group is in the ledger."""
         self._failure = CommitUnknown(str(error))
         for unit in group:
             unit.error = CommitUnknown(str(error))
-        self._on_failure(self._failure)
-        self._answer(group)
+        try:
+            self._on_failure(self._failure)
+        finally:
+            self._answer(group)
+
+    def _note_commit(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        """Learn from SQLite that a commit took place, and how long the WAL is now."""
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _empty_wal(self) -> None:
+        """Copy what no reader needs any more into the main file.
+
+        If that fails (no space, say) everything still is in the WAL; the next commit tries again.
+        """
+        with suppress(apsw.Error):
+            self._sqlite.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

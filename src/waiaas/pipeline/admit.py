@@ -7,7 +7,7 @@ as a CANCELLED transaction with its reason, and a retry gets the same one.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from waiaas.domain.access import session_status
 from waiaas.domain.audit import AuditEvent, agent_actor
@@ -127,7 +127,7 @@ def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> 
         Refusal: SESSION_REVOKED, SESSION_EXPIRED, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
     """
     session = tx.sessions.get(caller.session_id)
-    if session is None:
+    if session is None or session.agent_id != caller.agent_id:
         raise Refusal(ErrorCode.SESSION_REVOKED, "the session does not exist any more")
     status = session_status(
         now_s=now_s, expires_at=session.expires_at, revoked_at=session.revoked_at
@@ -166,12 +166,18 @@ def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
     """Return how a verdict is put to the agent, or None if the payment goes ahead at once."""
     match verdict:
         case Deny(violations):
-            first = min(violations, key=lambda violation: list(ErrorCode).index(violation.code))
+            # One rule is shown, the most fundamental and then the tightest; what to ask for
+            # instead, and when, has to satisfy all of them.
+            shown = replace(
+                min(violations, key=_precedence),
+                max_allowed=verdict.max_allowed,
+                retry_at=verdict.retry_at,
+            )
             return Refusal(
-                first.code,
+                shown.code,
                 "; ".join(violation.message for violation in violations),
-                hint=_hint(first),
-                details=_details(first, tx_id),
+                hint=_hint(shown),
+                details=_details(shown, tx_id),
             )
         case Allow(PolicyTier.INSTANT):
             return None
@@ -182,8 +188,12 @@ def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
                 f"this payment needs {tier}: "
                 + "; ".join(violation.message for violation in escalations),
                 hint="Ask for less, or ask the operator to raise the instant limit.",
-                details=_details(escalations[0], tx_id),
+                details=_details(min(escalations, key=_precedence), tx_id),
             )
+
+
+def _precedence(violation: Violation) -> tuple[int, int]:
+    return list(ErrorCode).index(violation.code), violation.max_allowed or 0
 
 
 def _hint(violation: Violation) -> str:

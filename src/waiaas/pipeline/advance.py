@@ -26,8 +26,7 @@ def next_step(status: TransactionStatus, attempt: AttemptState | None) -> Step |
         case TransactionStatus.PENDING:
             return Step.PREPARE
         case TransactionStatus.EXECUTING:
-            # Bytes that are signed are sent again after a crash: the same bytes, so no harm.
-            return Step.SIGN if attempt is AttemptState.RECORDED else Step.SEND
+            return _next_of_executing(attempt)
         case TransactionStatus.SUBMITTED:
             return Step.WATCH
         case TransactionStatus.QUEUED:
@@ -42,3 +41,16 @@ def next_step(status: TransactionStatus, attempt: AttemptState | None) -> Step |
             return None
         case _:
             assert_never(status)
+
+
+def _next_of_executing(attempt: AttemptState | None) -> Step | None:
+    match attempt:
+        case AttemptState.RECORDED:
+            return Step.SIGN
+        case AttemptState.SIGNED:
+            # After a crash they may have been sent before: the same bytes, so no harm.
+            return Step.SEND
+        case _:
+            # Never written: a move leaves EXECUTING in the commit that leaves these states. Should
+            # it be found all the same, nothing is sent, and the money stays set aside.
+            return None

@@ -52,6 +52,17 @@ class World:
     clock: Clock
     generate_id: GenerateId
 
+    def chain_of(self, agent: AgentRecord) -> Chain:
+        """Return the agent's network.
+
+        Raises:
+            ChainUnavailable: it is not configured (any more).
+        """
+        chain = self.chains.get(agent.network)
+        if chain is None:
+            raise ChainUnavailable(f"no node is configured for {agent.network}")
+        return chain
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -88,9 +99,8 @@ async def perform(standing: Standing, world: World) -> None:
 
     Raises:
         ChainUnavailable: the node gave no answer; the step may be tried again.
-        KeyError: the agent's network is not configured.
     """
-    chain = world.chains[standing.agent.network]
+    chain = world.chain_of(standing.agent)
     match standing.step:
         case Step.PREPARE:
             await _prepare(standing, world, chain)
@@ -167,6 +177,9 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     signed = chain.assemble(message, signature=signature, from_address=standing.agent.public_key)
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        # Only recorded signatures are ever sent; this one can still be forgotten.
+        if _end_if_forbidden(tx, now, now_s):
+            return
         raw = base64.b64encode(signed.raw).decode("ascii")
         if not tx.attempts.record_signature(attempt.tx_id, signed=raw, tx_hash=signed.tx_hash):
             return
@@ -231,7 +244,7 @@ async def _watch(standing: Standing, world: World, chain: Chain) -> None:
 
 async def resend(standing: Standing, world: World) -> None:
     """Offer the same bytes again: nodes forget, and sending twice is harmless."""
-    await _try_to_send(_attempt_of(standing), world.chains[standing.agent.network])
+    await _try_to_send(_attempt_of(standing), world.chain_of(standing.agent))
 
 
 _ENDED_ATTEMPT: Final[Mapping[TransactionStatus, AttemptState]] = {
@@ -275,7 +288,10 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
     """Cancel a transaction of which nothing was signed, if it may not go on; tell whether."""
     if not _is_forbidden(now):
         return False
-    why = "the session was revoked" if now.session_revoked else f"the agent is {now.agent.status}"
+    if now.session_revoked:
+        error = f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed"
+    else:
+        error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
     if now.attempt is not None:
         tx.attempts.compare_and_set_state(
             now.transaction.id, old=AttemptState.RECORDED, new=AttemptState.REPLACED
@@ -284,7 +300,7 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         tx,
         now.transaction,
         TransactionStatus.CANCELLED,
-        error=f"{ErrorCode.AGENT_NOT_ACTIVE}: {why}",
+        error=error,
         now_s=now_s,
     )
     return True

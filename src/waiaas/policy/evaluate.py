@@ -84,7 +84,8 @@ def _exceeded(
 def _passes_at(amount: int, window_max: int, window_s: int, usage: Usage, now_s: int) -> int | None:
     """Return from when a window has room for *amount*, or None if it never has.
 
-    Money in flight is counted as if it moved now: if it does move, it leaves the window no later.
+    Money in flight is counted as if it moved now. That is a forecast: what moves later leaves the
+    window later, and what turns out not to move makes room at once.
     """
     if amount > window_max:
         return None

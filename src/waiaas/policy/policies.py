@@ -34,6 +34,9 @@ WINDOW_S_MAX: Final = max(WINDOWS_S.values())
 _OPTIONAL_BOUNDS: Final = ("per_transaction_max", *WINDOWS_S)
 _FIELDS: Final = frozenset({"asset", "instant_max", *_OPTIONAL_BOUNDS})
 
+_FIELD_CHARACTERS_SHOWN_MAX: Final = 40
+"""How much of an unknown field's name is repeated; and only in ASCII, for it may be anything."""
+
 
 class RuleRefused(Exception):  # noqa: N818 -- says what was done with the rule
     """A rule does not say anything we can keep."""
@@ -77,7 +80,7 @@ def parse_rules(kind: PolicyType, rules: str) -> SpendingLimit:
     if kind is not PolicyType.SPENDING_LIMIT:
         raise RuleRefused("type", f"{kind} is not evaluated by this release")
     try:
-        document = json.loads(rules)
+        document = json.loads(rules, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise RuleRefused("rules", "not JSON") from error
     if not isinstance(document, dict):
@@ -85,7 +88,7 @@ def parse_rules(kind: PolicyType, rules: str) -> SpendingLimit:
     for field in document:
         if field not in _FIELDS:
             known = ", ".join(sorted(_FIELDS))
-            raise RuleRefused(f"rules.{field}", f"not honoured by this release (known: {known})")
+            raise RuleRefused(_shown(field), f"not honoured by this release (known: {known})")
     if document.get("asset") != NATIVE:
         raise RuleRefused("rules.asset", f"must be {NATIVE!r} in this release")
     bounds = {name: _bound(name, document[name]) for name in _OPTIONAL_BOUNDS if name in document}
@@ -95,6 +98,20 @@ def parse_rules(kind: PolicyType, rules: str) -> SpendingLimit:
         per_transaction_max=bounds.pop("per_transaction_max", None),
         window_max=MappingProxyType(bounds),
     )
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    """Make a JSON object of *members*; json by itself keeps the last of two equal names."""
+    document: dict[str, object] = {}
+    for name, value in members:
+        if name in document:
+            raise RuleRefused(_shown(name), "given twice")
+        document[name] = value
+    return document
+
+
+def _shown(field: str) -> str:
+    return f"rules.{ascii(field[:_FIELD_CHARACTERS_SHOWN_MAX])[1:-1]}"
 
 
 def _bound(name: str, value: object) -> int:

@@ -45,5 +45,17 @@ class Deny:
 
     violations: tuple[Violation, ...]
 
+    @property
+    def max_allowed(self) -> int | None:
+        """The largest amount that no rule would deny now, in base units; None: no amount."""
+        amounts = [each.max_allowed for each in self.violations if each.max_allowed is not None]
+        return min(amounts) if len(amounts) == len(self.violations) else None
+
+    @property
+    def retry_at(self) -> int | None:
+        """The second from which no rule denies the request, all else equal; None: never."""
+        times = [each.retry_at for each in self.violations if each.retry_at is not None]
+        return max(times) if len(times) == len(self.violations) else None
+
 
 Verdict = Allow | Deny

@@ -1,0 +1,389 @@
+"""`waiaas.ports.Chain` and `Faucet`, over one Solana node.
+
+What one node cannot show. A node that lies consistently cannot be found out: it can claim that a
+payment is nowhere and that its time is over. Nor can an honest node whose history has a hole, or
+begins after the payment: for the last 300 blocks every node knows each payment, for older ones it
+depends on what it keeps (often two days). Against honest nodes that lag behind each other at one
+address (a load balancer), an expiry is only believed when the answer that knows no trace comes
+from a view at least as new as the finalized block that ended the payment's time. The remedy for
+the rest is to ask several independent nodes; it belongs above this module.
+"""
+
+import base64
+import re
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+
+from waiaas.chains.solana.failures import TransactionError, in_words, is_passing
+from waiaas.chains.solana.messages import (
+    LAMPORTS_MAX,
+    NotPayable,
+    TransferMessage,
+    compose_transfer,
+    decode_transfer,
+    fee_lamports,
+    read_transaction,
+    signed_transaction,
+    unsigned_transaction,
+)
+from waiaas.chains.solana.rpc import BODY_BYTES_MAX, TIMEOUT_S, JsonRpc, RpcError
+from waiaas.domain.addresses import is_solana_address
+from waiaas.domain.enums import NetworkType
+from waiaas.domain.request import Transfer
+from waiaas.ports import (
+    ChainUnavailable,
+    Clock,
+    Landed,
+    Payload,
+    ProvablyExpired,
+    Sighting,
+    SignedTransaction,
+    SimulationRefused,
+    Unseen,
+)
+
+GENESIS: Final = {
+    NetworkType.MAINNET: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d",
+    NetworkType.DEVNET: "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG",
+    NetworkType.TESTNET: "4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY",
+}
+"""The hash of each public network's first block. A local network is any other."""
+
+BLOCKHASH_BLOCKS: Final = 150
+"""A blockhash can be used in this many blocks after its own; the chain's rule."""
+
+BLOCKHASH_BLOCKS_MIN: Final = 100
+"""A blockhash with fewer blocks left is not fresh: the payment might not land in time."""
+
+BLOCKHASH_BLOCKS_DRIFT_MAX: Final = 32
+"""How far behind the blockhash's node the height's may be; a longer life is not believed."""
+
+COUNT_MAX: Final = 2**63 - 1
+"""Of slots and blocks; keeps what a node may make us compute, store and print small."""
+
+AIRDROP_POLLS_MAX: Final = 120
+AIRDROP_POLL_S: Final = 0.25
+
+PREFLIGHT_FAILED: Final = -32002
+"""The node's code for a transaction that it simulated and would not pass on."""
+
+_SIGNATURE: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}")
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+
+
+class _Camel(msgspec.Struct, rename="camel"):
+    """Members in the node's spelling. What it adds over time is ignored."""
+
+
+class _Context(_Camel):
+    slot: _Count
+
+
+class _Balance(_Camel):
+    value: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Blockhash(_Camel):
+    blockhash: str
+    last_valid_block_height: _Count
+
+
+class _LatestBlockhash(_Camel):
+    context: _Context
+    value: _Blockhash
+
+
+class _Simulation(_Camel):
+    err: TransactionError | None  # required: an answer that leaves it out is no answer
+
+
+class _SimulationResult(_Camel):
+    value: _Simulation
+
+
+class _Status(_Camel):
+    confirmation_status: Literal["processed", "confirmed", "finalized"]
+    err: TransactionError | None  # required, likewise
+
+
+class _Statuses(_Camel):
+    context: _Context
+    value: Annotated[list[_Status | None], msgspec.Meta(min_length=1, max_length=1)]
+
+
+class WrongNetwork(ChainUnavailable):
+    """The node is on another network than the one it is configured for; nothing is asked of it.
+
+    Attributes:
+        expected: the network it is configured for.
+        genesis_hash: of the network it is on.
+    """
+
+    def __init__(self, node: str, *, expected: NetworkType, genesis_hash: str) -> None:
+        self.expected = expected
+        self.genesis_hash = genesis_hash
+        super().__init__(
+            f"the node at {node} is not on the {expected} it is configured for: "
+            f"its genesis hash is {genesis_hash}"
+        )
+
+
+class SolanaChain:
+    """One network, seen through one node.
+
+    Every method that talks to the node first makes sure, once, that it is on *network*.
+
+    Args:
+        url: of the node's JSON-RPC; may hold credentials, which are never shown.
+        network: the one the node must be on.
+        clock: for waiting.
+        timeout_s: for one exchange with the node.
+        body_bytes_max: for one answer of the node.
+
+    Raises:
+        ValueError: *url* is not an http or https URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        network: NetworkType,
+        clock: Clock,
+        timeout_s: float = TIMEOUT_S,
+        body_bytes_max: int = BODY_BYTES_MAX,
+    ) -> None:
+        self._rpc = JsonRpc(url, timeout_s=timeout_s, body_bytes_max=body_bytes_max)
+        self._network = network
+        self._clock = clock
+        self._pinned_genesis: str | None = None
+
+    async def aclose(self) -> None:
+        """Close the connections to the node; calling twice is harmless."""
+        await self._rpc.aclose()
+
+    # ── the network ────────────────────────────────────────────────────────────────────────────
+
+    async def genesis_hash(self) -> str:
+        """Return the hash of the first block of the network the node is on."""
+        genesis_hash = await self._rpc.call("getGenesisHash", [], returns=str)
+        if not is_solana_address(genesis_hash):  # the same spelling: base58 of 32 bytes
+            raise self._unusable("gave a genesis hash that is none")
+        return genesis_hash
+
+    async def check_network(self) -> None:
+        """Ask the node afresh which network it is on.
+
+        Raises:
+            WrongNetwork: it is on another one than configured, or than it was before.
+        """
+        genesis_hash = await self.genesis_hash()
+        expected = GENESIS.get(self._network, self._pinned_genesis)
+        if expected is None:  # a local network, first seen
+            is_ours = genesis_hash not in GENESIS.values()
+        else:
+            is_ours = genesis_hash == expected
+        if not is_ours:
+            raise WrongNetwork(self._rpc.node, expected=self._network, genesis_hash=genesis_hash)
+        self._pinned_genesis = genesis_hash
+
+    async def _check_network_once(self) -> None:
+        if self._pinned_genesis is None:
+            await self.check_network()
+
+    # ── waiaas.ports.Chain ─────────────────────────────────────────────────────────────────────
+
+    async def balance(self, address: str) -> int:
+        await self._check_network_once()
+        answer = await self._rpc.call(
+            "getBalance", [address, {"commitment": "confirmed"}], returns=_Balance
+        )
+        if answer.value > LAMPORTS_MAX:
+            raise self._unusable("gave a balance that no account can hold")
+        return answer.value
+
+    async def build_transfer(
+        self, transfer: Transfer, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        await self._check_network_once()
+        latest = await self._fresh_blockhash()
+        try:
+            wanted = TransferMessage(
+                from_address=from_address,
+                to_address=transfer.to_address,
+                lamports=transfer.base_units,
+                unit_price=unit_price,
+                blockhash=latest.blockhash,
+            )
+        except NotPayable as refusal:
+            return SimulationRefused(reason=str(refusal))
+        message = compose_transfer(wanted)
+        error = await self._simulate(message)
+        if error is None:
+            return Payload(
+                message=message,
+                unit_price=unit_price,
+                last_valid_block_height=latest.last_valid_block_height,
+            )
+        if is_passing(error):
+            raise self._unusable(f"cannot judge the payment now ({in_words(error)})")
+        return SimulationRefused(
+            reason=f"{in_words(error)} (amount {wanted.lamports} lamports, "
+            f"fee {fee_lamports(unit_price)} lamports)"
+        )
+
+    def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
+        if decode_transfer(message).from_address != from_address:
+            raise ValueError("the message does not pay from this address")
+        return signed_transaction(message, signature=signature)
+
+    async def send(self, raw: bytes) -> bool:
+        transaction = read_transaction(raw)
+        await self._check_network_once()
+        try:
+            answer = await self._rpc.call(
+                "sendTransaction",
+                [
+                    _base64(raw),
+                    {
+                        "encoding": "base64",
+                        # These bytes were simulated before they were signed. A refusal now would
+                        # be no proof that they cannot land, yet would keep them from the leader:
+                        # most often it is the node that lags. Passed on, they end soon and surely.
+                        "skipPreflight": True,
+                        # Still says where the node looks the blockhash up; by default it takes the
+                        # finalized view, which does not know a fresh one.
+                        "preflightCommitment": "confirmed",
+                        # The worker above sends again; the node must not do so beside it.
+                        "maxRetries": 0,
+                    },
+                ],
+                returns=str,
+            )
+        except RpcError as error:
+            return _says_it_has_it(error)
+        return answer == transaction.tx_hash
+
+    async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
+        await self._check_network_once()
+        # The order is the proof: first a finalized end of the payment's time, then no trace of it.
+        # The other way round it could land between the two questions.
+        height = await self._block_height("finalized")
+        is_over = height > last_valid_block_height
+        end_slot = await self._finalized_slot(height) if is_over else None
+        statuses = await self._statuses(tx_hash)
+        match statuses.value[0]:
+            case _Status(confirmation_status="processed"):
+                return Unseen()  # this block may yet be abandoned
+            case _Status(err=error):
+                return Landed(error=None if error is None else in_words(error))
+            case None:
+                pass
+        if end_slot is None:
+            return Unseen()
+        if statuses.context.slot < end_slot:
+            return Unseen()  # answered by a node whose view is older than the end
+        # Expiry frees money, so the network is not taken on trust: on another one, no payment of
+        # ours has ever left a trace.
+        await self.check_network()
+        return ProvablyExpired()
+
+    # ── waiaas.ports.Faucet ────────────────────────────────────────────────────────────────────
+
+    async def airdrop(self, address: str, *, base_units: int) -> str:
+        await self._check_network_once()
+        tx_hash = await self._rpc.call(
+            "requestAirdrop", [address, base_units, {"commitment": "confirmed"}], returns=str
+        )
+        if _SIGNATURE.fullmatch(tx_hash) is None:
+            raise self._unusable("gave a transaction hash that is none")
+        for _ in range(AIRDROP_POLLS_MAX):
+            match (await self._statuses(tx_hash)).value[0]:
+                case _Status(confirmation_status="confirmed" | "finalized", err=error):
+                    if error is not None:
+                        raise self._unusable(f"failed the airdrop ({in_words(error)})")
+                    return tx_hash
+                case _:
+                    await self._clock.sleep(AIRDROP_POLL_S)
+        raise self._unusable("did not confirm the airdrop in time")
+
+    # ── questions to the node ──────────────────────────────────────────────────────────────────
+
+    async def _block_height(self, commitment: str) -> int:
+        height = await self._rpc.call("getBlockHeight", [{"commitment": commitment}], returns=int)
+        if not 0 <= height <= COUNT_MAX:
+            raise self._unusable("gave a block height that is none")
+        return height
+
+    async def _latest_blockhash(self, commitment: str) -> _LatestBlockhash:
+        return await self._rpc.call(
+            "getLatestBlockhash", [{"commitment": commitment}], returns=_LatestBlockhash
+        )
+
+    async def _fresh_blockhash(self) -> _Blockhash:
+        latest = (await self._latest_blockhash("confirmed")).value
+        if not is_solana_address(latest.blockhash):  # the same spelling: base58 of 32 bytes
+            raise self._unusable("gave a blockhash that is none")
+        # A life told too long would hold the money for ever; too short, free it too early.
+        blocks_left = latest.last_valid_block_height - await self._block_height("confirmed")
+        if not BLOCKHASH_BLOCKS_MIN <= blocks_left <= BLOCKHASH_BLOCKS + BLOCKHASH_BLOCKS_DRIFT_MAX:
+            raise self._unusable(f"gave a blockhash with {blocks_left} blocks to live")
+        return latest
+
+    async def _finalized_slot(self, height: int) -> int:
+        """Return the slot of a finalized block that is at *height* or above it.
+
+        A height comes without its slot, and a slot without its height; only a blockhash comes with
+        both, its own height being where its life began.
+        """
+        latest = await self._latest_blockhash("finalized")
+        if latest.value.last_valid_block_height - BLOCKHASH_BLOCKS < height:
+            raise self._unusable("went back behind a block that it had called finalized")
+        if latest.context.slot < height:  # a slot holds at most one block
+            raise self._unusable("counts more blocks than slots")
+        return latest.context.slot
+
+    async def _simulate(self, message: bytes) -> TransactionError | None:
+        result = await self._rpc.call(
+            "simulateTransaction",
+            [
+                _base64(unsigned_transaction(message)),
+                {
+                    "encoding": "base64",
+                    "commitment": "confirmed",
+                    "sigVerify": False,
+                    "replaceRecentBlockhash": False,  # exactly these bytes
+                },
+            ],
+            returns=_SimulationResult,
+        )
+        return result.value.err
+
+    async def _statuses(self, tx_hash: str) -> _Statuses:
+        return await self._rpc.call(
+            "getSignatureStatuses",
+            [[tx_hash], {"searchTransactionHistory": True}],
+            returns=_Statuses,
+        )
+
+    def _unusable(self, what: str) -> ChainUnavailable:
+        return ChainUnavailable(f"the node at {self._rpc.node} {what}")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _says_it_has_it(error: RpcError) -> bool:
+    """Tell whether a node refused a transaction because it has landed already.
+
+    Nodes that check what they need not check say so in `data`, or in words alone.
+    """
+    if error.code != PREFLIGHT_FAILED:
+        return False
+    return (
+        b'"AlreadyProcessed"' in (error.data or b"")
+        or "already been processed" in error.message.lower()
+    )

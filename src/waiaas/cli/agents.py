@@ -1,0 +1,128 @@
+"""`waiaas agent`, `session`, `policy`: what the operator gives an agent."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waiaas.cli.client import Client, explained
+from waiaas.cli.context import (
+    ExitCode,
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    fail,
+    show,
+)
+from waiaas.cli.secret import read_password, write_private_file
+
+agent_app = typer.Typer(help="Agents and their wallets.", no_args_is_help=True)
+session_app = typer.Typer(help="An agent's permission to ask.", no_args_is_help=True)
+policy_app = typer.Typer(help="What an agent may spend.", no_args_is_help=True)
+
+AgentOption = Annotated[str, typer.Option("--agent", help="The agent's id.")]
+
+
+@agent_app.command("create")
+def create_agent(
+    context: typer.Context,
+    *,
+    name: Annotated[str, typer.Option(help="For people; need not be unique.")],
+    network: Annotated[str, typer.Option(help="localnet, devnet, testnet or mainnet.")] = "devnet",
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an agent with a key of its own."""
+    directory = directory_of(context)
+    password = read_password(file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            show(client.post("/v1/agents", {"name": name, "network": network}), as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("fund")
+def fund_agent(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    amount: Annotated[str, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")],
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an agent play money; on localnet only."""
+    directory = directory_of(context)
+    password = read_password(file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            show(client.post(f"/v1/agents/{agent}/fund", {"amount": amount}), as_json=as_json)
+
+    explained(ask)
+
+
+@session_app.command("create")
+def create_session(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    ttl: Annotated[int | None, typer.Option(help="Seconds; 300 to 604800.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Write the token to this new file, for you alone.")
+    ] = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Issue a session. Its token is shown once: here, or in --token-file."""
+    directory = directory_of(context)
+    password = read_password(file=password_file, descriptor=password_fd)
+    body = {"agentId": agent} | ({} if ttl is None else {"ttl": ttl})
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            session = client.post("/v1/sessions", body)
+        if token_file is not None:
+            write_private_file(token_file, session.pop("token"))
+            session["tokenFile"] = str(token_file)
+        show(session, as_json=as_json)
+
+    explained(ask)
+
+
+@policy_app.command("set")
+def set_policy(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    rules: Annotated[
+        str,
+        typer.Option(
+            help='JSON, e.g. {"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
+        ),
+    ],
+    kind: Annotated[str, typer.Option("--type")] = "SPENDING_LIMIT",
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an agent a rule, in place of the one of the same type and asset it may have."""
+    directory = directory_of(context)
+    try:
+        document = json.loads(rules)
+    except ValueError as error:
+        fail(f"--rules is not JSON: {error}", code=ExitCode.USAGE)
+    password = read_password(file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            body = {"agentId": agent, "type": kind, "rules": document}
+            show(client.put("/v1/policies", body), as_json=as_json)
+
+    explained(ask)

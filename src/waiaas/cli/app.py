@@ -1,0 +1,167 @@
+"""The command line: `waiaas <resource> <verb>`. All but `init` and `start` ask the daemon."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from waiaas.cli import agents, demo, transactions
+from waiaas.cli.client import Client, explained, wait_for
+from waiaas.cli.context import (
+    ExitCode,
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    fail,
+    show,
+)
+from waiaas.cli.secret import read_password
+from waiaas.config import ConfigError, DaemonSettings, data_directory, load_config
+from waiaas.daemon import (
+    VERSION,
+    DaemonError,
+    find_daemon,
+    initialise,
+    is_gone,
+    run,
+    run_localnet,
+    stop_localnet,
+)
+
+STOP_S_MAX = 35.0
+
+app = typer.Typer(
+    help="A wallet for AI agents, within limits you set, on a machine you control.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # A traceback with local variables could show a password.
+)
+app.add_typer(agents.agent_app, name="agent")
+app.add_typer(agents.session_app, name="session")
+app.add_typer(agents.policy_app, name="policy")
+app.add_typer(transactions.tx_app, name="tx")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer's shape for an eager option
+    if wanted:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    *,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where everything is kept (else WAIAAS_DATA_DIR, else ~/.waiaas)."),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 -- handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    context.obj = data_directory(data_dir)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    *,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+) -> None:
+    """Make the data directory: an empty ledger, and a keystore under a new master password."""
+    directory = directory_of(context)
+    password = read_password(file=password_file, descriptor=password_fd, confirm=True)
+    try:
+        made = initialise(directory, password)
+    except DaemonError as error:
+        fail(str(error))
+    if made:
+        typer.echo(f"{directory} is ready. Keep the master password: nobody can recover it.")
+        typer.echo("Next: waiaas start --localnet")
+    else:
+        typer.echo(f"{directory} was initialised before; nothing was changed.")
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    *,
+    localnet: Annotated[
+        bool, typer.Option(help="Bring an embedded Solana network along, with play money.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Else from config.toml; 0: any free one.")
+    ] = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+) -> None:
+    """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
+    directory = directory_of(context)
+    try:
+        config = load_config(directory)
+        if port is not None:
+            config = msgspec.structs.replace(config, daemon=DaemonSettings(port=port))
+        run(
+            directory,
+            config=config,
+            password=read_password(file=password_file, descriptor=password_fd),
+            with_localnet=localnet,
+            announce=lambda address: typer.echo(f"waiaas is ready at {address.url}"),
+        )
+    except (ConfigError, DaemonError) as error:
+        fail(str(error))
+
+
+@app.command()
+def stop(context: typer.Context) -> None:
+    """Stop the daemon, and the local network it brought along."""
+    directory = directory_of(context)
+    address = find_daemon(directory)
+    if address is None:
+        had_localnet = explained(lambda: stop_localnet(directory))
+        typer.echo("no daemon runs" + (", its local network was stopped" if had_localnet else ""))
+        return
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            client.post("/v1/admin/shutdown")
+
+    explained(ask)
+    if wait_for(lambda: is_gone(address.pid) or None, seconds=STOP_S_MAX) is None:
+        fail(f"the daemon (pid {address.pid}) is still stopping", code=ExitCode.TIMEOUT)
+    typer.echo("stopped")
+
+
+@app.command()
+def status(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show what the daemon is doing."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show({"url": client.url, **client.get("/v1/admin/status")}, as_json=as_json)
+
+    explained(ask)
+
+
+@app.command()
+def localnet(
+    state: Annotated[Path, typer.Option(help="File to say in where the network is.")],
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
+    slot_ms: Annotated[int, typer.Option(min=1, help="Time between two blocks.")] = 400,
+) -> None:
+    """Run the embedded Solana network by itself, until Ctrl-C. Its money is worth nothing."""
+    try:
+        run_localnet(state, port=port, slot_ms=slot_ms, announce=typer.echo)
+    except DaemonError as error:
+        fail(str(error))

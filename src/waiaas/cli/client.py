@@ -1,0 +1,124 @@
+"""A client of the daemon on this machine: finds it, authenticates, asks, and explains refusals."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import httpx2
+
+from waiaas.cli.context import ExitCode, fail
+from waiaas.daemon import DaemonError, find_daemon, read_cookie
+
+ANSWER_S_MAX: Final = 30.0
+"""How long one answer may take; an airdrop waits for the chain."""
+
+_POLL_S: Final = 0.1
+
+Json = dict[str, Any]
+Value = TypeVar("Value")
+
+
+class Refused(Exception):  # noqa: N818 -- an answer, not a malfunction
+    """The daemon understood and said no."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.problem = problem
+        super().__init__(str(problem.get("message", problem)))
+
+
+class NotReachable(Exception):  # noqa: N818 -- a state of the world, named as one
+    """No daemon answered."""
+
+
+class Client:
+    """Speaks to the daemon at *url* with one token, or none."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.url = url
+        # No proxies and no redirects: it is a process of this machine.
+        self._http = httpx2.Client(
+            base_url=url, headers=headers, timeout=ANSWER_S_MAX, trust_env=False
+        )
+
+    @classmethod
+    def to_daemon(cls, directory: Path, token: str | None = None) -> Self:
+        """Return a client of the daemon that runs on *directory*.
+
+        Raises:
+            NotReachable: none runs.
+        """
+        address = find_daemon(directory)
+        if address is None:
+            raise NotReachable(f"no daemon runs on {directory}")
+        return cls(address.url, token)
+
+    @classmethod
+    def with_cookie(cls, directory: Path) -> Self:
+        """Return a client that may look and tighten."""
+        return cls.to_daemon(directory, read_cookie(directory))
+
+    @classmethod
+    def logged_in(cls, directory: Path, password: bytes) -> Self:
+        """Return a client with the operator's full rights, for 15 minutes at most."""
+        body = {"password": password.decode("utf-8", "replace")}
+        with cls.to_daemon(directory) as anybody:
+            token = anybody.post("/v1/admin/login", body)["token"]
+        return cls.to_daemon(directory, token)
+
+    def get(self, path: str) -> Json:
+        """Return the answer to a GET."""
+        return self._ask("GET", path, None, {})
+
+    def post(self, path: str, body: Json | None = None, *, key: str | None = None) -> Json:
+        """Return the answer to a POST; *key* is its Idempotency-Key."""
+        return self._ask("POST", path, body, {} if key is None else {"Idempotency-Key": key})
+
+    def put(self, path: str, body: Json) -> Json:
+        """Return the answer to a PUT."""
+        return self._ask("PUT", path, body, {})
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> Json:
+        try:
+            response = self._http.request(method, path, json=body, headers=headers)
+            answer: Json = response.json()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise NotReachable(f"the daemon does not answer ({type(error).__name__})") from error
+        if response.is_error:
+            raise Refused(answer)
+        return answer
+
+
+def explained(work: Callable[[], Value]) -> Value:
+    """Run *work*; if the daemon refuses or is not there, say so to a person and end."""
+    try:
+        return work()
+    except Refused as refused:
+        problem = refused.problem
+        code = ExitCode.REFUSED if problem.get("status") in (401, 403) else ExitCode.ERROR
+        fail(
+            f"{problem.get('code')}: {problem.get('message')}", hint=problem.get("hint"), code=code
+        )
+    except NotReachable as error:
+        fail(str(error), hint="Start it with `waiaas start`.", code=ExitCode.NOT_RUNNING)
+    except DaemonError as error:
+        fail(str(error))
+
+
+def wait_for(look: Callable[[], Value | None], *, seconds: float) -> Value | None:
+    """Look until there is something to see, or *seconds* have passed; then return None."""
+    deadline_s = time.monotonic() + seconds
+    while (seen := look()) is None and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)  # noqa: TID251 -- a person's terminal waits for another process
+    return seen

@@ -1,0 +1,85 @@
+"""What every command knows: the data directory, how to print, and which exit code means what."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class ExitCode(IntEnum):
+    """How a command ended, for scripts."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    REFUSED = 4
+    TIMEOUT = 5
+
+
+def directory_of(context: typer.Context) -> Path:
+    """Return the data directory, set by the options before the command."""
+    directory = context.obj
+    assert isinstance(directory, Path)
+    return directory
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON (also when the output is piped).")
+]
+PasswordFileOption = Annotated[
+    Path | None,
+    typer.Option(help="File with the master password, readable by you alone (mode 0600)."),
+]
+PasswordFdOption = Annotated[
+    int | None, typer.Option(help="Open file descriptor to read the master password from.")
+]
+TokenFileOption = Annotated[
+    Path, typer.Option(help="File with the agent's session token, from `session create`.")
+]
+
+
+def fail(message: str, *, hint: str | None = None, code: ExitCode = ExitCode.ERROR) -> NoReturn:
+    """Say what is wrong, on stderr, and end with *code*."""
+    typer.echo(f"waiaas: {printable(message)}", err=True)
+    if hint:
+        typer.echo(f"        {printable(hint)}", err=True)
+    raise typer.Exit(code)
+
+
+def show(facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Print one thing: a table for people, JSON for programs."""
+    if as_json or not sys.stdout.isatty():
+        typer.echo(json.dumps(facts))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(name, printable(str(value)))
+    Console().print(table)
+
+
+def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print every row of a table as `column value` pairs; columns that are NULL are left out."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"   {title}: {len(rows)} row{'' if len(rows) == 1 else 's'}", "bold"))
+    for row in rows:
+        line = Text("     ")
+        for column, value in zip(columns, row, strict=True):
+            if value is not None:
+                line.append(f"{column} ", "dim")
+                line.append(f"{printable(str(value))}  ")
+        console.print(line)
+
+
+def printable(text: str) -> str:
+    """Return *text* with everything but printable ASCII escaped: chain data may hold anything."""
+    return "".join(
+        character if " " <= character <= "~" else ascii(character)[1:-1] for character in text
+    )

@@ -1,0 +1,230 @@
+"""`waiaas demo`: the first payment, from an empty directory, with real parts.
+
+The daemon is a process of its own, the network is a real Solana runtime, and the balances at the
+end are read by solana-py, which is not ours. Every step is checked; the first one that is not as
+said ends the demo with exit code 1.
+"""
+
+import asyncio
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import typer
+
+from waiaas.cli.client import Client, Json, NotReachable, Refused, wait_for
+from waiaas.cli.context import show_rows
+from waiaas.cli.transactions import wait_for_end
+from waiaas.daemon import (
+    DaemonError,
+    LedgerContents,
+    find_daemon,
+    initialise,
+    is_gone,
+    read_tables,
+    stop_localnet,
+)
+from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
+from waiaas.system import generate_secret
+
+SOL: Final = 1_000_000_000
+"""Lamports in one SOL."""
+
+FUNDING: Final = 2 * SOL
+PAYMENT: Final = SOL // 20
+TOO_MUCH: Final = 7 * SOL // 10
+RULES: Final = {
+    "asset": "native",
+    "instant_max": str(SOL // 10),
+    "per_transaction_max": str(SOL // 2),
+    "daily_max": str(SOL),
+}
+FEE_MAX: Final = 10_000
+"""Lamports; one signature costs 5000, and its priority next to nothing."""
+
+START_S_MAX: Final = 20.0
+PAY_S_MAX: Final = 20.0
+STOP_S_MAX: Final = 20.0
+
+
+class NotAsSaid(Exception):  # noqa: N818 -- what the demo is there to notice
+    """A step did not do what it says."""
+
+
+def demo() -> None:
+    """Make a first payment, have one denied, and check both against ledger and chain."""
+    directory = Path(tempfile.mkdtemp(prefix="waiaas-demo-"))
+    try:
+        _tell(directory)
+    except (NotAsSaid, Refused, NotReachable, DaemonError) as error:
+        typer.echo(f"demo failed: {error}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _tell(directory: Path) -> None:
+    password = generate_secret()
+    _say(1, f"A data directory: {directory} (ledger, keystore, a random master password)")
+    initialise(directory, password.encode())
+    with _daemon(directory, password) as url:
+        _say(2, f"The daemon, a process of its own, at {url}, with an embedded Solana network")
+        with Client.logged_in(directory, password.encode()) as operator:
+            agent, token, localnet_url = _make_agent(operator)
+        recipient = solana_address(secrets.token_bytes(SOLANA_ADDRESS_BYTES))
+        with Client.to_daemon(directory, token) as client:
+            tx_hash = _pay(client, recipient)
+            _be_denied(client, recipient)
+        _say(7, "The seven tables of the ledger, as they stand")
+        tables = read_tables(directory)
+        for name, table in tables.items():
+            show_rows(name, table.columns, table.rows)
+        _say(8, "The balances on the chain, read by solana-py")
+        _compare(tables, localnet_url, agent["publicKey"], recipient, tx_hash)
+    _say(9, "The daemon and its network have stopped; nothing is left running")
+    typer.echo("Next: `waiaas init`, `waiaas start --localnet`; the README goes on from there.")
+
+
+def _make_agent(operator: Client) -> tuple[Json, str, str]:
+    agent = operator.post("/v1/agents", {"name": "demo agent", "network": "localnet"})
+    _expect("the agent's status", agent["status"], "ACTIVE")
+    _say(3, f"An agent with a key of its own: {agent['publicKey']}")
+    funded = operator.post(f"/v1/agents/{agent['id']}/fund", {"amount": str(FUNDING)})
+    _expect("its balance", funded["balance"], str(FUNDING))
+    body = {"agentId": agent["id"], "type": "SPENDING_LIMIT", "rules": RULES}
+    operator.put("/v1/policies", body)
+    session = operator.post("/v1/sessions", {"agentId": agent["id"]})
+    _say(
+        4,
+        f"It has {_sol(FUNDING)}, and a policy: {_sol(SOL // 10)} at once, at most "
+        f"{_sol(SOL // 2)} each, at most {_sol(SOL)} a day",
+    )
+    return agent, session["token"], operator.get("/v1/admin/status")["localnetUrl"]
+
+
+def _pay(client: Client, recipient: str) -> str:
+    body = {"to": recipient, "amount": str(PAYMENT)}
+    accepted = client.post("/v1/transactions/send", body, key=generate_secret())
+    paid = wait_for_end(client, accepted["id"], seconds=PAY_S_MAX)
+    _expect("the payment's status", paid["status"], "CONFIRMED")
+    _say(5, f"It pays {_sol(PAYMENT)}: CONFIRMED, signature {paid['txHash']}")
+    return str(paid["txHash"])
+
+
+def _be_denied(client: Client, recipient: str) -> None:
+    body = {"to": recipient, "amount": str(TOO_MUCH)}
+    try:
+        client.post("/v1/transactions/send", body, key=generate_secret())
+    except Refused as refused:
+        problem = refused.problem
+    else:
+        raise NotAsSaid(f"{_sol(TOO_MUCH)} were let through")
+    _expect("the code", problem["code"], "SPENDING_LIMIT_EXCEEDED")
+    _expect(
+        "the rule", (problem["rule"], problem["bound"]), ("SPENDING_LIMIT", "per_transaction_max")
+    )
+    _expect("the bound", problem["limit"], RULES["per_transaction_max"])
+    _say(
+        6,
+        f"It asks for {_sol(TOO_MUCH)}: denied by {problem['rule']}: {problem['message']}. "
+        f"{problem['hint']}",
+    )
+
+
+def _compare(tables: LedgerContents, url: str, agent: str, recipient: str, tx_hash: str) -> None:
+    """Hold the ledger against the chain."""
+    columns, rows = tables["transactions"]
+    by_status = {row[columns.index("status")]: row for row in rows}
+    _expect("the ledger's statuses", sorted(map(str, by_status)), ["CANCELLED", "CONFIRMED"])
+    paid = by_status["CONFIRMED"]
+    _expect("the signature in the ledger", paid[columns.index("tx_hash")], tx_hash)
+    _expect("the amount in the ledger", paid[columns.index("amount")], str(PAYMENT))
+    has_recipient, has_agent, fee = asyncio.run(_ask_chain(url, recipient, agent, tx_hash))
+    typer.echo(f"   {recipient}  {has_recipient} lamports (recipient)")
+    typer.echo(f"   {agent}  {has_agent} lamports (agent), after a fee of {fee}")
+    _expect("the recipient's balance", has_recipient, PAYMENT)
+    _expect("the agent's balance", has_agent, FUNDING - PAYMENT - fee)
+    if not 0 < fee <= FEE_MAX:
+        raise NotAsSaid(f"the fee was {fee} lamports")
+
+
+async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tuple[int, int, int]:
+    """Return both balances and the fee, as a client that is not ours reads them."""
+    try:
+        from solana.rpc.async_api import AsyncClient  # noqa: PLC0415 -- an extra of the demo alone
+    except ImportError as error:
+        raise NotAsSaid("solana-py is not installed: pip install 'waiaas[demo]'") from error
+    from solana.rpc.commitment import Commitment  # noqa: PLC0415 -- goes with the import above
+    from solders.pubkey import Pubkey  # noqa: PLC0415 -- goes with the import above
+    from solders.signature import Signature  # noqa: PLC0415 -- goes with the import above
+
+    async with AsyncClient(url, commitment=Commitment("confirmed")) as client:
+        has_recipient = (await client.get_balance(Pubkey.from_string(recipient))).value
+        has_agent = (await client.get_balance(Pubkey.from_string(agent))).value
+        signature = Signature.from_string(tx_hash)
+        landed = (await client.get_transaction(signature, encoding="base64")).value
+        if landed is None or landed.transaction.meta is None:
+            raise NotAsSaid("the chain does not know the payment's signature")
+        return has_recipient, has_agent, landed.transaction.meta.fee
+
+
+@contextmanager
+def _daemon(directory: Path, password: str) -> Iterator[str]:
+    """Run the daemon while the block runs; leave nothing behind, whatever happens."""
+    command = [sys.executable, "-m", "waiaas", "--data-dir", str(directory)]
+    command += ["start", "--localnet", "--port", "0", "--password-fd", "0"]
+    log = directory / "daemon.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 -- our own program
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
+    assert process.stdin is not None
+    process.stdin.write(password.encode())
+    process.stdin.close()
+    try:
+        address = wait_for(lambda: _is_up(directory, process, log), seconds=START_S_MAX)
+        if address is None:
+            _fail_with_log("the daemon did not become ready", log)
+        yield address
+        with Client.with_cookie(directory) as client:
+            client.post("/v1/admin/shutdown")
+        if process.wait(timeout=STOP_S_MAX) != 0:
+            _fail_with_log(f"the daemon ended with {process.returncode}", log)
+        if stop_localnet(directory) or not is_gone(process.pid):
+            raise NotAsSaid("a process was left behind")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        stop_localnet(directory)
+
+
+def _is_up(directory: Path, process: "subprocess.Popen[bytes]", log: Path) -> str | None:
+    if process.poll() is not None:
+        _fail_with_log(f"the daemon ended with {process.returncode}", log)
+    address = find_daemon(directory)
+    return None if address is None else address.url
+
+
+def _fail_with_log(what: str, log: Path) -> NoReturn:
+    raise NotAsSaid(f"{what}; its output:\n{log.read_text(encoding='utf-8', errors='replace')}")
+
+
+def _expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise NotAsSaid(f"{what} is {found!r}, not {wanted!r}")
+
+
+def _say(step: int, sentence: str) -> None:
+    typer.echo(f"\n{step}. {sentence}")
+
+
+def _sol(lamports: int) -> str:
+    whole, rest = divmod(lamports, SOL)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " SOL"

@@ -1,0 +1,118 @@
+"""Settings: read once, into one frozen value, from the file and then the environment.
+
+`config.toml` in the data directory has flat sections; `WAIAAS_<SECTION>_<KEY>` overrides a key and
+is coerced by the key's declared type. A name that nobody reads is an error that names it: a
+mistyped limit must not be a missing limit.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from waiaas.domain.enums import NetworkType
+
+CONFIG_NAME: Final = "config.toml"
+
+PREFIX: Final = "WAIAAS_"
+DATA_DIR_VARIABLE: Final = "WAIAAS_DATA_DIR"
+DATA_DIR_DEFAULT: Final = "~/.waiaas"
+
+PORT_DEFAULT: Final = 3100
+
+TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are errors.
+
+[daemon]
+# port = {PORT_DEFAULT}            # on 127.0.0.1; 0 lets the system choose
+
+[rpc]
+# A network is known when it has a URL (http or https). The local network needs none:
+# `waiaas start --localnet`.
+# solana_mainnet = ""
+# solana_devnet = ""
+# solana_testnet = ""
+"""
+"""What `waiaas init` writes."""
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it."""
+
+
+class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the daemon is reached."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = PORT_DEFAULT
+
+
+class RpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The node of each network; empty means that the network is not known."""
+
+    solana_mainnet: str = ""
+    solana_devnet: str = ""
+    solana_testnet: str = ""
+
+    def solana_urls(self) -> Mapping[NetworkType, str]:
+        """Return the URL of each known Solana network."""
+        urls = {
+            NetworkType.MAINNET: self.solana_mainnet,
+            NetworkType.DEVNET: self.solana_devnet,
+            NetworkType.TESTNET: self.solana_testnet,
+        }
+        return {network: url for network, url in urls.items() if url}
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting."""
+
+    daemon: DaemonSettings = DaemonSettings()
+    rpc: RpcSettings = RpcSettings()
+
+
+def data_directory(option: Path | None) -> Path:
+    """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas."""
+    chosen = option or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
+    return chosen.expanduser().absolute()
+
+
+def load_config(directory: Path) -> Config:
+    """Read the settings of a data directory and this process's environment.
+
+    Raises:
+        ConfigError: names the key that is unknown, or whose value is not of its type.
+    """
+    return parse_config(_read_file(directory / CONFIG_NAME), os.environ)
+
+
+def parse_config(toml: bytes, environment: Mapping[str, str]) -> Config:
+    """Return the settings in *toml*, overridden by *environment*.
+
+    Raises:
+        ConfigError: names the key that is unknown, or whose value is not of its type.
+    """
+    try:
+        config = msgspec.toml.decode(toml, type=Config)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{CONFIG_NAME}: {error}") from error
+    settings = msgspec.to_builtins(config)
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX) and variable != DATA_DIR_VARIABLE:
+            section, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+            if key not in settings.get(section, {}):
+                raise ConfigError(f"{variable}: there is no setting of this name")
+            settings[section][key] = value
+    try:
+        return msgspec.convert(settings, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"environment: {error}") from error
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
