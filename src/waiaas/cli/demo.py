@@ -168,7 +168,10 @@ async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tupl
         has_recipient = (await client.get_balance(Pubkey.from_string(recipient))).value
         has_agent = (await client.get_balance(Pubkey.from_string(agent))).value
         signature = Signature.from_string(tx_hash)
-        landed = (await client.get_transaction(signature, encoding="base64")).value
+        answer = await client.get_transaction(
+            signature, encoding="base64", max_supported_transaction_version=0
+        )
+        landed = answer.value
         if landed is None or landed.transaction.meta is None:
             raise NotAsSaid("the chain does not know the payment's signature")
         return has_recipient, has_agent, landed.transaction.meta.fee
