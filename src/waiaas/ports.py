@@ -299,6 +299,13 @@ class Chain(Protocol):
     ) -> Payload | SimulationRefused:
         """Compose the payment on a fresh blockhash and simulate exactly those bytes."""
 
+    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+        """Return if *message* is this payment and nothing besides.
+
+        Raises:
+            ValueError: it is anything else.
+        """
+
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
         """Join a payload and its signature, after verifying the one against the other.
 

@@ -120,9 +120,10 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
     """Build and simulate; then, if the payment is still permitted, record the exact payload."""
     transaction, agent = standing.transaction, standing.agent
     previous = world.ledger.read(lambda tx: tx.attempts.latest_unit_price(agent.id))
-    transfer = Transfer(transaction.to_address, int(transaction.amount))
     built = await chain.build_transfer(
-        transfer, from_address=agent.public_key, unit_price=previous % UNIT_PRICES + 1
+        _transfer_of(transaction),
+        from_address=agent.public_key,
+        unit_price=previous % UNIT_PRICES + 1,
     )
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
@@ -173,6 +174,9 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
         await _write(standing, world, _end_if_forbidden)
         return
     message = base64.b64decode(attempt.message)
+    chain.check_transfer(
+        message, _transfer_of(standing.transaction), from_address=standing.agent.public_key
+    )
     signature = world.signer.sign(standing.agent.id, message)
     signed = chain.assemble(message, signature=signature, from_address=standing.agent.public_key)
 
@@ -304,6 +308,10 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         now_s=now_s,
     )
     return True
+
+
+def _transfer_of(transaction: TransactionRecord) -> Transfer:
+    return Transfer(transaction.to_address, int(transaction.amount))
 
 
 def _attempt_of(standing: Standing) -> AttemptRecord:

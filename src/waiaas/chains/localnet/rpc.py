@@ -26,6 +26,9 @@ from waiaas.chains.localnet.network import Localnet
 
 BATCH_MAX: Final = 100
 
+_WITHIN_THE_BODY: Final = frozenset({Reply.HONEST, Reply.ERROR, Reply.WRONG_ID})
+"""Replies that one answer of a batch may give without spoiling the others."""
+
 _OTHER_ID: Final = "the id of another question"
 
 logger = logging.getLogger(__name__)
@@ -105,7 +108,7 @@ class Node:
             return _failed(RpcError(INVALID_REQUEST, f"A batch has 1 to {BATCH_MAX} requests"))
         answers = [self._answer_one(request) for request in requests]
         bodies = [answer.body for answer in answers if answer.body is not None]
-        spoilt = [answer.reply for answer in answers if answer.reply is not Reply.HONEST]
+        spoilt = [answer.reply for answer in answers if answer.reply not in _WITHIN_THE_BODY]
         return Answer(
             b"[" + b",".join(bodies) + b"]" if bodies else None,
             spoilt[0] if spoilt else Reply.HONEST,

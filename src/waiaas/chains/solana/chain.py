@@ -234,6 +234,12 @@ class SolanaChain:
             f"fee {fee_lamports(unit_price)} lamports)"
         )
 
+    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+        found = decode_transfer(message)
+        wanted = (from_address, transfer.to_address, transfer.base_units)
+        if (found.from_address, found.to_address, found.lamports) != wanted:
+            raise ValueError("the message is not the payment that was asked for")
+
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
         if decode_transfer(message).from_address != from_address:
             raise ValueError("the message does not pay from this address")
