@@ -32,11 +32,11 @@ def main() -> None:
         python = Path(folder) / "bin" / "python"
         pinned = REQUIREMENTS / "lock.txt"
         install: list[str] = ["--require-hashes", "-r", str(pinned)] if pinned.exists() else ["uv"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *install], check=True)  # noqa: S603
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *install], check=True)  # noqa: S603 -- our own tools, fixed arguments
         for name, sources in LISTS.items():
             output = REQUIREMENTS / name
             command = [str(Path(folder) / "bin" / "uv"), *COMPILE, "--system-certs", *sys.argv[1:]]
-            subprocess.run([*command, *sources, "-o", str(output)], cwd=ROOT, check=True)  # noqa: S603
+            subprocess.run([*command, *sources, "-o", str(output)], cwd=ROOT, check=True)  # noqa: S603 -- our own tools, fixed arguments
 
 
 if __name__ == "__main__":

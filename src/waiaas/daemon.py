@@ -29,8 +29,9 @@ from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.contents import TableRows, read_contents
-from waiaas.database.errors import Closed, CommitUnknown, DatabaseError, LedgerFull
+from waiaas.database.errors import AlreadyOpen, Closed, CommitUnknown, DatabaseError, LedgerFull
 from waiaas.database.ledger import LEDGER_NAME
+from waiaas.database.lock import DirectoryLock
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AuditAction, NetworkType
@@ -163,8 +164,8 @@ def run(
                 address=address,
             )
         )
-    if with_localnet and stopped_by_client:
-        localnet_process.stop(directory / LOCALNET_NAME)
+        if with_localnet and stopped_by_client:
+            localnet_process.stop(directory / LOCALNET_NAME)
 
 
 async def _serve(
@@ -397,14 +398,14 @@ def read_cookie(directory: Path) -> str:
         raise DaemonError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def is_gone(pid: int) -> bool:
-    """Tell whether no process of this user has this id."""
+def is_running(directory: Path) -> bool:
+    """Tell whether a daemon owns the data directory: its lock ends with its process."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        DirectoryLock(directory).release()
+    except AlreadyOpen:
         return True
-    except PermissionError:  # The id was given to somebody else's process.
-        return True
+    except OSError as error:
+        raise DaemonError(f"{directory} cannot be used: {error.strerror}") from error
     return False
 
 

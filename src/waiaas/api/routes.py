@@ -14,7 +14,7 @@ from waiaas.api.access import Principal
 from waiaas.api.services import Services
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 @dataclass(frozen=True, slots=True)

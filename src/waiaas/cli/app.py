@@ -24,7 +24,7 @@ from waiaas.daemon import (
     DaemonError,
     find_daemon,
     initialise,
-    is_gone,
+    is_running,
     run,
     run_localnet,
     stop_localnet,
@@ -126,8 +126,7 @@ def start(
 def stop(context: typer.Context) -> None:
     """Stop the daemon, and the local network it brought along."""
     directory = directory_of(context)
-    address = find_daemon(directory)
-    if address is None:
+    if find_daemon(directory) is None or not is_running(directory):
         had_localnet = explained(lambda: stop_localnet(directory))
         typer.echo("no daemon runs" + (", its local network was stopped" if had_localnet else ""))
         return
@@ -137,8 +136,8 @@ def stop(context: typer.Context) -> None:
             client.post("/v1/admin/shutdown")
 
     explained(ask)
-    if wait_for(lambda: is_gone(address.pid) or None, seconds=STOP_S_MAX) is None:
-        fail(f"the daemon (pid {address.pid}) is still stopping", code=ExitCode.TIMEOUT)
+    if wait_for(lambda: None if is_running(directory) else True, seconds=STOP_S_MAX) is None:
+        fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
     typer.echo("stopped")
 
 

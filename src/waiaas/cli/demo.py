@@ -26,7 +26,7 @@ from waiaas.daemon import (
     LedgerContents,
     find_daemon,
     initialise,
-    is_gone,
+    is_running,
     read_tables,
     stop_localnet,
 )
@@ -199,7 +199,7 @@ def _daemon(directory: Path, password: str) -> Iterator[str]:
             client.post("/v1/admin/shutdown")
         if process.wait(timeout=STOP_S_MAX) != 0:
             _fail_with_log(f"the daemon ended with {process.returncode}", log)
-        if stop_localnet(directory) or not is_gone(process.pid):
+        if stop_localnet(directory) or is_running(directory):
             raise NotAsSaid("a process was left behind")
     finally:
         if process.poll() is None:

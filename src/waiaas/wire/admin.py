@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from waiaas.domain.enums import NetworkType
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 class Health(Message, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 class CreateAgent(Message, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from waiaas.domain.enums import PolicyType
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 class SetPolicy(Message, frozen=True):

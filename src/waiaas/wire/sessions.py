@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from waiaas.domain.access import SESSION_TTL_S_DEFAULT, SESSION_TTL_S_MAX, SESSION_TTL_S_MIN
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 class CreateSession(Message, frozen=True):

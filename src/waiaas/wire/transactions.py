@@ -11,7 +11,7 @@ from waiaas.domain.enums import (
     TransactionStatus,
     TransactionType,
 )
-from waiaas.wire.base import Message
+from waiaas.wire.message import Message
 
 
 class SendTransfer(Message, frozen=True):
