@@ -165,14 +165,8 @@ def _evaluate(
 def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
     """Return how a verdict is put to the agent, or None if the payment goes ahead at once."""
     match verdict:
-        case Deny(violations):
-            # One rule is shown, the most fundamental and then the tightest; what to ask for
-            # instead, and when, has to satisfy all of them.
-            shown = replace(
-                min(violations, key=_precedence),
-                max_allowed=verdict.max_allowed,
-                retry_at=verdict.retry_at,
-            )
+        case Deny(violations, escalations):
+            shown = _shown(violations, obstacles=(*violations, *escalations))
             return Refusal(
                 shown.code,
                 "; ".join(violation.message for violation in violations),
@@ -183,13 +177,28 @@ def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
             return None
         case Allow(tier, escalations):
             # Nobody can approve yet: what needs a person is denied, never let through.
+            shown = _shown(escalations, obstacles=escalations)
             return Refusal(
                 ErrorCode.APPROVAL_UNAVAILABLE,
                 f"this payment needs {tier}: "
                 + "; ".join(violation.message for violation in escalations),
-                hint="Ask for less, or ask the operator to raise the instant limit.",
-                details=_details(min(escalations, key=_precedence), tx_id),
+                hint=_hint(shown),
+                details=_details(shown, tx_id),
             )
+
+
+def _shown(violations: tuple[Violation, ...], *, obstacles: tuple[Violation, ...]) -> Violation:
+    """Return the one violation that is shown: the most fundamental, and of those the tightest.
+
+    What to ask for instead, and when, has to get past every obstacle; while nobody can approve, the
+    bounds above which a person is needed are obstacles too.
+    """
+    together = Deny(obstacles)
+    return replace(
+        min(violations, key=_precedence),
+        max_allowed=together.max_allowed,
+        retry_at=together.retry_at,
+    )
 
 
 def _precedence(violation: Violation) -> tuple[int, int]:

@@ -38,13 +38,17 @@ def evaluate(
         violations.append(_not_granted(request))
     for limit in granting:
         violations.extend(_exceeded(limit, request, usage, now_s))
+    escalations = _escalations(granting, request, usage)
     if violations:
-        return Deny(tuple(violations))
-    return _tier(granting, request, usage)
+        return Deny(tuple(violations), escalations)
+    return Allow(PolicyTier.APPROVAL if escalations else PolicyTier.INSTANT, escalations)
 
 
-def _tier(limits: Iterable[SpendingLimit], request: Request, usage: Usage) -> Allow:
-    escalations = tuple(
+def _escalations(
+    limits: Iterable[SpendingLimit], request: Request, usage: Usage
+) -> tuple[Violation, ...]:
+    """Return each bound above which a payment no longer goes out at once."""
+    return tuple(
         _violation(
             "instant_max",
             limit=limit.instant_max,
@@ -55,7 +59,6 @@ def _tier(limits: Iterable[SpendingLimit], request: Request, usage: Usage) -> Al
         for limit in limits
         if usage.in_flight + request.base_units > limit.instant_max
     )
-    return Allow(PolicyTier.APPROVAL if escalations else PolicyTier.INSTANT, escalations)
 
 
 def _exceeded(

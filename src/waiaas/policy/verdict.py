@@ -44,6 +44,8 @@ class Deny:
     """Denied by every rule listed; there is at least one."""
 
     violations: tuple[Violation, ...]
+    escalations: tuple[Violation, ...] = ()
+    """The bounds above which even an allowed payment would need a person."""
 
     @property
     def max_allowed(self) -> int | None:
