@@ -28,7 +28,6 @@ _LATEST: Final = define(
         audit_log.c.id == select(func.max(audit_log.c.id)).scalar_subquery()
     )
 )
-_NEWEST_ID: Final = define(select(func.max(audit_log.c.id).label("id")))
 
 _json_text: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
@@ -58,7 +57,3 @@ class AuditLog:
     def latest_timestamp(self) -> int:
         rows = self._run(_LATEST)
         return int(rows[0].timestamp) if rows else 0
-
-    def newest_id(self) -> int:
-        """Return the highest number given so far, or 0."""
-        return self._run(_NEWEST_ID)[0].id or 0

@@ -288,6 +288,7 @@ def _empty_wal(sqlite: apsw.Connection) -> bool:
     try:
         frames_left, _ = sqlite.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     except apsw.Error:  # Busy, or no space: the WAL stays, nothing committed is lost.
+        sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # Once was enough.
         return False
     return frames_left <= 0
 

@@ -82,6 +82,8 @@ def look_before_opening(path: str, vfs: str | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise NotADatabase(path, reason=f"it is {kind}")
+    if found.st_size == 1:
+        raise NotADatabase(path, reason="it is one byte, which SQLite would take for none")
     if found.st_size:
         require_ours_or_empty(_look(path, vfs), path)
 
@@ -138,6 +140,26 @@ def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
         # Nothing is to be written, so closing must not even try.
         sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         sqlite.set_busy_timeout(_LOOK_TIMEOUT_MS)
-        return identify(sqlite)
+        identity = identify(sqlite)
+        _require_whole(sqlite)
+        return identity
     finally:
         sqlite.close(force=True)
+
+
+def _require_whole(sqlite: apsw.Connection) -> None:
+    """Return if the file has all of its last page: SQLite would read the missing part as zeros.
+
+    Pages that are still in the WAL need not be in the file.
+    """
+    pages_bytes = _number(sqlite, "PRAGMA page_count") * _number(sqlite, "PRAGMA page_size")
+    # In this order: once the WAL is empty, the file holds everything that was counted.
+    if not _size(sqlite.filename_wal) and _size(sqlite.filename) < pages_bytes:
+        raise NotADatabase(sqlite.filename, reason="it was cut short")
+
+
+def _size(name: str) -> int:
+    try:
+        return Path(name).stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -82,9 +82,16 @@ def _is_current(connection: DatabaseConnection) -> bool:
 
 
 def stored_schema(sqlite: apsw.Connection) -> Schema:
-    """Read the definitions of all tables, indexes and triggers, in normal form."""
+    """Read the definitions of all tables, indexes and triggers, in normal form.
+
+    SQLite's own tables, such as the statistics of an `ANALYZE`, are nobody's change.
+    """
     rows = sqlite.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
-    return {(kind, name): _normal_form(sql) for kind, name, sql in rows}
+    return {
+        (kind, name): _normal_form(sql)
+        for kind, name, sql in rows
+        if not name.startswith("sqlite_")
+    }
 
 
 def _normal_form(sql: str) -> str:

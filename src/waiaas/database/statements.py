@@ -23,6 +23,7 @@ from waiaas.database.errors import DatabaseError, ValueRefused
 Parameters = Mapping[str, str | int | None]
 """Values by parameter name; columns hold TEXT, INTEGER or NULL."""
 
+_row_type: Final[Callable[..., Any]] = namedtuple  # noqa: PYI024 -- a query gives the names
 _SQLITE: Final = sqlite.dialect(paramstyle="named")
 
 
@@ -39,21 +40,22 @@ class CompiledStatement:
         compiled = cast("ClauseElement", core).compile(
             dialect=_SQLITE,
             column_keys=list(names) if isinstance(core, Insert) else None,
-            compile_kwargs={"render_postcompile": True},
         )
         assert isinstance(compiled, SQLCompiler)
-        self.sql: Final = str(compiled)
+        given = {name: bind for name, bind in compiled.binds.items() if bind.required}
+        if any(bind.expanding for bind in given.values()):
+            raise DatabaseError("a list is no parameter; write the values into the statement")
+        expanded = compiled.construct_expanded_state(dict.fromkeys(given))
+        self.sql: Final = expanded.statement
         """The text, with `:name` parameters."""
         self.constants: Final[dict[str, Any]] = {}
         """Values written into the statement itself; our own statements have none."""
-        kinds: dict[str, type] = {}
-        for name, value in compiled.params.items():
-            bind = compiled.binds.get(name)
-            if bind is None or not bind.required:
+        for name, value in expanded.parameters.items():
+            if name not in given:
                 self.constants[name] = value
-            else:
-                kinds[name] = _python_type(bind.type)
-        self.kinds: Final = tuple(kinds.items())
+                if name in compiled.binds:
+                    _require_kind(name, value, kind=_python_type(compiled.binds[name].type))
+        self.kinds: Final = tuple((name, _python_type(bind.type)) for name, bind in given.items())
         """The parameters to be given, each with its Python type."""
         self.returns_rows: Final = not isinstance(core, UpdateBase) or bool(core.exported_columns)
         self._make_row: Callable[[Iterable[Any]], Any] | None = None
@@ -76,10 +78,8 @@ class CompiledStatement:
             except KeyError:
                 self._refuse_names(parameters)
                 raise
-            if value is None or type(value) is kind:
-                continue
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise ValueRefused(name, value, reason=f"not {_ARTICLE[kind]}")
+            if value is not None and type(value) is not kind:
+                _require_kind(name, value, kind=kind)
         return {**self.constants, **parameters} if self.constants else parameters
 
     def rows(self, cursor: apsw.Cursor) -> list[Any]:
@@ -92,7 +92,7 @@ class CompiledStatement:
             except apsw.ExecutionCompleteError:
                 return []
             names = [column[0] for column in description]
-            row: Any = namedtuple("Row", [*names], rename=True)  # noqa: PYI024 -- names from the query
+            row = _row_type("Row", names, rename=True)
             self._make_row = row._make
         return list(map(self._make_row, cursor))
 
@@ -105,6 +105,11 @@ class CompiledStatement:
 
 
 _ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "a value"}
+
+
+def _require_kind(name: str, value: object, *, kind: type) -> None:
+    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        raise ValueRefused(name, value, reason=f"not {_ARTICLE[kind]}")
 
 
 def _python_type(kind: object) -> type:

@@ -1,0 +1,437 @@
+"""Statements: built once, compiled once, portable; and any other Core statement through `db`."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import BindParameter
+
+import waiaas.database
+from waiaas.database import (
+    DatabaseConnection,
+    agents,
+    audit_log,
+    create_database,
+    generate_id,
+    key_value_store,
+    policies,
+    push_schema,
+)
+from waiaas.database.errors import DatabaseError, ValueRefused
+from waiaas.database.statements import DEFINED, CompiledStatement, Statement
+from waiaas.database.tables import Tables
+from waiaas.domain.audit import AuditEvent
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditAction,
+    ChainType,
+    NetworkType,
+    PolicyType,
+    TransactionStatus,
+    TransactionType,
+)
+from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.records import (
+    AcceptedRequest,
+    AgentRecord,
+    AttemptRecord,
+    PolicyRecord,
+    SessionRecord,
+    TransactionRecord,
+)
+from waiaas.domain.transaction import AttemptState, ReservationState
+
+_psycopg: Any = postgresql.psycopg.dialect
+POSTGRESQL: Final = _psycopg()
+SOURCES: Final = sorted(Path(waiaas.database.__file__).parent.glob("*.py"))
+
+ours = pytest.mark.parametrize(
+    "statement",
+    DEFINED,
+    ids=[f"{number} {str(s.core)[:20]}" for number, s in enumerate(DEFINED)],
+)
+
+
+def test_every_table_family_defines_its_statements() -> None:
+    assert len(DEFINED) > 25
+    assert len({id(statement) for statement in DEFINED}) == len(DEFINED)
+
+
+@ours
+def test_a_statement_compiles_for_both_engines(statement: Statement) -> None:
+    for dialect in (
+        sqlite.dialect(paramstyle="named"),
+        POSTGRESQL,
+    ):
+        compiled = statement.core.compile(dialect=dialect)  # type: ignore[attr-defined]  # -- an Executable is a ClauseElement
+        assert isinstance(compiled, SQLCompiler)
+        assert str(compiled)
+        assert all(value is None for value in compiled.params.values())
+
+
+@ours
+def test_a_statement_has_named_parameters_only_and_no_values_of_its_own(
+    statement: Statement,
+) -> None:
+    assert statement.compiled.constants == {}
+    for element in visitors.iterate(statement.core):  # type: ignore[arg-type]  # -- ditto
+        if isinstance(element, BindParameter):
+            assert element.required
+            assert not element.unique, "an anonymous name"
+            assert not element.expanding
+            assert element.value is None
+    named = set(re.findall(r":(\w+)", statement.compiled.sql))
+    assert named == {name for name, _ in statement.compiled.kinds}
+    assert {kind for _, kind in statement.compiled.kinds} <= {str, int}, "a parameter has a type"
+
+
+@ours
+def test_a_statement_has_no_literals_and_no_in_list(statement: Statement) -> None:
+    sql = statement.compiled.sql
+    assert "'" not in sql
+    assert not re.search(r'"(?!key")\w+"', sql), "one name is a word of SQL, and quoted"
+    assert "?" not in sql
+    assert not re.search(r"(?<![\w:])\d+", sql)
+    assert not re.search(r"\bIN\b", sql, re.IGNORECASE)
+
+
+@ours
+def test_a_statement_is_understood_by_the_real_schema(
+    shared: DatabaseConnection, statement: Statement
+) -> None:
+    nothing = dict.fromkeys((name for name, _ in statement.compiled.kinds), None)
+    assert shared.sqlite.execute(f"EXPLAIN {statement.compiled.sql}", nothing).fetchall()
+
+
+def test_only_one_place_builds_an_upsert() -> None:
+    calls = {
+        (path.name, node.attr)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("on_conflict")
+    }
+    assert calls == {("run.py", "on_conflict_do_update")}
+    upserts = [s for s in DEFINED if "ON CONFLICT" in s.compiled.sql]
+    assert len(upserts) == 1
+
+
+def _everything(connection: DatabaseConnection) -> int:
+    """Call every method of every table family; return how many there are."""
+    tables = Tables(connection.db.execute)
+    agent_id, session_id = AgentId(generate_id()), SessionId(generate_id())
+    tx_id = TransactionId(generate_id())
+    policy = PolicyRecord(PolicyId(generate_id()), agent_id, PolicyType.WHITELIST, "{}", 0, 1, 1, 1)
+    tables.agents.insert(
+        AgentRecord(
+            agent_id,
+            "trader",
+            ChainType.SOLANA,
+            NetworkType.DEVNET,
+            f"key of {agent_id}",
+            AgentStatus.CREATING,
+            1,
+        )
+    )
+    assert tables.agents.get(agent_id)
+    assert tables.agents.with_status(AgentStatus.CREATING)
+    assert tables.agents.count()
+    assert tables.agents.compare_and_set_status(
+        agent_id, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=2
+    )
+    tables.sessions.insert(SessionRecord(session_id, agent_id, f"h{session_id}", 9, None, 9, 1))
+    assert tables.sessions.get(session_id)
+    assert tables.sessions.by_token_hash(f"h{session_id}")
+    assert tables.sessions.count_live(agent_id, now_s=1)
+    tables.transactions.insert(
+        TransactionRecord(
+            tx_id,
+            agent_id,
+            session_id,
+            ChainType.SOLANA,
+            TransactionType.TRANSFER,
+            "1",
+            "to",
+            TransactionStatus.PENDING,
+            None,
+            None,
+            1,
+            None,
+            None,
+        )
+    )
+    assert tables.transactions.get(tx_id)
+    assert tables.transactions.with_status(TransactionStatus.PENDING)
+    assert tables.transactions.compare_and_set_status(
+        tx_id, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
+    )
+    tables.transactions.set_hash(tx_id, tx_hash=f"hash of {tx_id}")
+    tables.transactions.set_error(tx_id, error="none")
+    tables.transactions.set_executed_at(tx_id, executed_at=3)
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None))
+    assert tables.requests.by_key(agent_id, idempotency_key="key")
+    tables.attempts.insert(
+        AttemptRecord(
+            AttemptId(generate_id()),
+            tx_id,
+            agent_id,
+            AttemptState.RECORDED,
+            "message",
+            f"sha of {tx_id}",
+            7,
+            100,
+            None,
+            None,
+            1,
+        )
+    )
+    assert tables.attempts.of_transaction(tx_id)
+    assert tables.attempts.latest_unit_price(agent_id) == 7
+    assert tables.attempts.record_signature(tx_id, signed="s", tx_hash=f"hash of {tx_id}")
+    assert tables.attempts.compare_and_set_state(
+        tx_id, old=AttemptState.SIGNED, new=[*AttemptState][-1]
+    )
+    tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
+    assert tables.reservations.held(agent_id, asset="native") == [5]
+    assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
+    assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
+    tables.policies.insert(policy)
+    assert tables.policies.applying_to(agent_id) == [policy]
+    tables.policies.set_rules(policy)
+    tables.audit.append(AuditEvent(AuditAction.TX_SIGNED, "system", agent_id=agent_id), now_s=4)
+    assert tables.audit.latest_timestamp() == 4
+    tables.key_values.put("key", "value", now_s=1)
+    tables.key_values.put("key", "other", now_s=2)
+    assert tables.key_values.get("key") == "other"
+    return sum(
+        not name.startswith("_")
+        for family in Tables.__slots__
+        for name in dir(getattr(tables, family))
+    )
+
+
+def test_a_warm_ledger_compiles_nothing() -> None:
+    """Every statement of every family is used, and used again: the second round compiles none."""
+    with create_database(":memory:") as connection:
+        push_schema(connection)
+        used: set[str] = set()
+        connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
+        methods = _everything(connection)
+        assert methods >= len(DEFINED) - 2
+        assert {statement.compiled.sql for statement in DEFINED} <= used
+        made = CompiledStatement.made
+        _everything(connection)
+        assert CompiledStatement.made == made
+
+
+def test_a_statement_held_by_its_caller_is_compiled_once(shared: DatabaseConnection) -> None:
+    query = select(key_value_store).where(key_value_store.c.key == bindparam("key"))
+    shared.db.execute(query, {"key": "a"})
+    made = CompiledStatement.made
+    for _ in range(10):
+        shared.db.execute(query, {"key": "b"})
+    assert CompiledStatement.made == made
+
+
+# ── any other Core statement ───────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def stored(database: DatabaseConnection) -> DatabaseConnection:
+    """Return a database with the keys a, b and c, of the times 1, 2 and 3."""
+    for number, key in enumerate("abc", start=1):
+        row: dict[str, Any] = {"key": key, "value": key.upper(), "updated_at": number}
+        database.db.execute(insert(key_value_store), row)
+    return database
+
+
+kv = key_value_store.c
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "wanted"),
+    [
+        (select(kv.key).where(kv.key.in_(["a", "c", "x"])), None, [("a",), ("c",)]),
+        (select(kv.key).where(kv.key.in_([])), None, []),
+        (select(kv.key).where(kv.key.not_in(["a"])), None, [("b",), ("c",)]),
+        (
+            select(kv.key).where(kv.updated_at.in_([1, 2]), kv.key == bindparam("k")),
+            {"k": "b"},
+            [("b",)],
+        ),
+        (select(kv.key).where(kv.value == "B"), None, [("b",)]),
+        (select(kv.key).where(kv.value == "it's :x %s ?"), None, []),
+        (select(kv.key).order_by(kv.key.desc()).limit(2), None, [("c",), ("b",)]),
+        (select(kv.key).order_by(kv.key).limit(1).offset(1), None, [("b",)]),
+        (select(kv.key).order_by(kv.key).limit(bindparam("n")), {"n": 1}, [("a",)]),
+        (select(func.count().label("n"), func.max(kv.updated_at)), None, [(3, 3)]),
+        (select(kv.key).where(kv.key == None), None, []),  # noqa: E711 -- SQLAlchemy's IS NULL
+        (select(kv.key).where(kv.key == bindparam("k")), {"k": None}, []),
+        (select(kv.key).where(kv.key.like("%a%")), None, [("a",)]),
+        (text("SELECT key FROM key_value_store WHERE updated_at > :n"), {"n": 2}, [("c",)]),
+        (text("SELECT 'a:b' AS x, 'a%' AS y"), None, [("a:b", "a%")]),
+        (update(key_value_store).where(kv.key == "a").values(value="Z"), None, []),
+        (
+            update(key_value_store).values(value=bindparam("v")).returning(kv.value),
+            {"v": "N"},
+            [("N",)] * 3,
+        ),
+        (delete(key_value_store).where(kv.key == "a").returning(kv.key), None, [("a",)]),
+        (delete(key_value_store), None, []),
+        (text("DELETE FROM key_value_store"), None, []),
+        (insert(key_value_store).values(key="d", value="D", updated_at=4), None, []),
+        (
+            insert(key_value_store).values(value="D", updated_at=4).returning(kv.key),
+            {"key": "d"},
+            [("d",)],
+        ),
+        (
+            insert(key_value_store).values(
+                [{"key": k, "value": k, "updated_at": 1} for k in "xyz"]
+            ),
+            None,
+            [],
+        ),
+        (
+            insert(key_value_store).from_select(
+                ["key", "value", "updated_at"], select(kv.key + "!", kv.value, kv.updated_at)
+            ),
+            None,
+            [],
+        ),
+    ],
+)
+def test_a_core_statement_runs_and_gives_its_rows(
+    stored: DatabaseConnection, statement: Any, parameters: Any, wanted: list[tuple[Any, ...]]
+) -> None:
+    rows = stored.db.execute(statement, parameters)
+    assert [tuple(row) for row in rows] == wanted
+    again = [tuple(row) for row in stored.db.execute(select(kv.key), {})]
+    assert stored.sqlite.in_transaction is False
+    assert isinstance(again, list)
+
+
+def test_what_a_core_statement_writes_is_written(stored: DatabaseConnection) -> None:
+    stored.db.execute(update(key_value_store).where(kv.key == "a").values(value="Z"))
+    stored.db.execute(delete(key_value_store).where(kv.key == bindparam("gone")), {"gone": "b"})
+    stored.db.execute(insert(key_value_store).values(key="d", value="D", updated_at=4))
+    rows = stored.db.execute(select(key_value_store).order_by(kv.key))
+    assert [tuple(row) for row in rows] == [("a", "Z", 1), ("c", "C", 3), ("d", "D", 4)]
+
+
+def test_rows_have_attributes_by_column_name(stored: DatabaseConnection) -> None:
+    [row] = stored.db.execute(select(key_value_store).where(kv.key == "b"))
+    assert (row.key, row.value, row.updated_at) == ("b", "B", 2)
+    [row] = stored.db.execute(select(func.count().label("rows")).select_from(key_value_store))
+    assert row.rows == 3
+
+
+def test_an_insert_of_an_audit_row_gives_its_number_by_returning(
+    database: DatabaseConnection, required: Callable[..., dict[str, Any]]
+) -> None:
+    statement = insert(audit_log).returning(audit_log.c.id)
+    for number in (1, 2):
+        [row] = database.db.execute(statement, required(database, "audit_log"))
+        assert row.id == number
+
+
+def test_the_same_insert_takes_other_columns_the_next_time(database: DatabaseConnection) -> None:
+    statement = insert(policies)
+    row: dict[str, Any] = {"type": "WHITELIST", "rules": "{}", "created_at": 1, "updated_at": 1}
+    database.db.execute(statement, row | {"id": generate_id()})
+    database.db.execute(statement, row | {"id": generate_id(), "priority": 7})
+    found = database.db.execute(select(policies.c.priority).order_by(policies.c.priority))
+    assert [row.priority for row in found] == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "complaint"),
+    [
+        (select(agents).where(agents.c.id == bindparam("x")), None, "misses 'x'"),
+        (select(agents).where(agents.c.id == bindparam("x")), {}, "misses 'x'"),
+        (
+            select(agents).where(agents.c.id == bindparam("x")),
+            {"y": "1"},
+            "misses 'x', does not have 'y'",
+        ),
+        (
+            select(agents).where(agents.c.id == bindparam("x")),
+            {"x": "1", "y": "1"},
+            "does not have 'y'",
+        ),
+        (select(agents), {"x": 1}, "does not have 'x'"),
+        (select(agents).where(agents.c.id == "1"), {"id_1": "2"}, "does not have 'id_1'"),
+        (text("SELECT :x"), {"X": 1}, "misses 'x', does not have 'X'"),
+        (
+            insert(key_value_store),
+            {"key": "k", "value": "v", "updated_at": 1, "nosuch": 1},
+            "'nosuch'",
+        ),
+        (update(key_value_store).values(value=bindparam("v")), {"value": "x"}, "misses 'v'"),
+        (text("SELECT nonsense"), None, "no such column: nonsense"),
+        (text("nonsense"), None, "syntax error"),
+        (text("SELECT * FROM nosuch"), None, "no such table"),
+        (select(agents).where(agents.c.id.in_(bindparam("ids"))), {"ids": ["a"]}, "no parameter"),
+    ],
+)
+def test_a_statement_that_does_not_fit_its_parameters_is_a_clear_error(
+    database: DatabaseConnection, statement: Any, parameters: Any, complaint: str
+) -> None:
+    with pytest.raises(DatabaseError, match=re.escape(complaint)):
+        database.db.execute(statement, parameters)
+
+
+@pytest.mark.parametrize("name", [name for s in DEFINED for name, _ in s.compiled.kinds][:1])
+def test_our_own_statements_refuse_missing_and_unknown_parameters_too(
+    database: DatabaseConnection, name: str
+) -> None:
+    for statement in DEFINED:
+        whole: dict[str, Any] = {
+            name: "x" if kind is str else 1 for name, kind in statement.compiled.kinds
+        }
+        with pytest.raises(DatabaseError, match="does not have 'nosuch'"):
+            database.db.execute(statement, whole | {"nosuch": 1})
+        for missing in whole:
+            fewer = {key: value for key, value in whole.items() if key != missing}
+            with pytest.raises(DatabaseError, match=f"misses {missing!r}"):
+                database.db.execute(statement, fewer)
+            with pytest.raises(ValueRefused) as refused:
+                database.db.execute(statement, whole | {missing: 1.5})
+            assert (refused.value.column, refused.value.value) == (missing, 1.5)
+    assert name
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "column"),
+    [
+        (update(key_value_store).values(updated_at="5"), None, "updated_at"),
+        (insert(key_value_store).values(key=5, value="v", updated_at=1), None, "key"),
+        (text("SELECT 'x" + "x" * 300_000 + "'"), None, "statement"),
+        (text("SELECT '\ud800'"), None, "statement"),
+        (text("SELECT :x"), {"x": "\udfff"}, "x"),
+        (text("SELECT :x"), {"x": 2**64}, "x"),
+        (text("SELECT :x"), {"x": b"x" * (17 * 1024 * 1024)}, "x"),
+    ],
+    ids=["integer", "text", "long statement", "surrogate", "surrogate value", "number", "bytes"],
+)
+def test_a_value_that_cannot_be_bound_is_refused_by_name(
+    database: DatabaseConnection, statement: Any, parameters: Any, column: str
+) -> None:
+    with pytest.raises(ValueRefused) as refused:
+        database.db.execute(statement, parameters)
+    assert refused.value.column == column
+
+
+def test_a_refused_value_among_several_rows_is_named(database: DatabaseConnection) -> None:
+    good = {"type": "WHITELIST", "rules": "{}", "created_at": 1, "updated_at": 1}
+    rows = [good | {"id": generate_id()}, good | {"id": generate_id(), "type": "whitelist"}]
+    with pytest.raises(ValueRefused) as refused:
+        database.db.execute(insert(policies).values(rows))
+    assert refused.value.column == "type"
+    assert database.db.execute(select(policies)) == []
