@@ -206,10 +206,11 @@ def _precedence(violation: Violation) -> tuple[int, int]:
 
 
 def _hint(violation: Violation) -> str:
+    """Say what to do next. The old key keeps its answer, whatever time has passed since."""
     if violation.max_allowed is not None:
         return f"Ask for at most {violation.max_allowed} base units, or ask the operator."
     if violation.retry_at is not None:
-        return "Wait until retryAt, or ask the operator."
+        return "Ask again after retryAt, with a new Idempotency-Key, or ask the operator."
     return "Ask the operator to set a policy that allows this."
 
 

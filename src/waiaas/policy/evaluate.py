@@ -38,23 +38,27 @@ def evaluate(
         violations.append(_not_granted(request))
     for limit in granting:
         violations.extend(_exceeded(limit, request, usage, now_s))
-    escalations = _escalations(granting, request, usage)
+    escalations = _escalations(granting, request, usage, now_s)
     if violations:
         return Deny(tuple(violations), escalations)
     return Allow(PolicyTier.APPROVAL if escalations else PolicyTier.INSTANT, escalations)
 
 
 def _escalations(
-    limits: Iterable[SpendingLimit], request: Request, usage: Usage
+    limits: Iterable[SpendingLimit], request: Request, usage: Usage, now_s: int
 ) -> tuple[Violation, ...]:
-    """Return each bound above which a payment no longer goes out at once."""
+    """Return each bound above which a payment no longer goes out at once.
+
+    What only other money in flight brings above it goes out once that has moved: the forecast is,
+    as for windows, that it moves now, so that it is gone from the next second on.
+    """
     return tuple(
         _violation(
             "instant_max",
             limit=limit.instant_max,
             observed=usage.in_flight + request.base_units,
             amount=request.base_units,
-            retry_at=None,
+            retry_at=now_s + 1 if request.base_units <= limit.instant_max else None,
         )
         for limit in limits
         if usage.in_flight + request.base_units > limit.instant_max

@@ -1,0 +1,598 @@
+"""The pipeline at work on a real ledger, a real signer and the embedded network.
+
+Only time is ours (`TestClock`: it passes when somebody waits, and a block with it). Every port can
+be wrapped in a `Tap`, which sees each call and can cut the power before, during or behind it.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pytest
+from nacl.signing import SigningKey
+from solders.pubkey import Pubkey
+
+from waiaas.chains.localnet.server import RunningLocalnet, running
+from waiaas.chains.solana.chain import SolanaChain
+from waiaas.database import (
+    Ledger,
+    agents,
+    audit_log,
+    create_database,
+    generate_id,
+    open_ledger,
+    sessions,
+    transactions,
+)
+from waiaas.database.connection import open_reader
+from waiaas.database.schema import attempts, requests, reservations
+from waiaas.domain.access import SESSION_ABSOLUTE_S
+from waiaas.domain.addresses import solana_address
+from waiaas.domain.enums import (
+    AgentStatus,
+    ChainType,
+    NetworkType,
+    PolicyType,
+)
+from waiaas.domain.errors import Refusal
+from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
+from waiaas.domain.records import (
+    AgentRecord,
+    AttemptRecord,
+    PolicyRecord,
+    SessionRecord,
+    TransactionRecord,
+)
+from waiaas.domain.request import Transfer
+from waiaas.domain.transaction import is_terminal
+from waiaas.pipeline.admit import Admission, Caller, admit
+from waiaas.pipeline.advance import Step
+from waiaas.pipeline.perform import Standing, World, perform, read_standing
+from waiaas.pipeline.worker import Worker
+from waiaas.ports import (
+    Chain,
+    LedgerTransaction,
+    Payload,
+    Sighting,
+    SignedTransaction,
+    Signer,
+    SimulationRefused,
+)
+
+Value = TypeVar("Value")
+
+NOW_S = 1_700_000_000
+RICH = 10**12
+PATIENCE_S = 20
+"""Real seconds after which a test that waits has failed."""
+
+ROWS = {
+    "transactions": transactions,
+    "requests": requests,
+    "attempts": attempts,
+    "reservations": reservations,
+    "audit_log": audit_log,
+    "agents": agents,
+    "sessions": sessions,
+}
+
+
+async def turn() -> None:
+    """Let the event loop go round once."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_soon(future.set_result, None)
+    await future
+
+
+class TestClock:
+    """`waiaas.ports.Clock` for tests: time passes when somebody waits, and only then."""
+
+    __test__ = False
+
+    def __init__(self, *, now_s: int = NOW_S) -> None:
+        self.wall_s = now_s
+        self.waited_s = 0.0
+        self.on_wait: Callable[[], object] = lambda: None
+
+    def now_s(self) -> int:
+        return self.wall_s + int(self.waited_s)
+
+    def monotonic_s(self) -> float:
+        return self.waited_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.waited_s += seconds
+        self.on_wait()
+        await turn()
+
+
+class TestSigner:
+    """`waiaas.ports.Signer` with its keys in memory."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self._keys: dict[AgentId, SigningKey] = {}
+
+    def generate(self, agent_id: AgentId) -> str:
+        self._keys[agent_id] = SigningKey.generate()
+        return solana_address(bytes(self._keys[agent_id].verify_key))
+
+    def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
+        return self._keys[agent_id].sign(payload).signature
+
+
+# ── taps ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class PowerCut(BaseException):
+    """The process is gone."""
+
+
+class Moment(StrEnum):
+    """Where in a call the power goes."""
+
+    BEFORE = "before"
+    DURING = "during"
+    BEHIND = "behind"
+
+
+class Tap:
+    """Sees every call of a port, and forwards it to the real thing.
+
+    After *cut_call* calls the power goes at *moment* of the next one; nothing works from then on.
+    """
+
+    def __init__(self, *, cut_call: int | None = None, moment: Moment = Moment.BEFORE) -> None:
+        self.calls: list[str] = []
+        self.changed = asyncio.Event()
+        self.is_cut = False
+        self.look: Callable[[str, Any], None] = lambda _name, _argument: None
+        self._cut_call = cut_call
+        self._moment = moment
+
+    def call(self, name: str, function: Callable[[], Value], argument: object = None) -> Value:
+        cut_here = self._enter(name, argument)
+        value = function()
+        self._leave(cut_here=cut_here)
+        return value
+
+    async def wait(
+        self, name: str, function: Callable[[], Awaitable[Value]], argument: object = None
+    ) -> Value:
+        cut_here = self._enter(name, argument)
+        if cut_here and self._moment is Moment.DURING:
+            self.is_cut = True
+            self.changed.set()
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()  # is delivered at the first await of the call that really waits
+        try:
+            value = await function()
+        except asyncio.CancelledError:
+            if self.is_cut:
+                raise PowerCut from None
+            raise
+        self._leave(cut_here=cut_here)
+        return value
+
+    def _enter(self, name: str, argument: object) -> bool:
+        cut_here = len(self.calls) == self._cut_call
+        if self.is_cut or (cut_here and self._moment is Moment.BEFORE):
+            self._cut()
+        self.calls.append(name)
+        self.look(name, argument)
+        return cut_here
+
+    def _leave(self, *, cut_here: bool) -> None:
+        if self.is_cut or cut_here:
+            self._cut()
+        self.changed.set()
+
+    def _cut(self) -> None:
+        self.is_cut = True
+        self.changed.set()
+        raise PowerCut
+
+
+@dataclass(frozen=True)
+class TappedLedger:
+    """A ledger seen through a tap."""
+
+    ledger: Ledger
+    tap: Tap
+
+    def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
+        return self.tap.call("write", lambda: self.ledger.write(unit))
+
+    async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
+        return await self.tap.wait("write", lambda: self.ledger.write_async(unit))
+
+    def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
+        return self.tap.call("read", lambda: self.ledger.read(query))
+
+
+@dataclass(frozen=True)
+class TappedSigner:
+    """A signer seen through a tap."""
+
+    signer: Signer
+    tap: Tap
+
+    def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
+        return self.tap.call("sign", lambda: self.signer.sign(agent_id, payload), payload)
+
+
+@dataclass(frozen=True)
+class TappedClock:
+    """A clock whose waiting is seen through a tap; reading it has no effect worth a cut."""
+
+    clock: TestClock
+    tap: Tap
+
+    def now_s(self) -> int:
+        return self.clock.now_s()
+
+    def monotonic_s(self) -> float:
+        return self.clock.monotonic_s()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.tap.wait("sleep", lambda: self.clock.sleep(seconds), seconds)
+
+
+@dataclass(frozen=True)
+class TappedChain:
+    """A chain seen through a tap."""
+
+    chain: Chain
+    tap: Tap
+
+    async def balance(self, address: str) -> int:
+        return await self.tap.wait("balance", lambda: self.chain.balance(address))
+
+    async def build_transfer(
+        self, transfer: Transfer, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        return await self.tap.wait(
+            "build",
+            lambda: self.chain.build_transfer(
+                transfer, from_address=from_address, unit_price=unit_price
+            ),
+        )
+
+    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+        self.tap.call(
+            "check",
+            lambda: self.chain.check_transfer(message, transfer, from_address=from_address),
+        )
+
+    def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
+        return self.tap.call(
+            "assemble",
+            lambda: self.chain.assemble(message, signature=signature, from_address=from_address),
+        )
+
+    async def send(self, raw: bytes) -> bool:
+        return await self.tap.wait("send", lambda: self.chain.send(raw), raw)
+
+    async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
+        return await self.tap.wait(
+            "look_up",
+            lambda: self.chain.look_up(tx_hash, last_valid_block_height=last_valid_block_height),
+        )
+
+
+# ── the office: a ledger with agents ───────────────────────────────────────────────────────────
+
+
+@dataclass
+class Office:
+    """A ledger with agents and their keys, and everything that is asked and looked at there."""
+
+    directory: Path
+    ledger: Ledger
+    clock: TestClock = field(default_factory=TestClock)
+    signer: TestSigner = field(default_factory=TestSigner)
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        return cls(directory, open_ledger(directory))
+
+    def reopen(self) -> None:
+        """Do what a new process does."""
+        self.ledger.close()
+        self.ledger = open_ledger(self.directory)
+
+    def hire(
+        self,
+        *,
+        status: AgentStatus = AgentStatus.ACTIVE,
+        limits: dict[str, int] | None = None,
+        expires_at: int = NOW_S + 30 * 86_400,
+        revoked_at: int | None = None,
+    ) -> Caller:
+        """Make an agent with a session and a SPENDING_LIMIT; it may spend a lot, unless told."""
+        agent_id = AgentId(generate_id())
+        agent = AgentRecord(
+            agent_id,
+            "agent",
+            ChainType.SOLANA,
+            NetworkType.LOCALNET,
+            self.signer.generate(agent_id),
+            status,
+            NOW_S,
+        )
+        bounds = {"instant_max": RICH} if limits is None else {"instant_max": 2**256 - 1, **limits}
+        self.ledger.write(lambda tx: tx.agents.insert(agent))
+        if limits != {}:
+            members = "".join(f', "{name}": "{bound}"' for name, bound in bounds.items())
+            self.set_policy(agent_id, f'{{"asset": "native"{members}}}')
+        return self.admit_session(agent_id, expires_at=expires_at, revoked_at=revoked_at)
+
+    def set_policy(self, agent_id: AgentId | None, rules: str) -> None:
+        policy = PolicyRecord(
+            PolicyId(generate_id()), agent_id, PolicyType.SPENDING_LIMIT, rules, 0, 1, NOW_S, NOW_S
+        )
+        self.ledger.write(lambda tx: tx.policies.insert(policy))
+
+    def admit_session(
+        self,
+        agent_id: AgentId,
+        *,
+        expires_at: int = NOW_S + 30 * 86_400,
+        revoked_at: int | None = None,
+    ) -> Caller:
+        session = SessionRecord(
+            SessionId(generate_id()),
+            agent_id,
+            generate_id(),
+            expires_at,
+            revoked_at,
+            NOW_S + SESSION_ABSOLUTE_S,
+            NOW_S,
+        )
+        self.ledger.write(lambda tx: tx.sessions.insert(session))
+        return Caller(agent_id, session.id, "127.0.0.1")
+
+    def new_address(self) -> str:
+        return solana_address(bytes(SigningKey.generate().verify_key))
+
+    async def ask(
+        self,
+        caller: Caller,
+        amount: int = 10**6,
+        *,
+        to: str = "So11111111111111111111111111111111111111112",
+        key: str | None = None,
+    ) -> Admission:
+        return await admit(
+            Transfer(to, amount),
+            caller=caller,
+            idempotency_key=key,
+            ledger=self.ledger,
+            clock=self.clock,
+            generate_id=generate_id,
+        )
+
+    def ask_now(
+        self,
+        caller: Caller,
+        amount: int = 10**6,
+        *,
+        to: str = "So11111111111111111111111111111111111111112",
+        key: str | None = None,
+    ) -> Admission:
+        return asyncio.run(self.ask(caller, amount, to=to, key=key))
+
+    def refused(self, caller: Caller, amount: int = 10**6, *, key: str | None = None) -> Refusal:
+        """Return with what a request is refused before it is admitted."""
+        with pytest.raises(Refusal) as refusal:
+            self.ask_now(caller, amount, key=key)
+        return refusal.value
+
+    # ── what became of it ──
+
+    def transaction(self, tx_id: TransactionId) -> TransactionRecord:
+        found = self.ledger.read(lambda tx: tx.transactions.get(tx_id))
+        assert found is not None
+        return found
+
+    def attempt(self, tx_id: TransactionId) -> AttemptRecord | None:
+        return self.ledger.read(lambda tx: tx.attempts.of_transaction(tx_id))
+
+    def address(self, caller: Caller) -> str:
+        agent = self.ledger.read(lambda tx: tx.agents.get(caller.agent_id))
+        assert agent is not None
+        return agent.public_key
+
+    def rows(self, table: str) -> list[Any]:
+        """Read a whole table past the ledger, on a connection of its own."""
+        with open_reader(self.ledger.path) as connection:
+            columns = list(ROWS[table].primary_key)
+            return connection.db.execute(ROWS[table].select().order_by(*columns))
+
+    def counts(self) -> dict[str, int]:
+        return {name: len(self.rows(name)) for name in ROWS}
+
+    def audit_of(self, tx_id: TransactionId) -> list[str]:
+        return [row.event_type for row in self.rows("audit_log") if row.tx_id == tx_id]
+
+    def reservation(self, tx_id: TransactionId) -> tuple[str, str] | None:
+        return next(
+            ((row.state, row.amount) for row in self.rows("reservations") if row.tx_id == tx_id),
+            None,
+        )
+
+    def execute(self, statement: Any) -> None:
+        """Change something behind the pipeline's back."""
+        with create_database(self.ledger.path) as connection, connection.db.transaction():
+            connection.db.execute(statement)
+
+    def suspend(self, caller: Caller) -> None:
+        assert self.ledger.write(
+            lambda tx: tx.agents.compare_and_set_status(
+                caller.agent_id,
+                old=AgentStatus.ACTIVE,
+                new=AgentStatus.SUSPENDED,
+                now_s=self.clock.now_s(),
+            )
+        )
+
+    def revoke(self, caller: Caller) -> None:
+        self.execute(
+            sessions.update().where(sessions.c.id == caller.session_id).values(revoked_at=NOW_S)
+        )
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    """A ledger with nobody in it yet, and the clock at `NOW_S`."""
+    opened = Office.open(tmp_path / "data")
+    yield opened
+    opened.ledger.close()
+
+
+# ── the site: the same beside a network ───────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A step that failed, as reported."""
+
+    tx_id: TransactionId
+    step: Step
+    error: Exception
+
+
+@dataclass
+class Shift:
+    """One life of a process: a worker and its taps."""
+
+    office: Office
+    world: World
+    worker: Worker
+    tap: Tap
+    troubles: list[Trouble]
+
+    async def work(self, until: Callable[[], bool]) -> None:
+        """Let the worker run until a condition holds, then stop it.
+
+        The condition is looked at whenever a tapped call has ended or a step failed.
+        """
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+            task = group.create_task(self.worker.run())
+            while not until():
+                self.tap.changed.clear()
+                await self.tap.changed.wait()
+            task.cancel()
+
+    async def finish(self, *tx_ids: TransactionId) -> None:
+        """Let the worker run until these transactions have ended."""
+        await self.work(lambda: all(self.has_ended(tx_id) for tx_id in tx_ids))
+
+    async def work_until_cut(self) -> bool:
+        """Let the worker run until the power goes; False if everything ended before it did."""
+        try:
+            await self.finish(*(row.id for row in self.office.rows("transactions")))
+        except BaseExceptionGroup as group:
+            others = group.split(PowerCut)[1]
+            if others is not None:
+                raise others from group
+        return self.tap.is_cut
+
+    async def step(self, tx_id: TransactionId) -> Step | None:
+        """Do the next step of one transaction, without a worker; return which it was."""
+        standing = self.standing(tx_id)
+        await perform(standing, self.world)
+        return standing.step
+
+    def standing(self, tx_id: TransactionId) -> Standing:
+        transaction = self.office.transaction(tx_id)
+        return self.office.ledger.read(lambda tx: read_standing(tx, transaction))
+
+    def has_ended(self, tx_id: TransactionId) -> bool:
+        return is_terminal(self.office.transaction(tx_id).status)
+
+
+@dataclass
+class Site:
+    """An office and a network, whose blocks pass when the office's clock does."""
+
+    office: Office
+    localnet: RunningLocalnet
+
+    def hire(self, *, lamports: int = 10**10, limits: dict[str, int] | None = None) -> Caller:
+        """Make an agent with money on the network."""
+        caller = self.office.hire(limits=limits)
+        address = Pubkey.from_string(self.office.address(caller))
+        self.localnet.network.airdrop(address, lamports=lamports)
+        self.localnet.network.advance_block()
+        return caller
+
+    def balance(self, address: str) -> int:
+        return self.localnet.network.balance(Pubkey.from_string(address))
+
+    def balance_of(self, caller: Caller) -> int:
+        return self.balance(self.office.address(caller))
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[SolanaChain]:
+        chain = SolanaChain(
+            self.localnet.url, network=NetworkType.LOCALNET, clock=self.office.clock, timeout_s=1
+        )
+        try:
+            yield chain
+        finally:
+            await chain.aclose()
+
+    @asynccontextmanager
+    async def shift(self, tap: Tap | None = None) -> AsyncIterator[Shift]:
+        """Start the process: everything it uses is seen through *tap*."""
+        tap = tap or Tap()
+        office, troubles = self.office, list[Trouble]()
+        async with self.connect() as chain:
+            world = World(
+                ledger=TappedLedger(office.ledger, tap),
+                signer=TappedSigner(office.signer, tap),
+                chains={NetworkType.LOCALNET: TappedChain(chain, tap)},
+                clock=TappedClock(office.clock, tap),
+                generate_id=generate_id,
+            )
+
+            def report(tx_id: TransactionId, step: Step, error: Exception, /) -> None:
+                troubles.append(Trouble(tx_id, step, error))
+                tap.changed.set()
+
+            yield Shift(office, world, Worker(world, report=report), tap, troubles)
+
+    def payload_of(self, tx_id: TransactionId) -> bytes:
+        attempt = self.office.attempt(tx_id)
+        assert attempt is not None
+        return base64.b64decode(attempt.message)
+
+
+@pytest.fixture(scope="session")
+def localnet() -> Iterator[RunningLocalnet]:
+    """One network for all tests; each has agents and faults of its own."""
+    with ExitStack() as stack:
+        yield stack.enter_context(running())
+
+
+@pytest.fixture
+def site(office: Office, localnet: RunningLocalnet) -> Iterator[Site]:
+    """An office beside a network that behaves."""
+    office.clock.on_wait = localnet.network.advance_block
+    yield Site(office, localnet)
+    localnet.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def make_tap() -> Callable[[int, str], Tap]:
+    """Return a function that makes a tap: cut after so many calls, and at which moment."""
+    return lambda calls, moment: Tap(cut_call=calls, moment=Moment(moment))
