@@ -266,7 +266,10 @@ class SignedTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """The chain has included the transaction at commitment *confirmed* or higher."""
+    """The chain has included the transaction: *confirmed* if the money moved, *finalized* if not.
+
+    A failure frees the money for other payments, so it counts only when it cannot be undone.
+    """
 
     error: str | None
     """What went wrong on chain; None means that the money moved."""

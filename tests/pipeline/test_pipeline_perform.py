@@ -330,7 +330,7 @@ def test_what_fails_on_chain_ends_as_failed_and_frees_its_money(site: "Site") ->
             await steps(shift, transaction.id, Step.PREPARE, Step.SIGN)
             await spend_past_us(site, caller, lamports=5 * 10**8)
             await steps(shift, transaction.id, Step.SEND)
-            site.localnet.network.advance_block()
+            site.localnet.network.advance_blocks(32)
             await steps(shift, transaction.id, Step.WATCH)
 
     asyncio.run(scenario())

@@ -322,10 +322,14 @@ AFTER: Final = {
         (
             {
                 "getSignatureStatuses": statuses(
-                    status("confirmed", {"InstructionError": [2, {"Custom": 1}]})
+                    status("finalized", {"InstructionError": [2, {"Custom": 1}]})
                 )
             },
             Landed(error="the paying wallet holds less than the amount and the fee together"),
+        ),
+        (  # a failure frees money, so it has to be final
+            {"getSignatureStatuses": statuses(status("confirmed", "AccountNotFound"))},
+            Unseen(),
         ),
         (
             AFTER | {"getSignatureStatuses": statuses(status("finalized"))},

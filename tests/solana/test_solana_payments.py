@@ -164,6 +164,8 @@ def test_a_payment_that_fails_on_chain_has_landed_with_its_reason(world: World) 
     most = FUNDS * 6 // 10
     (first, _), (second, last_valid) = (world.payment(most, unit_price=n) for n in (0, 1))
     assert [world.send(signed) for signed in (first, second)] == [True, True]
+    world.network.advance_blocks(31)
+    assert world.look_up(second, last_valid) == Unseen()
     world.network.advance_block()
     assert world.look_up(second, last_valid) == Landed(
         error="the paying wallet holds less than the amount and the fee together"

@@ -275,11 +275,12 @@ def _end(
     if error is not None:
         tx.transactions.set_error(transaction.id, error=error)
     spent = status is TransactionStatus.CONFIRMED
-    tx.reservations.settle(
+    settled = tx.reservations.settle(
         transaction.id,
         state=ReservationState.SPENT if spent else ReservationState.RELEASED,
         now_s=now_s,
     )
+    assert settled, "money is spent or released once"
     move(tx, transaction, status, now_s=now_s, details={} if error is None else {"error": error})
 
 

@@ -280,13 +280,9 @@ class SolanaChain:
         is_over = height > last_valid_block_height
         end_slot = await self._finalized_slot(height) if is_over else None
         statuses = await self._statuses(tx_hash)
-        match statuses.value[0]:
-            case _Status(confirmation_status="processed"):
-                return Unseen()  # this block may yet be abandoned
-            case _Status(err=error):
-                return Landed(error=None if error is None else in_words(error))
-            case None:
-                pass
+        status = statuses.value[0]
+        if status is not None:
+            return _sighting(status)
         if end_slot is None:
             return Unseen()
         if statuses.context.slot < end_slot:
@@ -376,6 +372,19 @@ class SolanaChain:
 
     def _unusable(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"the node at {self._rpc.node} {what}")
+
+
+def _sighting(status: _Status) -> Landed | Unseen:
+    """Say what a trace of the transaction is worth."""
+    match status:
+        case _Status(confirmation_status="processed"):
+            return Unseen()  # its block may yet be abandoned
+        case _Status(err=None):
+            return Landed(error=None)
+        case _Status(confirmation_status="finalized", err=error) if error is not None:
+            return Landed(error=in_words(error))
+        case _:
+            return Unseen()  # a failure frees money, so it counts only once it is final
 
 
 def _base64(data: bytes) -> str:
