@@ -126,8 +126,6 @@ class Ledger:
         reader = self._reader() or self._open_reader()
         _refuse_inside_query(reader)
         with reader.in_use:
-            if reader.connection.closed:
-                raise Closed
             database = reader.connection.db
             database.begin("DEFERRED")
             reader.querying = True

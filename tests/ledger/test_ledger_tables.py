@@ -1,0 +1,432 @@
+"""The table families through the ledger: compare-and-set, the audit log, and who may write."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from waiaas.database import Ledger, generate_id
+from waiaas.database.errors import ConstraintViolated, ReadOnlyDatabase
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditAction,
+    ChainType,
+    NetworkType,
+    PolicyTier,
+    PolicyType,
+    TransactionStatus,
+    TransactionType,
+)
+from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.records import (
+    AcceptedRequest,
+    AgentRecord,
+    AttemptRecord,
+    PolicyRecord,
+    SessionRecord,
+    Spend,
+    TransactionRecord,
+)
+from waiaas.domain.transaction import AttemptState, ReservationState
+from waiaas.ports import LedgerTransaction
+
+AGENT_ID: Final = AgentId(generate_id())
+SESSION_ID: Final = SessionId(generate_id())
+TX_ID: Final = TransactionId(generate_id())
+OTHER_TX_ID: Final = TransactionId(generate_id())
+POLICY_ID: Final = PolicyId(generate_id())
+
+AGENT: Final = AgentRecord(
+    id=AGENT_ID,
+    name="trader",
+    chain=ChainType.SOLANA,
+    network=NetworkType.LOCALNET,
+    public_key="key",
+    status=AgentStatus.CREATING,
+    created_at=10,
+)
+SESSION: Final = SessionRecord(
+    id=SESSION_ID,
+    agent_id=AGENT_ID,
+    token_hash="hash",
+    expires_at=100,
+    revoked_at=None,
+    absolute_expires_at=200,
+    created_at=10,
+)
+TRANSACTION: Final = TransactionRecord(
+    id=TX_ID,
+    agent_id=AGENT_ID,
+    session_id=SESSION_ID,
+    chain=ChainType.SOLANA,
+    type=TransactionType.TRANSFER,
+    amount=str(2**256 - 1),
+    to_address="to",
+    status=TransactionStatus.PENDING,
+    tier=PolicyTier.INSTANT,
+    tx_hash=None,
+    created_at=20,
+    executed_at=None,
+    error=None,
+)
+OTHER_TRANSACTION: Final = TRANSACTION._replace(id=OTHER_TX_ID, session_id=None, tier=None)
+REQUEST: Final = AcceptedRequest(
+    tx_id=TX_ID, agent_id=AGENT_ID, idempotency_key="key", request_sha256="sha", refusal=None
+)
+ATTEMPT: Final = AttemptRecord(
+    id=AttemptId(generate_id()),
+    tx_id=TX_ID,
+    agent_id=AGENT_ID,
+    state=AttemptState.RECORDED,
+    message="message",
+    message_sha256="sha",
+    unit_price=7,
+    last_valid_block_height=99,
+    signed=None,
+    tx_hash=None,
+    created_at=30,
+)
+POLICY: Final = PolicyRecord(
+    id=POLICY_ID,
+    agent_id=None,
+    type=PolicyType.SPENDING_LIMIT,
+    rules="{}",
+    priority=0,
+    enabled=1,
+    created_at=10,
+    updated_at=10,
+)
+EVENT: Final = AuditEvent(
+    action=AuditAction.KILL_SWITCH_ACTIVATED,
+    actor=OPERATOR,
+    agent_id=AGENT_ID,
+    session_id=SESSION_ID,
+    tx_id=TX_ID,
+    details={"why": "because", "b": 1, "a": None},
+    ip_address="::1",
+)
+
+
+def insert_everything(tx: LedgerTransaction) -> None:
+    tx.agents.insert(AGENT)
+    tx.sessions.insert(SESSION)
+    tx.transactions.insert(TRANSACTION)
+    tx.transactions.insert(OTHER_TRANSACTION)
+    tx.requests.insert(REQUEST)
+    tx.attempts.insert(ATTEMPT)
+    tx.reservations.hold(TX_ID, agent_id=AGENT_ID, asset="native", amount="5", now_s=30)
+    tx.policies.insert(POLICY)
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Iterator[Ledger]:
+    ledger.write(insert_everything)
+    yield ledger
+    ledger.close()
+
+
+# ── who may write ──────────────────────────────────────────────────────────────────────────────
+
+READING: Final = {
+    "agents": {"get", "with_status", "count"},
+    "sessions": {"get", "by_token_hash", "count_live"},
+    "transactions": {"get", "with_status"},
+    "requests": {"by_key"},
+    "attempts": {"of_transaction", "latest_unit_price"},
+    "reservations": {"held", "spent_since"},
+    "policies": {"applying_to"},
+    "audit": {"latest_timestamp"},
+    "key_values": {"get"},
+}
+
+WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
+    "agents.insert": lambda tx: tx.agents.insert(AGENT),
+    "agents.compare_and_set_status": lambda tx: tx.agents.compare_and_set_status(
+        AGENT_ID, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=40
+    ),
+    "sessions.insert": lambda tx: tx.sessions.insert(SESSION),
+    "transactions.insert": lambda tx: tx.transactions.insert(TRANSACTION),
+    "transactions.compare_and_set_status": lambda tx: tx.transactions.compare_and_set_status(
+        TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
+    ),
+    "transactions.set_hash": lambda tx: tx.transactions.set_hash(TX_ID, tx_hash="hash"),
+    "transactions.set_error": lambda tx: tx.transactions.set_error(TX_ID, error="error"),
+    "transactions.set_executed_at": lambda tx: tx.transactions.set_executed_at(
+        TX_ID, executed_at=50
+    ),
+    "requests.insert": lambda tx: tx.requests.insert(REQUEST),
+    "attempts.insert": lambda tx: tx.attempts.insert(ATTEMPT),
+    "attempts.compare_and_set_state": lambda tx: tx.attempts.compare_and_set_state(
+        TX_ID, old=AttemptState.RECORDED, new=AttemptState.REPLACED
+    ),
+    "attempts.record_signature": lambda tx: tx.attempts.record_signature(
+        TX_ID, signed="signed", tx_hash="hash"
+    ),
+    "reservations.hold": lambda tx: tx.reservations.hold(
+        TX_ID, agent_id=AGENT_ID, asset="native", amount="5", now_s=30
+    ),
+    "reservations.settle": lambda tx: tx.reservations.settle(
+        TX_ID, state=ReservationState.SPENT, now_s=40
+    ),
+    "policies.insert": lambda tx: tx.policies.insert(POLICY),
+    "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),
+    "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
+    "key_values.put": lambda tx: tx.key_values.put("key", "value", now_s=1),
+}
+
+
+def test_every_method_of_every_family_is_known_to_read_or_to_write(ledger: Ledger) -> None:
+    def methods(tx: LedgerTransaction) -> set[str]:
+        return {
+            f"{family}.{name}"
+            for family in ("attempts", *READING)
+            for name in dir(getattr(tx, family))
+            if not name.startswith("_")
+        }
+
+    families = ledger.read(lambda tx: set(getattr(tx, "__slots__", ())))
+    reading = {f"{family}.{name}" for family, names in READING.items() for name in names}
+    assert families == set(READING)
+    assert ledger.read(methods) == reading | set(WRITING)
+
+
+@pytest.mark.parametrize("name", sorted(WRITING))
+def test_a_query_cannot_write(filled: Ledger, name: str) -> None:
+    with pytest.raises(ReadOnlyDatabase):
+        filled.read(WRITING[name])
+
+
+# ── compare and set ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stored", AgentStatus)
+@pytest.mark.parametrize("old", AgentStatus)
+def test_an_agent_moves_only_from_the_state_it_is_in(
+    ledger: Ledger, stored: AgentStatus, old: AgentStatus
+) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.agents.insert(AGENT._replace(status=stored))
+        other = AGENT._replace(id=AgentId(generate_id()), public_key="other", status=stored)
+        tx.agents.insert(other)
+        moved = tx.agents.compare_and_set_status(
+            AGENT_ID, old=old, new=AgentStatus.TERMINATED, now_s=40
+        )
+        assert moved == (stored is old)
+        found = tx.agents.get(AGENT_ID)
+        assert found is not None
+        assert found.status is (AgentStatus.TERMINATED if moved else stored)
+        assert tx.agents.get(other.id) == other
+
+    ledger.write(unit)
+
+
+@pytest.mark.parametrize("stored", TransactionStatus)
+@pytest.mark.parametrize("old", TransactionStatus)
+def test_a_transaction_moves_only_from_the_state_it_is_in(
+    ledger: Ledger, stored: TransactionStatus, old: TransactionStatus
+) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.agents.insert(AGENT)
+        mine = TRANSACTION._replace(session_id=None, status=stored)
+        other = OTHER_TRANSACTION._replace(status=stored)
+        tx.transactions.insert(mine)
+        tx.transactions.insert(other)
+        moved = tx.transactions.compare_and_set_status(
+            TX_ID, old=old, new=TransactionStatus.CONFIRMED
+        )
+        assert moved == (stored is old)
+        new = TransactionStatus.CONFIRMED if moved else stored
+        assert tx.transactions.get(TX_ID) == mine._replace(status=new)
+        assert tx.transactions.get(OTHER_TX_ID) == other
+
+    ledger.write(unit)
+
+
+@pytest.mark.parametrize("stored", AttemptState)
+@pytest.mark.parametrize("old", AttemptState)
+def test_an_attempt_moves_only_from_the_state_it_is_in(
+    ledger: Ledger, stored: AttemptState, old: AttemptState
+) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.agents.insert(AGENT)
+        tx.transactions.insert(TRANSACTION._replace(session_id=None))
+        tx.transactions.insert(OTHER_TRANSACTION)
+        mine = ATTEMPT._replace(state=stored)
+        other = mine._replace(
+            id=AttemptId(generate_id()), tx_id=OTHER_TX_ID, message_sha256="other"
+        )
+        tx.attempts.insert(mine)
+        tx.attempts.insert(other)
+        moved = tx.attempts.compare_and_set_state(TX_ID, old=old, new=AttemptState.EXPIRED)
+        assert moved == (stored is old)
+        new = AttemptState.EXPIRED if moved else stored
+        assert tx.attempts.of_transaction(TX_ID) == mine._replace(state=new)
+        assert tx.attempts.of_transaction(OTHER_TX_ID) == other
+
+    ledger.write(unit)
+
+
+@pytest.mark.parametrize("stored", AttemptState)
+def test_a_signature_is_recorded_only_for_a_recorded_attempt(
+    ledger: Ledger, stored: AttemptState
+) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.agents.insert(AGENT)
+        tx.transactions.insert(TRANSACTION._replace(session_id=None))
+        attempt = ATTEMPT._replace(state=stored)
+        tx.attempts.insert(attempt)
+        recorded = tx.attempts.record_signature(TX_ID, signed="signed", tx_hash="hash")
+        assert recorded == (stored is AttemptState.RECORDED)
+        if recorded:
+            attempt = attempt._replace(state=AttemptState.SIGNED, signed="signed", tx_hash="hash")
+        assert tx.attempts.of_transaction(TX_ID) == attempt
+        assert not tx.attempts.record_signature(TX_ID, signed="again", tx_hash="again")
+        assert tx.attempts.of_transaction(TX_ID) == attempt
+
+    ledger.write(unit)
+
+
+@pytest.mark.parametrize("first", [ReservationState.SPENT, ReservationState.RELEASED])
+@pytest.mark.parametrize("second", [ReservationState.SPENT, ReservationState.RELEASED])
+def test_a_reservation_is_settled_once(
+    filled: Ledger, first: ReservationState, second: ReservationState
+) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        assert tx.reservations.held(AGENT_ID, asset="native") == [5]
+        assert tx.reservations.settle(TX_ID, state=first, now_s=40)
+        assert not tx.reservations.settle(TX_ID, state=second, now_s=50)
+        assert tx.reservations.held(AGENT_ID, asset="native") == []
+        spent = [Spend(settled_at=40, base_units=5)] if first is ReservationState.SPENT else []
+        assert tx.reservations.spent_since(AGENT_ID, asset="native", since_s=39) == spent
+        assert tx.reservations.spent_since(AGENT_ID, asset="native", since_s=40) == []
+
+    filled.write(unit)
+
+
+def test_compare_and_set_of_something_that_is_not_there_is_false(ledger: Ledger) -> None:
+    def unit(tx: LedgerTransaction) -> list[bool]:
+        return [
+            tx.agents.compare_and_set_status(
+                AGENT_ID, old=AgentStatus.ACTIVE, new=AgentStatus.SUSPENDED, now_s=1
+            ),
+            tx.transactions.compare_and_set_status(
+                TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.QUEUED
+            ),
+            tx.attempts.compare_and_set_state(
+                TX_ID, old=AttemptState.SENT, new=AttemptState.LANDED
+            ),
+            tx.attempts.record_signature(TX_ID, signed="signed", tx_hash="hash"),
+            tx.reservations.settle(TX_ID, state=ReservationState.SPENT, now_s=1),
+        ]
+
+    assert ledger.write(unit) == [False] * 5
+
+
+def test_one_of_two_units_that_move_the_same_transaction_wins(
+    filled: Ledger, in_one_group: Callable[..., list[Any]]
+) -> None:
+    def move(tx: LedgerTransaction) -> bool:
+        return tx.transactions.compare_and_set_status(
+            TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
+        )
+
+    assert in_one_group(filled, move, move, move) == [True, False, False]
+    assert not filled.write(move)
+
+
+# ── the audit log and small facts ──────────────────────────────────────────────────────────────
+
+
+def audit_rows(ledger: Ledger) -> list[Any]:
+    return ledger._writer._sqlite.execute("SELECT * FROM audit_log ORDER BY id").fetchall()
+
+
+def test_an_audit_row_says_everything_the_event_does(filled: Ledger) -> None:
+    filled.write(lambda tx: tx.audit.append(EVENT, now_s=77))
+    (row,) = audit_rows(filled)
+    details = '{"a":null,"b":1,"why":"because"}'
+    expected = (1, 77, "KILL_SWITCH_ACTIVATED", OPERATOR, AGENT_ID, SESSION_ID, TX_ID, details)
+    assert row == (*expected, "critical", "::1")
+    assert json.loads(row[7]) == EVENT.details
+
+
+def test_details_in_any_script_are_stored_as_they_are(ledger: Ledger) -> None:
+    event = AuditEvent(
+        action=AuditAction.AGENT_CREATED, actor=OPERATOR, details={"name": "Größe 🦊 \ud800 \x00"}
+    )
+    ledger.write(lambda tx: tx.audit.append(event, now_s=1))
+    (row,) = audit_rows(ledger)
+    assert json.loads(row[7]) == event.details
+
+
+def test_the_audit_row_of_a_refused_act_is_not_there_and_leaves_no_gap(ledger: Ledger) -> None:
+    def refuse(tx: LedgerTransaction) -> None:
+        tx.audit.append(EVENT, now_s=2)
+        raise ZeroDivisionError
+
+    ledger.write(lambda tx: tx.audit.append(EVENT, now_s=1))
+    with pytest.raises(ZeroDivisionError):
+        ledger.write(refuse)
+    ledger.write(lambda tx: tx.audit.append(EVENT, now_s=3))
+    assert [row[:2] for row in audit_rows(ledger)] == [(1, 1), (2, 3)]
+
+
+def test_the_latest_timestamp_is_that_of_the_newest_row(ledger: Ledger) -> None:
+    assert ledger.read(lambda tx: tx.audit.latest_timestamp()) == 0
+
+    def append(now_s: int) -> int:
+        ledger.write(lambda tx: tx.audit.append(EVENT, now_s=now_s))
+        return ledger.read(lambda tx: tx.audit.latest_timestamp())
+
+    assert [append(now_s) for now_s in (5, 9, 7)] == [5, 9, 7]
+
+
+def test_putting_a_key_again_overwrites_its_value_and_nothing_else(ledger: Ledger) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.key_values.put("a", "first", now_s=1)
+        tx.key_values.put("b", "other", now_s=1)
+        tx.key_values.put("a", "second", now_s=2)
+
+    ledger.write(unit)
+    rows = ledger._writer._sqlite.execute("SELECT * FROM key_value_store ORDER BY key").fetchall()
+    assert rows == [("a", "second", 2), ("b", "other", 1)]
+    assert ledger.read(lambda tx: tx.key_values.get("none such")) is None
+
+
+def test_what_was_inserted_is_read_back_as_it_was(filled: Ledger) -> None:
+    def query(tx: LedgerTransaction) -> list[object]:
+        return [
+            tx.agents.get(AGENT_ID),
+            tx.sessions.get(SESSION_ID),
+            tx.sessions.by_token_hash("hash"),
+            tx.transactions.get(TX_ID),
+            tx.transactions.get(OTHER_TX_ID),
+            tx.requests.by_key(AGENT_ID, idempotency_key="key"),
+            tx.attempts.of_transaction(TX_ID),
+            *tx.policies.applying_to(AGENT_ID),
+        ]
+
+    records: list[Any] = filled.read(query)
+    expected = [
+        AGENT,
+        SESSION,
+        SESSION,
+        TRANSACTION,
+        OTHER_TRANSACTION,
+        REQUEST,
+        ATTEMPT,
+        POLICY,
+    ]
+    assert records == expected
+    assert [type(value) for record in records for value in record] == [
+        type(value) for record in expected for value in record
+    ]
+
+
+def test_a_second_attempt_that_may_still_land_is_refused(filled: Ledger) -> None:
+    second = ATTEMPT._replace(id=AttemptId(generate_id()), message_sha256="another")
+    with pytest.raises(ConstraintViolated):
+        filled.write(lambda tx: tx.attempts.insert(second))
+    assert filled.read(lambda tx: tx.attempts.latest_unit_price(AGENT_ID)) == 7
