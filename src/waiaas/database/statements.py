@@ -8,6 +8,8 @@ object and set of parameter names.
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from types import NoneType
 from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
 
@@ -19,6 +21,8 @@ from sqlalchemy.sql.dml import Insert, UpdateBase
 from sqlalchemy.sql.elements import ClauseElement
 
 from waiaas.database.errors import DatabaseError, ValueRefused
+from waiaas.domain.enums import ENUMS
+from waiaas.domain.transaction import AttemptState, ReservationState
 
 Parameters = Mapping[str, str | int | None]
 """Values by parameter name; columns hold TEXT, INTEGER or NULL."""
@@ -72,14 +76,13 @@ class CompiledStatement:
         """
         if len(parameters) != len(self.kinds):
             self._refuse_names(parameters)
-        for name, kind in self.kinds:
-            try:
-                value = parameters[name]
-            except KeyError:
-                self._refuse_names(parameters)
-                raise
-            if value is not None and type(value) is not kind:
-                _require_kind(name, value, kind=kind)
+        try:
+            for name, kind in self.kinds:
+                if type(parameters[name]) not in _KNOWN_TYPES[kind]:
+                    _require_kind(name, parameters[name], kind=kind)
+        except KeyError:
+            self._refuse_names(parameters)
+            raise
         return {**self.constants, **parameters} if self.constants else parameters
 
     def rows(self, cursor: apsw.Cursor) -> list[Any]:
@@ -106,6 +109,15 @@ class CompiledStatement:
 
 _ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "a value"}
 
+_VOCABULARIES: Final[tuple[type, ...]] = (*ENUMS, AttemptState, ReservationState)
+
+_KNOWN_TYPES: Final[Mapping[type, frozenset[type]]] = {
+    str: frozenset({str, NoneType, *_VOCABULARIES}),
+    int: frozenset({int, NoneType}),
+    object: frozenset({str, int, NoneType}),
+}
+"""Types that need no closer look, by the kind of parameter."""
+
 
 def _require_kind(name: str, value: object, *, kind: type) -> None:
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
@@ -121,18 +133,13 @@ def _python_type(kind: object) -> type:
 class Statement:
     """A Core statement of ours: named parameters only, compiled once."""
 
-    __slots__ = ("_compiled", "core")
-
     def __init__(self, core: Executable) -> None:
         self.core: Final = core
-        self._compiled: CompiledStatement | None = None
 
-    @property
+    @cached_property
     def compiled(self) -> CompiledStatement:
         """The text for SQLite."""
-        if self._compiled is None:
-            self._compiled = CompiledStatement(self.core, ())
-        return self._compiled
+        return CompiledStatement(self.core, ())
 
 
 DEFINED: Final[list[Statement]] = []
