@@ -1,4 +1,4 @@
-"""Setting policies: what cannot be kept is not written, and what is written counts at once."""
+"""Setting a policy: validated, one row for a rule, and what stood there before is remembered."""
 
 import asyncio
 import json
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from waiaas.database import generate_id
+from waiaas.database import generate_id, policies
+from waiaas.database.connection import open_reader
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
@@ -17,135 +18,172 @@ if TYPE_CHECKING:
     from tests.pipeline.conftest import Office
 
 NOW_S = 1_700_000_000
-TIGHT = '{"asset": "native", "instant_max": "10"}'
-WIDE = '{"asset": "native", "instant_max": "1000"}'
 
 
-def put(
+def rules(instant_max: int) -> str:
+    return json.dumps({"asset": "native", "instant_max": str(instant_max)})
+
+
+async def setting(
     office: "Office",
     agent_id: AgentId,
-    rules: str,
+    text: str,
     *,
     kind: PolicyType = PolicyType.SPENDING_LIMIT,
 ) -> PolicyRecord:
-    return asyncio.run(
-        set_policy(
-            agent_id,
-            kind=kind,
-            rules=rules,
-            ledger=office.ledger,
-            clock=office.clock,
-            generate_id=generate_id,
-        )
+    return await set_policy(
+        agent_id,
+        kind=kind,
+        rules=text,
+        ledger=office.ledger,
+        clock=office.clock,
+        generate_id=generate_id,
     )
 
 
-def stored(office: "Office", agent_id: AgentId) -> list[PolicyRecord]:
-    return office.ledger.read(lambda tx: tx.policies.applying_to(agent_id))
+def set_now(office: "Office", agent_id: AgentId, text: str) -> PolicyRecord:
+    return asyncio.run(setting(office, agent_id, text))
 
 
-def test_a_policy_counts_for_the_next_request_and_only_for_its_agent(office: "Office") -> None:
-    one, other = office.hire(limits={}), office.hire(limits={})
-    policy = put(office, one.agent_id, TIGHT)
-    assert stored(office, one.agent_id) == [policy]
-    assert (policy.agent_id, policy.created_at, policy.updated_at) == (one.agent_id, NOW_S, NOW_S)
-    assert office.ask_now(one, 10).refusal is None
-    assert office.ask_now(other, 10).refusal is not None
+def stored(office: "Office") -> list[PolicyRecord]:
+    with open_reader(office.ledger.path) as connection:
+        rows = connection.db.execute(policies.select().order_by(policies.c.id))
+    return [PolicyRecord(*(getattr(row, name) for name in PolicyRecord._fields)) for row in rows]
 
 
-def test_a_second_policy_of_the_same_asset_takes_the_place_of_the_first(office: "Office") -> None:
-    caller = office.hire(limits={})
-    first = put(office, caller.agent_id, TIGHT)
-    office.clock.wall_s += 60
-    second = put(office, caller.agent_id, WIDE)
-    assert second == first._replace(rules=WIDE, updated_at=NOW_S + 60)
-    assert stored(office, caller.agent_id) == [second]
-    assert office.ask_now(caller, 1000).refusal is None
+@pytest.fixture
+def agent_id(office: "Office") -> AgentId:
+    """Return an agent without a policy."""
+    return office.hire(limits={}).agent_id
 
 
-def test_every_setting_is_audited_with_what_it_was_and_what_it_is(office: "Office") -> None:
-    caller = office.hire(limits={})
-    policy = put(office, caller.agent_id, TIGHT)
-    put(office, caller.agent_id, WIDE)
+def test_the_first_rule_is_a_row_of_its_own(office: "Office", agent_id: AgentId) -> None:
+    policy = set_now(office, agent_id, rules(5))
+    assert stored(office) == [policy]
+    assert policy == PolicyRecord(
+        policy.id, agent_id, PolicyType.SPENDING_LIMIT, rules(5), 0, 1, NOW_S, NOW_S
+    )
+
+
+def test_the_next_one_stands_in_its_place(office: "Office", agent_id: AgentId) -> None:
+    first = set_now(office, agent_id, rules(5))
+    office.clock.wall_s += 10
+    second = set_now(office, agent_id, rules(7))
+    assert second == first._replace(rules=rules(7), updated_at=NOW_S + 10)
+    assert stored(office) == [second]
+
+
+def test_the_audit_log_says_what_stood_there_before_and_what_does_now(
+    office: "Office", agent_id: AgentId
+) -> None:
+    policy = set_now(office, agent_id, rules(5))
+    set_now(office, agent_id, rules(7))
     rows = office.rows("audit_log")
-    assert {(row.event_type, row.actor, row.agent_id) for row in rows} == {
-        ("POLICY_UPDATED", "operator", caller.agent_id)
-    }
+    assert [(row.event_type, row.actor, row.agent_id) for row in rows] == [
+        ("POLICY_UPDATED", "operator", agent_id)
+    ] * 2
+    facts = {"policyId": policy.id, "type": "SPENDING_LIMIT"}
     assert [json.loads(row.details) for row in rows] == [
-        {"policyId": policy.id, "type": "SPENDING_LIMIT", "before": None, "after": TIGHT},
-        {"policyId": policy.id, "type": "SPENDING_LIMIT", "before": TIGHT, "after": WIDE},
+        {**facts, "before": None, "after": rules(5)},
+        {**facts, "before": rules(5), "after": rules(7)},
     ]
 
 
+def test_fifty_at_once_are_one_rule_and_the_last_to_be_written_is_in_force(
+    office: "Office", agent_id: AgentId
+) -> None:
+    async def act() -> None:
+        await asyncio.gather(*(setting(office, agent_id, rules(n)) for n in range(1, 51)))
+
+    asyncio.run(act())
+    (policy,) = stored(office)
+    details = [json.loads(row.details) for row in office.rows("audit_log")]
+    assert len(details) == 50
+    assert details[-1]["after"] == policy.rules
+    # Each stood in the place of the one before it: none was overlooked.
+    assert [each["before"] for each in details] == [None, *(each["after"] for each in details)][:-1]
+
+
+def test_a_rule_of_one_agent_is_not_one_of_another_or_of_all(
+    office: "Office", agent_id: AgentId
+) -> None:
+    office.set_policy(None, rules(1))
+    other = office.hire().agent_id
+    before = stored(office)
+    policy = set_now(office, agent_id, rules(5))
+    assert stored(office) == [*before, policy]
+    assert {each.agent_id for each in stored(office)} == {None, other, agent_id}
+
+
+# fmt: off
+BROKEN = ["{}", "[]", "null", '"x"', '{"asset": "native"}',
+          '{"asset": "native", "instant_max": 5}', '{"asset": "gold", "instant_max": "5"}',
+          '{"asset": "native", "instant_max": "5", "x": 1}']
+# fmt: on
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_stored_rule_that_says_nothing_is_mended_by_setting_one(
+    office: "Office", agent_id: AgentId, broken: str
+) -> None:
+    office.set_policy(agent_id, broken)
+    (denying,) = stored(office)
+    policy = set_now(office, agent_id, rules(5))
+    assert stored(office) == [policy]
+    assert policy.id == denying.id
+    assert json.loads(office.rows("audit_log")[0].details)["before"] == broken
+
+
 @pytest.mark.parametrize(
-    ("kind", "rules", "field"),
+    ("text", "field"),
     [
-        (PolicyType.SPENDING_LIMIT, "", "rules"),
-        (PolicyType.SPENDING_LIMIT, '{"asset": "native"}', "rules.instant_max"),
-        (PolicyType.SPENDING_LIMIT, '{"asset": "native", "instant_max": 1}', "rules.instant_max"),
-        (
-            PolicyType.SPENDING_LIMIT,
-            '{"asset": "native", "instant_max": "1", "delay_max": "2"}',
-            "rules.delay_max",
-        ),
-        (PolicyType.WHITELIST, "{}", "type"),
+        ("", "rules"),
+        ("{", "rules"),
+        ("[]", "rules"),
+        ("{}", "rules.asset"),
+        ('{"asset": "gold", "instant_max": "5"}', "rules.asset"),
+        ('{"asset": "native", "instant_max": "-5"}', "rules.instant_max"),
+        ('{"asset": "native", "instant_max": "5", "instant_max": "9"}', "rules.instant_max"),
+        ('{"asset": "native", "instant_max": "5", "on_exceed": "deny"}', "rules.on_exceed"),
     ],
 )
-def test_what_would_not_be_kept_is_refused_and_not_written(
-    kind: PolicyType, rules: str, field: str, office: "Office"
+def test_a_rule_that_nobody_could_keep_is_refused_with_the_field_and_changes_nothing(
+    office: "Office", agent_id: AgentId, text: str, field: str
 ) -> None:
-    caller = office.hire(limits={})
-    with pytest.raises(Refusal) as refusal:
-        put(office, caller.agent_id, rules, kind=kind)
-    assert refusal.value.code is ErrorCode.VALIDATION_FAILED
-    assert refusal.value.details == {"field": field}
-    assert stored(office, caller.agent_id) == []
+    set_now(office, agent_id, rules(5))
+    before, counts = stored(office), office.counts()
+    with pytest.raises(Refusal) as refused:
+        set_now(office, agent_id, text)
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED
+    assert refused.value.details == {"field": field}
+    assert (stored(office), office.counts()) == (before, counts)
+
+
+def test_a_kind_that_is_not_kept_is_refused(office: "Office", agent_id: AgentId) -> None:
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(setting(office, agent_id, rules(5), kind=PolicyType.WHITELIST))
+    assert refused.value.details == {"field": "type"}
+
+
+@pytest.mark.parametrize("agent_id", ["", "x", "\0", generate_id()])
+def test_there_is_no_rule_for_an_agent_that_is_not(office: "Office", agent_id: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        set_now(office, AgentId(agent_id), rules(5))
+    assert refused.value.code is ErrorCode.AGENT_NOT_FOUND
+    assert stored(office) == []
     assert office.rows("audit_log") == []
 
 
-def test_an_agent_that_does_not_exist_gets_no_policy(office: "Office") -> None:
-    agent_id = AgentId(generate_id())
-    with pytest.raises(Refusal) as refusal:
-        put(office, agent_id, TIGHT)
-    assert refusal.value.code is ErrorCode.AGENT_NOT_FOUND
-    assert stored(office, agent_id) == []
-
-
-def test_setting_a_policy_mends_one_that_cannot_be_read(office: "Office") -> None:
+def test_a_rule_holds_from_the_next_payment_on(office: "Office") -> None:
     caller = office.hire(limits={})
-    office.set_policy(caller.agent_id, "{}")
-    assert office.ask_now(caller, 1).refusal is not None
-    put(office, caller.agent_id, TIGHT)
-    assert office.ask_now(caller, 1).refusal is None
-    assert len(stored(office, caller.agent_id)) == 1
+    assert office.ask_now(caller, 5).refusal is not None
+    set_now(office, caller.agent_id, rules(5))
+    assert office.ask_now(caller, 5).refusal is None
+    set_now(office, caller.agent_id, rules(0))
+    assert office.ask_now(caller, 5).refusal is not None
 
 
-def test_a_global_policy_is_not_replaced_by_that_of_an_agent(office: "Office") -> None:
-    caller = office.hire(limits={})
-    office.set_policy(None, TIGHT)
-    put(office, caller.agent_id, WIDE)
-    assert [each.rules for each in stored(office, caller.agent_id)] == [TIGHT, WIDE]
-    assert office.ask_now(caller, 11).refusal is not None  # both have to let it through
-
-
-def test_policies_set_at_the_same_time_leave_one(office: "Office") -> None:
-    caller = office.hire(limits={})
-
-    async def several() -> None:
-        await asyncio.gather(
-            *(
-                set_policy(
-                    caller.agent_id,
-                    kind=PolicyType.SPENDING_LIMIT,
-                    rules=rules,
-                    ledger=office.ledger,
-                    clock=office.clock,
-                    generate_id=generate_id,
-                )
-                for rules in [TIGHT, WIDE] * 10
-            )
-        )
-
-    asyncio.run(several())
-    assert len(stored(office, caller.agent_id)) == 1
-    assert len(office.rows("audit_log")) == 20
+def test_a_clock_that_is_set_back_dates_no_rule_back(office: "Office", agent_id: AgentId) -> None:
+    set_now(office, agent_id, rules(5))
+    office.clock.wall_s -= 10**6
+    assert set_now(office, agent_id, rules(7)).updated_at == NOW_S

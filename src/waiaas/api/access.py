@@ -11,10 +11,13 @@ from waiaas.domain.access import SESSION_TOKEN_PREFIX, Credential, session_statu
 from waiaas.domain.enums import SessionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.records import AgentRecord, SessionRecord
+from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.sessions import hash_token
+from waiaas.ports import LedgerTransaction
 
 _SESSION_TOKEN: Final = re.compile(re.escape(SESSION_TOKEN_PREFIX) + r"[A-Za-z0-9_-]{43}")
 _ASK_OPERATOR: Final = "Ask the operator for a session token."
+_LOG_IN: Final = "Log in with the master password; an agent's token does not do."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +36,21 @@ def identify(request: Request, credential: Credential, services: Services) -> Pr
     """
     if credential is Credential.PUBLIC:
         return Principal()
-    token = _bearer(request)
     if credential is Credential.AGENT:
-        return _agent(token, services)
-    if not services.operator.allows(token, credential):
-        raise Refusal(
-            ErrorCode.INVALID_TOKEN,
-            "this needs the operator's credential",
-            hint="Log in with the master password; an agent's token does not do.",
-        )
+        return _agent(_bearer(request, hint=_ASK_OPERATOR), services)
+    if not services.operator.allows(_bearer(request, hint=_LOG_IN), credential):
+        raise Refusal(ErrorCode.INVALID_TOKEN, "this needs the operator's credential", hint=_LOG_IN)
     return Principal()
 
 
-def _bearer(request: Request) -> str:
+def _bearer(request: Request, *, hint: str) -> str:
     headers = request.headers.getlist("authorization")
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise Refusal(
             ErrorCode.INVALID_TOKEN,
             "one `Authorization: Bearer …` header is needed",
-            hint=_ASK_OPERATOR,
+            hint=hint,
         )
     return token
 
@@ -63,16 +61,23 @@ def _agent(token: str, services: Services) -> Principal:
     if _SESSION_TOKEN.fullmatch(token) is None:
         raise unknown
     token_hash = hash_token(token)
-    session = services.ledger.read(lambda tx: tx.sessions.by_token_hash(token_hash))
+    wall_s = services.clock.now_s()
+
+    def look_up(tx: LedgerTransaction) -> tuple[SessionRecord | None, AgentRecord | None, int]:
+        session = tx.sessions.by_token_hash(token_hash)
+        agent = None if session is None else tx.agents.get(session.agent_id)
+        # Ledger time: a clock that is set back does not bring an expired session to life.
+        return session, agent, ledger_time(tx, wall_s=wall_s)
+
+    session, agent, now_s = services.ledger.read(look_up)
     if session is None:
         raise unknown
     status = session_status(
-        now_s=services.clock.now_s(), expires_at=session.expires_at, revoked_at=session.revoked_at
+        now_s=now_s, expires_at=session.expires_at, revoked_at=session.revoked_at
     )
     if status is SessionStatus.REVOKED:
         raise Refusal(ErrorCode.SESSION_REVOKED, "the session was revoked", hint=_ASK_OPERATOR)
     if status is SessionStatus.EXPIRED:
         raise Refusal(ErrorCode.SESSION_EXPIRED, "the session has expired", hint=_ASK_OPERATOR)
-    agent = services.ledger.read(lambda tx: tx.agents.get(session.agent_id))
     assert agent is not None, "a session goes with its agent"
     return Principal(session, agent)

@@ -1,6 +1,7 @@
 """The operator makes agents, sessions and policies."""
 
 import json
+from typing import Final
 
 from waiaas.api.routes import Call, Route
 from waiaas.api.transactions import amount_of
@@ -15,6 +16,9 @@ from waiaas.pipeline.sessions import issue_session
 from waiaas.wire.agents import Agent, CreateAgent, FundAgent, Funded
 from waiaas.wire.policies import Policy, SetPolicy
 from waiaas.wire.sessions import CreateSession, IssuedSession
+
+FUND_BASE_UNITS_MAX: Final = 10**6 * 10**9
+"""A million SOL at a time: enough to play, and far from where a balance would overflow."""
 
 
 async def create(call: Call) -> Agent:
@@ -54,14 +58,19 @@ async def fund(call: Call) -> Funded:
     """Give an agent play money; there is no such thing outside the local network."""
     body: FundAgent = call.body
     services = call.services
-    agent = _agent(call)
-    if services.faucet is None or agent.network is not NetworkType.LOCALNET:
+    base_units = amount_of(body.amount)
+    if not 0 < base_units <= FUND_BASE_UNITS_MAX:
         raise Refusal(
-            ErrorCode.FAUCET_UNAVAILABLE,
-            f"there is no faucet on {agent.network}",
-            hint="Send money to the agent's address, or use an agent on localnet.",
+            ErrorCode.INVALID_AMOUNT,
+            f"`amount` is not between 1 and {FUND_BASE_UNITS_MAX} base units",
+            hint="Give lamports as digits in a string; 1000000000 are 1 SOL.",
         )
-    tx_hash = await services.faucet.airdrop(agent.public_key, base_units=amount_of(body.amount))
+    if services.faucet is None:
+        raise _no_faucet("this daemon")
+    agent = _agent(call)
+    if agent.network is not NetworkType.LOCALNET:
+        raise _no_faucet(agent.network)
+    tx_hash = await services.faucet.airdrop(agent.public_key, base_units=base_units)
     balance = await services.chains[agent.network].balance(agent.public_key)
     return Funded(agent.id, tx_hash, str(balance))
 
@@ -103,6 +112,14 @@ async def put_policy(call: Call) -> Policy:
         enabled=bool(policy.enabled),
         created_at=policy.created_at,
         updated_at=policy.updated_at,
+    )
+
+
+def _no_faucet(where: str) -> Refusal:
+    return Refusal(
+        ErrorCode.FAUCET_UNAVAILABLE,
+        f"there is no faucet on {where}",
+        hint="Send money to the agent's address, or use an agent on localnet.",
     )
 
 

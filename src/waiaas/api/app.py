@@ -4,9 +4,9 @@ The order is the order of precedence of the codes: whether the request is meant 
 before who asks, and that before anything of the body is read.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
-from typing import Final, Protocol
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -30,7 +30,36 @@ ROUTES: Final[tuple[Route, ...]] = (
 )
 """Every route there is."""
 
+BODY_S_MAX: Final = 10
+"""For a whole body, from the first byte to the last: a slow drip does not extend it."""
+
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_ID: Final = "{id}"
+_POLICY_VIOLATION: Final = 1008
+"""The websocket close code; before the handshake a server turns it into status 403."""
+
+_HINTS: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.CHAIN_UNAVAILABLE: "Try again; if it lasts, the operator looks after the node.",
+    ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
+    ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",
+}
+"""What to do about the states of the world."""
+
+
+class _WithId(NamedTuple):
+    """A path with an id in it, as what stands before and behind the id."""
+
+    before: str
+    behind: str
+    methods: dict[str, Route]
+
+
+class _MethodNotAllowed(Refusal):
+    """The path is there, for other methods."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        self.allow = ", ".join(sorted(methods))
+        super().__init__(ErrorCode.METHOD_NOT_ALLOWED, f"this path takes {self.allow}")
 
 
 class ReportDefect(Protocol):
@@ -63,13 +92,19 @@ class Api:
         self._guard = Guard(port)
         self._error_codes = error_codes
         self._report = report
-        self._routes: dict[tuple[str, ...], dict[str, Route]] = defaultdict(dict)
+        self._by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
-            self._routes[_segments(route.path)][route.method] = route
+            self._by_path.setdefault(route.path, {})[route.method] = route
+        self._with_id: list[_WithId] = []
+        for path in [path for path in self._by_path if _ID in path]:
+            before, _, behind = path.partition(_ID)
+            self._with_id.append(_WithId(before, behind, self._by_path.pop(path)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # A websocket: there are none, and none is accepted.
+        if scope["type"] == "websocket":  # There are none; unanswered, it would hang.
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
+        assert scope["type"] == "http", "the server has no other business with us"
         request = Request(scope, receive)
         request_id = self._services.generate_id()
         try:
@@ -78,6 +113,8 @@ class Api:
             return
         except Exception as error:  # noqa: BLE001 -- the one place where every error gets an answer
             response = problem_response(self._refusal(error, request_id), request_id=request_id)
+            if isinstance(error, _MethodNotAllowed):
+                response.headers["Allow"] = error.allow
         response.headers.update({**_HEADERS, "X-Request-Id": request_id})
         await response(scope, receive, send)
 
@@ -85,6 +122,7 @@ class Api:
         self._guard.check(request)
         route, path_id = self._match(request)
         principal = identify(request, route.credential, self._services)
+        _refuse_unhonoured(request, route)
         body = None if route.body is None else decode(await _read(request), route.body)
         reply = await route.handler(Call(request, principal, self._services, body, path_id))
         return Response(
@@ -93,19 +131,18 @@ class Api:
 
     def _match(self, request: Request) -> tuple[Route, str]:
         """Return the route, and the id in the path (empty where the path has none)."""
-        segments = tuple(request.scope["path"].split("/"))
-        methods, path_id = self._routes.get(segments), ""
-        for place, segment in enumerate(segments):
-            if methods is None and segment:
-                pattern = (*segments[:place], "{id}", *segments[place + 1 :])
-                methods, path_id = self._routes.get(pattern), segment
+        # As it was sent: %2F and its like have no meaning here, so every path has one spelling.
+        path = request.scope["raw_path"].decode("latin-1")
+        methods, path_id = self._by_path.get(path), ""
+        for before, behind, methods_with_id in self._with_id:
+            if methods is None and path.startswith(before) and path.endswith(behind):
+                path_id = path[len(before) : len(path) - len(behind)]
+                methods = methods_with_id if path_id and "/" not in path_id else None
         if methods is None:
             raise Refusal(ErrorCode.ROUTE_NOT_FOUND, "there is nothing at this path")
         route = methods.get(request.method)
         if route is None:
-            raise Refusal(
-                ErrorCode.METHOD_NOT_ALLOWED, f"this path takes {', '.join(sorted(methods))}"
-            )
+            raise _MethodNotAllowed(methods)
         return route, path_id
 
     def _refusal(self, error: Exception, request_id: str) -> Refusal:
@@ -114,7 +151,7 @@ class Api:
             return error
         for kind, code in self._error_codes.items():
             if isinstance(error, kind):
-                return Refusal(code, str(error))
+                return Refusal(code, str(error), hint=_HINTS.get(code))
         self._report(request_id, error)
         return Refusal(
             ErrorCode.INTERNAL_ERROR,
@@ -122,27 +159,44 @@ class Api:
         )
 
 
-def _segments(path: str) -> tuple[str, ...]:
-    return tuple(path.split("/"))
+def _refuse_unhonoured(request: Request, route: Route) -> None:
+    """Refuse what nobody would look at: a `?dryRun=true` that is ignored moves real money.
+
+    Raises:
+        Refusal: VALIDATION_FAILED.
+    """
+    if request.scope["query_string"]:
+        raise Refusal(ErrorCode.VALIDATION_FAILED, "this path takes no query")
+    headers = request.headers
+    if route.body is None and (
+        headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    ):
+        raise Refusal(ErrorCode.VALIDATION_FAILED, "this path takes no body")
 
 
 async def _read(request: Request) -> bytes:
-    """Read a bounded JSON body.
+    """Read a bounded JSON body, in bounded time.
 
     Raises:
-        Refusal: CONTENT_TYPE_REFUSED, BODY_TOO_LARGE.
+        Refusal: BODY_TOO_LARGE, CONTENT_TYPE_REFUSED, or VALIDATION_FAILED if it does not come.
     """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise Refusal(
+                        ErrorCode.BODY_TOO_LARGE, f"the body is larger than {BODY_BYTES_MAX} bytes"
+                    )
+    except TimeoutError as error:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED, f"the body did not arrive within {BODY_S_MAX} s"
+        ) from error
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json" or "content-encoding" in request.headers:
         raise Refusal(
             ErrorCode.CONTENT_TYPE_REFUSED,
             "the body must be application/json, and not compressed",
         )
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise Refusal(
-                ErrorCode.BODY_TOO_LARGE, f"the body is larger than {BODY_BYTES_MAX} bytes"
-            )
     return bytes(body)

@@ -32,5 +32,6 @@ class Guard:
             )
         if any(origin not in self.origins for origin in request.headers.getlist("origin")):
             raise Refusal(ErrorCode.ORIGIN_REFUSED, "web pages of other origins may not call")
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        sites = request.headers.getlist("sec-fetch-site")
+        if any(site not in ("none", "same-origin") for site in sites):
             raise Refusal(ErrorCode.ORIGIN_REFUSED, "web pages of other sites may not call")

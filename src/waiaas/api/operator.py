@@ -71,7 +71,11 @@ class OperatorAccess:
             Refusal: INVALID_MASTER_PASSWORD, or MASTER_PASSWORD_LOCKED with when to try again.
         """
         if self._waiting > WAITING_MAX:
-            raise Refusal(ErrorCode.MASTER_PASSWORD_LOCKED, "too many logins at once")
+            raise Refusal(
+                ErrorCode.MASTER_PASSWORD_LOCKED,
+                "too many logins at once",
+                hint="Try again in a few seconds.",
+            )
         self._waiting += 1
         try:
             async with self._one_derivation:
@@ -88,7 +92,8 @@ class OperatorAccess:
     async def _check(self, password: str, ip_address: str | None) -> None:
         wall_s = self._clock.now_s()
         failures = self._ledger.read(_failures)
-        if wall_s < failures.not_before:
+        # A delay that is longer than any we give was written by a clock that was wrong.
+        if wall_s < failures.not_before <= wall_s + DELAY_S_MAX:
             raise Refusal(
                 ErrorCode.MASTER_PASSWORD_LOCKED,
                 "too many wrong passwords",

@@ -1,10 +1,12 @@
 """JSON as a hostile caller may send it, turned into a message or one clear refusal.
 
 The message decoder keeps the last of two equal keys and can fail outside its own error type; so a
-first pass refuses duplicate keys, NaN, control characters, lone surrogates and deep nesting.
+first pass refuses duplicate keys, NaN, hidden characters, lone surrogates and deep nesting.
 """
 
 import json
+import re
+import unicodedata
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -16,6 +18,18 @@ BODY_BYTES_MAX: Final = 64 * 1024
 
 NESTING_MAX: Final = 16
 
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""The Unicode categories of what nobody sees: controls, format characters (marks that reorder the
+text around them, joiners, tags), surrogates, and separators of lines and paragraphs."""
+
+_ERROR: Final = re.compile(
+    r"(?P<what>.*?)(?: - at `\$\.?(?P<field>[A-Za-z0-9_.\[\]]*)`)?", re.DOTALL
+)
+"""A message of the decoder: our own words and names, but for the two kinds below."""
+_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_INVALID_VALUE: Final = "Invalid enum value"
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
+
 Message = TypeVar("Message")
 
 
@@ -23,71 +37,72 @@ def decode(body: bytes, kind: type[Message]) -> Message:
     """Return *body* as a message of type *kind*.
 
     Raises:
-        Refusal: VALIDATION_FAILED, with where and why; it never repeats what was sent.
+        Refusal: VALIDATION_FAILED, with where and why. It repeats nothing of what was sent but the
+            name of an unknown field, if that is a plain one: a misspelling is found by its name.
     """
-    _check_nesting(body)
     try:
         document = json.loads(
             body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
         )
-        _check_strings(document)
+        _check(document, depth=0)
         return msgspec.json.decode(body, type=kind, strict=True)
     except msgspec.ValidationError as error:
-        raise Refusal(ErrorCode.VALIDATION_FAILED, str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise Refusal(ErrorCode.VALIDATION_FAILED, "the body is not valid JSON") from error
-
-
-def _check_nesting(body: bytes) -> None:
-    """Refuse deep nesting before any parser meets it; brackets inside strings count, harmlessly."""
-    depth = 0
-    for byte in body:
-        if byte in b"[{":
-            depth += 1
-            if depth > NESTING_MAX:
-                _refuse(f"the body is nested deeper than {NESTING_MAX} levels")
-        elif byte in b"]}":
-            depth -= 1
+        raise _explained(error) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise _refused("the body is not valid JSON") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        _refuse("an object names a member twice")
+        raise _refused("an object names a member twice")
     return members
 
 
 def _constant(_: str) -> NoReturn:
-    _refuse("NaN and Infinity are not JSON")
+    raise _refused("NaN and Infinity are not JSON")
 
 
-def _check_strings(value: object) -> None:
+def _check(value: object, *, depth: int) -> None:
     match value:
         case str():
-            if any(_is_hidden(character) for character in value):
-                _refuse("a string holds a control character or a lone surrogate")
-        case list():
-            for item in value:
-                _check_strings(item)
-        case dict():
-            for name, item in value.items():
-                _check_strings(name)
-                _check_strings(item)
+            if any(unicodedata.category(character) in _HIDDEN for character in value):
+                raise _refused("a string holds a control, an invisible character or half of one")
+        case list() | dict():
+            if depth == NESTING_MAX:
+                raise _too_deep()
+            for item in value:  # of an object: its names
+                _check(item, depth=depth + 1)
+            if isinstance(value, dict):
+                for item in value.values():
+                    _check(item, depth=depth + 1)
         case _:
             pass
 
 
-def _is_hidden(character: str) -> bool:
-    """Tell controls (C0, DEL, C1), surrogates, and marks that change how text around them reads."""
-    return (
-        character < " "
-        or "\x7f" <= character <= "\x9f"
-        or "\ud800" <= character <= "\udfff"
-        or character in "\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
-        or "\u202a" <= character <= "\u202e"
-        or "\u2066" <= character <= "\u2069"
+def _explained(error: msgspec.ValidationError) -> Refusal:
+    """Say what the decoder objects to, without the caller's own text in it."""
+    text = str(error)
+    unknown = _UNKNOWN_FIELD.fullmatch(text)
+    if unknown is not None:
+        name = unknown[1]
+        shown = f" `{name}`" if _PLAIN_NAME.fullmatch(name) else ""
+        return _refused(f"there is no such field{shown}")
+    found = _ERROR.fullmatch(text)
+    assert found is not None, "the pattern takes any text"
+    what, field = found["what"], found["field"]
+    if what.startswith(_INVALID_VALUE):
+        what = "not one of the allowed values"
+    return _refused(f"{field}: {what}" if field else what, field=field or None)
+
+
+def _too_deep() -> Refusal:
+    return _refused(f"the body is nested deeper than {NESTING_MAX} levels")
+
+
+def _refused(why: str, *, field: str | None = None) -> Refusal:
+    return Refusal(
+        ErrorCode.VALIDATION_FAILED, why, details={} if field is None else {"field": field}
     )
-
-
-def _refuse(why: str) -> NoReturn:
-    raise Refusal(ErrorCode.VALIDATION_FAILED, why)

@@ -1,6 +1,7 @@
 """An agent asks to pay, and looks what became of it."""
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from waiaas.api.routes import Call, Route
@@ -22,10 +23,13 @@ async def send(call: Call) -> Accepted:
     body: SendTransfer = call.body
     agent, session = agent_of(call.principal), call.principal.session
     assert session is not None, "the route's credential is AGENT"
+    idempotency_key = _idempotency_key(call)
+    # 1 stands in: a wrong address is told before a wrong amount, as the codes are ordered.
+    transfer = replace(Transfer(body.to, 1), base_units=amount_of(body.amount))
     admission = await admit(
-        Transfer(body.to, amount_of(body.amount)),
+        transfer,
         caller=Caller(agent.id, session.id, call.ip_address),
-        idempotency_key=_idempotency_key(call),
+        idempotency_key=idempotency_key,
         ledger=call.services.ledger,
         clock=call.services.clock,
         generate_id=call.services.generate_id,

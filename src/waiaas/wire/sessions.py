@@ -22,3 +22,6 @@ class IssuedSession(Message, frozen=True):
     token: str
     expires_at: int
     agent_id: str
+
+    def __repr__(self) -> str:
+        return f"IssuedSession({self.id})"
