@@ -71,10 +71,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpc: RpcSettings = RpcSettings()
 
 
-def data_directory(option: Path | None) -> Path:
-    """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas."""
-    chosen = option or Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
-    return chosen.expanduser().absolute()
+def data_directory(option: str | None) -> Path:
+    """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas.
+
+    Raises:
+        ConfigError: the option is empty, as an unset shell variable makes it, or names no place.
+    """
+    if option is not None and not option:
+        raise ConfigError("--data-dir is empty")
+    chosen = Path(option or os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
+    try:
+        return chosen.expanduser().absolute()
+    except RuntimeError as error:  # No such user, or one without a home.
+        raise ConfigError(f"{chosen}: {error}") from error
 
 
 def load_config(directory: Path) -> Config:
@@ -103,10 +112,11 @@ def parse_config(toml: bytes, environment: Mapping[str, str]) -> Config:
             if key not in settings.get(section, {}):
                 raise ConfigError(f"{variable}: there is no setting of this name")
             settings[section][key] = value
-    try:
-        return msgspec.convert(settings, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"environment: {error}") from error
+            try:
+                config = msgspec.convert(settings, Config, strict=False)
+            except msgspec.ValidationError as error:
+                raise ConfigError(f"{variable}: {error}") from error
+    return config
 
 
 def _read_file(path: Path) -> bytes:

@@ -8,16 +8,16 @@ import contextlib
 import os
 import signal
 import socket
-import stat
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
 import structlog
 import uvicorn
+import uvloop
 
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
@@ -32,6 +32,19 @@ from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import AlreadyOpen, Closed, CommitUnknown, DatabaseError, LedgerFull
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
+from waiaas.directory import (
+    ADDRESS_NAME,
+    COOKIE_NAME,
+    KEYSTORE_NAME,
+    Address,
+    DaemonError,
+    is_initialised,
+    require_initialised,
+    require_private,
+    sentence,
+    write_locked,
+    write_private,
+)
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AuditAction, NetworkType
@@ -49,14 +62,10 @@ from waiaas.system import SystemClock, generate_secret
 
 VERSION: Final = metadata.version("waiaas")
 
-KEYSTORE_NAME: Final = "keystore"
 LOCALNET_NAME: Final = "localnet"
-COOKIE_NAME: Final = "operator.cookie"
-ADDRESS_NAME: Final = "daemon.json"
-"""Where clients on this machine find the running daemon; gone when none runs."""
-
 HOST: Final = "127.0.0.1"
 _STOP_S_MAX: Final = 10
+_STDERR: Final = 2
 _EXIT_COMMIT_UNKNOWN: Final = 70
 _DAEMON_ID: Final = "daemon.id"
 
@@ -74,17 +83,6 @@ LedgerContents = dict[str, TableRows]
 log = structlog.get_logger()
 
 
-class DaemonError(Exception):
-    """Something the operator has to put right; the message says what and how."""
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where the running daemon is."""
-
-    url: str
-    pid: int
-
-
 def initialise(directory: Path, password: bytes) -> bool:
     """Make a data directory with an empty ledger and a keystore under *password*.
 
@@ -94,26 +92,23 @@ def initialise(directory: Path, password: bytes) -> bool:
     Raises:
         DaemonError: the directory is not private, or cannot be used; the message says what to do.
     """
+    _require_assertions()
     os.umask(0o077)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_private(directory)
+        with contextlib.suppress(FileExistsError):  # What is there is looked at next.
+            directory.mkdir(mode=0o700, parents=True)
+        require_private(directory)
         if is_initialised(directory):
             return False
         with open_ledger(directory):
             config = directory / CONFIG_NAME
             if not config.exists():
-                _write_private(config, TEMPLATE.encode())
+                write_private(config, TEMPLATE.encode())
             # Last, because its presence means that all the rest is there.
             create_keystore(directory / KEYSTORE_NAME, password)
     except (OSError, DatabaseError, KeystoreError) as error:
-        raise DaemonError(str(error)) from error
+        raise DaemonError(sentence(error)) from error
     return True
-
-
-def is_initialised(directory: Path) -> bool:
-    """Tell whether *directory* has been made by `initialise`."""
-    return (directory / KEYSTORE_NAME / "keystore.json").exists()
 
 
 def run(
@@ -127,45 +122,110 @@ def run(
     """Be the daemon, until a signal or a client says stop.
 
     Raises:
-        DaemonError: it cannot start; nothing was changed.
+        DaemonError: it cannot start, and nothing was changed; or it had to stop.
     """
-    if not __debug__:
-        raise DaemonError("waiaas relies on its assertions: start Python without -O")
-    if not is_initialised(directory):
-        raise DaemonError(f"{directory} is not initialised: run `waiaas init` first")
+    _require_assertions()
+    require_initialised(directory)
     os.umask(0o077)
     _log_to_stderr()
-    _require_private(directory)
-    with contextlib.ExitStack() as stack:
-        try:
+    life = _Life()
+    try:
+        with life.ended_by_signals(), contextlib.ExitStack() as stack:
+            if with_localnet:
+                stack.callback(_end_localnet, directory, life)
             ledger = stack.enter_context(open_ledger(directory))
             ledger.add_failure_callback(_die)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)
             listener = stack.enter_context(_listen(config.daemon.port))
-            url = f"http://{HOST}:{listener.getsockname()[1]}"
-            localnet_url = (
-                localnet_process.find_or_start(directory / LOCALNET_NAME).url
-                if with_localnet
-                else None
-            )
-        except (OSError, DatabaseError, KeystoreError, localnet_process.LocalnetError) as error:
-            raise DaemonError(str(error)) from error
-        address = Address(url=url, pid=os.getpid())
-        stopped_by_client = asyncio.run(
-            _serve(
-                directory,
-                config=config,
-                ledger=ledger,
-                keystore=keystore,
-                listener=listener,
-                localnet_url=localnet_url,
-                ready=lambda: announce(address),
-                address=address,
-            )
-        )
-        if with_localnet and stopped_by_client:
-            localnet_process.stop(directory / LOCALNET_NAME)
+            localnet_url = None
+            if with_localnet:
+                localnet = localnet_process.find_or_start(directory / LOCALNET_NAME)
+                localnet_url, life.has_new_localnet = localnet.url, localnet.is_new
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(
+                    _serve(
+                        directory,
+                        config=config,
+                        ledger=ledger,
+                        keystore=keystore,
+                        listener=listener,
+                        localnet_url=localnet_url,
+                        announce=announce,
+                        life=life,
+                    )
+                )
+    except (OSError, DatabaseError, KeystoreError, localnet_process.LocalnetError) as error:
+        raise DaemonError(sentence(error)) from error
+    if life.failure is not None:
+        raise DaemonError("the daemon had to stop; its log says why") from life.failure
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the signals left to us: a stop has work to do after the last request."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.when_listening: Callable[[], None] = _nothing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self.when_listening()
+
+
+class _Life:
+    """How the daemon's life ends: who asked for it, or what went wrong."""
+
+    def __init__(self) -> None:
+        self.server: Final = _Server(_server_config())
+        self.has_new_localnet = False
+        self._was_ready = False
+        self._was_ended_by_client = False
+        self.failure: Exception | None = None
+
+    @property
+    def ends_localnet(self) -> bool:
+        """Whether the local network ends too: on request, or if it was for a start that failed.
+
+        It outlives signals as it outlives a crash: the next start finds the chain where it was.
+        """
+        return self._was_ended_by_client or (self.has_new_localnet and not self._was_ready)
+
+    def begin(self) -> None:
+        self._was_ready = True
+
+    def end_by_client(self) -> None:
+        self._was_ended_by_client = True
+        self.server.should_exit = True
+
+    def end_by_failure(self, failure: Exception) -> None:
+        self.failure = failure
+        self.server.should_exit = True
+
+    @contextlib.contextmanager
+    def ended_by_signals(self) -> Iterator[None]:
+        """Let signals do no more than ask for the end, from the first stage to the last.
+
+        So none of them cuts a stage in two; the second one waits for no connection any more.
+        """
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As `nohup` sets it.
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._end_by_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end_by_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.server.force_exit = self.server.should_exit
+        self.server.should_exit = True
 
 
 async def _serve(
@@ -176,10 +236,10 @@ async def _serve(
     keystore: FileKeystore,
     listener: socket.socket,
     localnet_url: str | None,
-    ready: Callable[[], None],
-    address: Address,
-) -> bool:
-    """Serve until told to stop; tell whether a client, rather than a signal, said so."""
+    announce: Callable[[Address], None],
+    life: _Life,
+) -> None:
+    """Serve until told to stop."""
     clock = SystemClock()
     for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
         log.warning("creation finished", agent_id=agent.id, status=agent.status)
@@ -188,11 +248,11 @@ async def _serve(
     if localnet_url is not None:
         urls[NetworkType.LOCALNET] = localnet_url
     cookie = OPERATOR_TOKEN_PREFIX + generate_secret()
+    port = listener.getsockname()[1]
+    server = life.server
     async with _chains(urls, clock) as chains:
         world = World(ledger, keystore, chains, clock, generate_id)
         worker = Worker(world, report=_report_step)
-        server = _Server(_server_config())
-        stop = _Stop(server)
         services = Services(
             ledger=ledger,
             keystore=keystore,
@@ -209,58 +269,62 @@ async def _serve(
                 generate_secret=generate_secret,
             ),
             wake=worker.wake,
-            shut_down=stop.by_client,
+            shut_down=life.end_by_client,
             about=about,
             started_at_monotonic_s=clock.monotonic_s(),
         )
         server.config.app = Api(
-            services,
-            port=listener.getsockname()[1],
-            error_codes=_ERROR_CODES,
-            report=_report_defect,
+            services, port=port, error_codes=_ERROR_CODES, report=_report_defect
         )
-        server.config.load()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.by_signal)
-        with _found_by_clients(directory, address, cookie):
+
+        def be_found() -> None:
+            address = Address(url=f"http://{HOST}:{port}", pid=os.getpid())
+            write_private(directory / COOKIE_NAME, cookie.encode())
+            # Left open on purpose: the kernel gives the lock up, when the process is gone.
+            write_locked(directory / ADDRESS_NAME, msgspec.json.encode(address))
+            life.begin()
+            announce(address)
+            log.info("ready", url=address.url, pid=address.pid, daemon_id=about.daemon_id)
+
+        server.when_listening = be_found
+        try:
             async with asyncio.TaskGroup() as group:
-                working = group.create_task(worker.run())
-                ready()
-                log.info("ready", url=address.url, pid=address.pid, daemon_id=about.daemon_id)
-                await server.serve(sockets=[listener])
+                working = group.create_task(_until_failure(worker.run, life))
+                await _until_failure(lambda: server.serve(sockets=[listener]), life)
                 working.cancel()
+        finally:
+            for name in (ADDRESS_NAME, COOKIE_NAME):
+                (directory / name).unlink(missing_ok=True)
     _stop_in_ledger(ledger, clock)
     log.info("stopped")
-    return stop.was_by_client
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to us: a stop has work to do after the last request."""
+async def _until_failure(work: Callable[[], Awaitable[object]], life: _Life) -> None:
+    """Do *work*; if it fails the daemon ends, cleanly and saying so, and does not hang."""
+    try:
+        await work()
+    except Exception as error:
+        log.critical("the daemon cannot go on", exc_info=error)
+        life.end_by_failure(error)
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+
+def _end_localnet(directory: Path, life: _Life) -> None:
+    if life.ends_localnet:
+        localnet_process.stop(directory / LOCALNET_NAME)
 
 
-class _Stop:
-    """Ends the server; remembers who asked."""
+def _require_assertions() -> None:
+    if not __debug__:
+        raise DaemonError("waiaas relies on its assertions: start Python without -O")
 
-    def __init__(self, server: uvicorn.Server) -> None:
-        self._server = server
-        self.was_by_client = False
 
-    def by_client(self) -> None:
-        self.was_by_client = True
-        self._server.should_exit = True
-
-    def by_signal(self) -> None:
-        self._server.should_exit = True
+def _nothing() -> None:
+    pass
 
 
 def _server_config() -> uvicorn.Config:
     return uvicorn.Config(
         app=_not_yet,
-        loop="uvloop",
         http="httptools",
         ws="none",
         lifespan="off",
@@ -284,7 +348,10 @@ async def _chains(
     chains: dict[NetworkType, SolanaChain] = {}
     try:
         for network, url in urls.items():
-            chains[network] = SolanaChain(url, network=network, clock=clock)
+            try:
+                chains[network] = SolanaChain(url, network=network, clock=clock)
+            except ValueError as error:
+                raise DaemonError(f"rpc.solana_{network} cannot be used: {error}") from error
         yield chains
     finally:
         for chain in chains.values():
@@ -310,10 +377,13 @@ def _start_in_ledger(ledger: Ledger, clock: Clock) -> str:
 
 
 def _stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
-    """Record a clean stop. A crash records none, and loses nothing by it."""
+    """Record a clean stop. A crash records none, and loses nothing by it; so may a full disk."""
     wall_s = clock.now_s()
     stopped = AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM)
-    ledger.write(lambda tx: tx.audit.append(stopped, now_s=ledger_time(tx, wall_s=wall_s)))
+    try:
+        ledger.write(lambda tx: tx.audit.append(stopped, now_s=ledger_time(tx, wall_s=wall_s)))
+    except DatabaseError as error:
+        log.error("the stop could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
 
 
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
@@ -329,9 +399,19 @@ def _report_defect(request_id: str, error: Exception) -> None:
 
 def _die(failure: CommitUnknown) -> None:
     """End the process at once: it must not sign anything on a ledger whose end is unknown."""
-    sys.stderr.write(f"waiaas: {failure}\n")
-    sys.stderr.flush()
+    _Stderr().msg(f"waiaas: {failure}")
     os._exit(_EXIT_COMMIT_UNKNOWN)
+
+
+class _Stderr:
+    """What structlog writes lines with. A log that nobody reads any more stops nothing."""
+
+    def msg(self, line: str) -> None:
+        # Past Python's buffer, which would be tried again at the end and spoil the exit status.
+        with contextlib.suppress(OSError):
+            os.write(_STDERR, f"{line}\n".encode("utf-8", "backslashreplace"))
+
+    info = warning = error = critical = msg
 
 
 def _log_to_stderr() -> None:
@@ -342,7 +422,7 @@ def _log_to_stderr() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Stderr(),
     )
 
 
@@ -360,53 +440,7 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-# ── files in the data directory ────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def _found_by_clients(directory: Path, address: Address, cookie: str) -> Iterator[None]:
-    """Let local clients of this user find the daemon and look at it, while it runs."""
-    _write_private(directory / COOKIE_NAME, cookie.encode())
-    _write_private(directory / ADDRESS_NAME, msgspec.json.encode(address))
-    try:
-        yield
-    finally:
-        for name in (ADDRESS_NAME, COOKIE_NAME):
-            (directory / name).unlink(missing_ok=True)
-
-
-def find_daemon(directory: Path) -> Address | None:
-    """Return where the daemon of *directory* said it is, or None; it may have crashed since."""
-    try:
-        return msgspec.json.decode((directory / ADDRESS_NAME).read_bytes(), type=Address)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise DaemonError(f"{directory / ADDRESS_NAME} cannot be read: {error}") from error
-
-
-def read_cookie(directory: Path) -> str:
-    """Return the operator's cookie of the running daemon.
-
-    Raises:
-        DaemonError: it is not there, or not for this user to read.
-    """
-    path = directory / COOKIE_NAME
-    try:
-        return path.read_text(encoding="ascii")
-    except OSError as error:
-        raise DaemonError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def is_running(directory: Path) -> bool:
-    """Tell whether a daemon owns the data directory: its lock ends with its process."""
-    try:
-        DirectoryLock(directory).release()
-    except AlreadyOpen:
-        return True
-    except OSError as error:
-        raise DaemonError(f"{directory} cannot be used: {error.strerror}") from error
-    return False
+# ── offline commands ───────────────────────────────────────────────────────────────────────────
 
 
 def run_localnet(
@@ -425,15 +459,31 @@ def run_localnet(
             announce=lambda recorded: announce(f"local network at {recorded.url}"),
         )
     except (OSError, AlreadyAlive) as error:
-        raise DaemonError(str(error)) from error
+        raise DaemonError(sentence(error)) from error
 
 
 def stop_localnet(directory: Path) -> bool:
-    """End the local network of a data directory; tell whether there was one."""
+    """End the local network of a data directory; tell whether there was one.
+
+    Raises:
+        DaemonError: a daemon uses the directory, or the network does not end.
+    """
+    try:
+        lock = DirectoryLock(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except AlreadyOpen as error:
+        raise DaemonError(
+            f"a daemon is starting or stopping on {directory}: try again in a moment"
+        ) from error
+    except OSError as error:
+        raise DaemonError(sentence(error)) from error
     try:
         return localnet_process.stop(directory / LOCALNET_NAME)
-    except localnet_process.LocalnetError as error:
-        raise DaemonError(str(error)) from error
+    except (OSError, localnet_process.LocalnetError) as error:
+        raise DaemonError(sentence(error)) from error
+    finally:
+        lock.release()
 
 
 def read_tables(directory: Path) -> LedgerContents:
@@ -442,31 +492,3 @@ def read_tables(directory: Path) -> LedgerContents:
         return read_contents(directory / LEDGER_NAME)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error
-
-
-def _require_private(directory: Path) -> None:
-    """Refuse a data directory that others could read or replace.
-
-    Raises:
-        DaemonError: says which command mends it.
-    """
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise DaemonError(f"{directory} is not a directory (or a link to one): give another")
-    if found.st_uid != os.geteuid():
-        raise DaemonError(f"{directory} belongs to another user: give one of your own")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        raise DaemonError(f"{directory} is open to other users: run `chmod 700 {directory}`")
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only this user may read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)

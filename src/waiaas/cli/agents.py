@@ -1,12 +1,14 @@
 """`waiaas agent`, `session`, `policy`: what the operator gives an agent."""
 
 import json
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from waiaas.cli.client import Client, explained
+from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
     ExitCode,
     JsonOption,
@@ -16,7 +18,7 @@ from waiaas.cli.context import (
     fail,
     show,
 )
-from waiaas.cli.secret import read_password, write_private_file
+from waiaas.cli.secret import new_private_file, read_password
 
 agent_app = typer.Typer(help="Agents and their wallets.", no_args_is_help=True)
 session_app = typer.Typer(help="An agent's permission to ask.", no_args_is_help=True)
@@ -37,7 +39,7 @@ def create_agent(
 ) -> None:
     """Make an agent with a key of its own."""
     directory = directory_of(context)
-    password = read_password(file=password_file, descriptor=password_fd)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
@@ -58,11 +60,14 @@ def fund_agent(
 ) -> None:
     """Give an agent play money; on localnet only."""
     directory = directory_of(context)
-    password = read_password(file=password_file, descriptor=password_fd)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
-            show(client.post(f"/v1/agents/{agent}/fund", {"amount": amount}), as_json=as_json)
+            show(
+                client.post(f"/v1/agents/{segment(agent)}/fund", {"amount": amount}),
+                as_json=as_json,
+            )
 
     explained(ask)
 
@@ -82,15 +87,18 @@ def create_session(
 ) -> None:
     """Issue a session. Its token is shown once: here, or in --token-file."""
     directory = directory_of(context)
-    password = read_password(file=password_file, descriptor=password_fd)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
     body = {"agentId": agent} | ({} if ttl is None else {"ttl": ttl})
 
     def ask() -> None:
-        with Client.logged_in(directory, password) as client:
+        with ExitStack() as stack:
+            client = stack.enter_context(Client.logged_in(directory, password))
+            # Before asking: a session whose token is lost would be in the way.
+            file = None if token_file is None else stack.enter_context(new_private_file(token_file))
             session = client.post("/v1/sessions", body)
-        if token_file is not None:
-            write_private_file(token_file, session.pop("token"))
-            session["tokenFile"] = str(token_file)
+            if file is not None:
+                file.write(session.pop("token") + "\n")
+                session["tokenFile"] = str(token_file)
         show(session, as_json=as_json)
 
     explained(ask)
@@ -118,7 +126,7 @@ def set_policy(
         document = json.loads(rules)
     except ValueError as error:
         fail(f"--rules is not JSON: {error}", code=ExitCode.USAGE)
-    password = read_password(file=password_file, descriptor=password_fd)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:

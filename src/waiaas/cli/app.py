@@ -1,5 +1,8 @@
 """The command line: `waiaas <resource> <verb>`. All but `init` and `start` ask the daemon."""
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -19,18 +22,11 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.secret import read_password
 from waiaas.config import ConfigError, DaemonSettings, data_directory, load_config
-from waiaas.daemon import (
-    VERSION,
-    DaemonError,
-    find_daemon,
-    initialise,
-    is_running,
-    run,
-    run_localnet,
-    stop_localnet,
-)
+from waiaas.daemon import VERSION, initialise, run, run_localnet, stop_localnet
+from waiaas.directory import DaemonError, is_initialised, require_initialised, watch_daemon
 
 STOP_S_MAX = 35.0
+_STDERR = 2
 
 app = typer.Typer(
     help="A wallet for AI agents, within limits you set, on a machine you control.",
@@ -47,7 +43,18 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Run the command line."""
+    _open_standard_streams()
     app()
+
+
+def _open_standard_streams() -> None:
+    """Have streams 0 to 2, if only to nowhere: what is opened in their place gets our output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 -- to the end
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer's shape for an eager option
@@ -61,14 +68,19 @@ def _options(
     context: typer.Context,
     *,
     data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where everything is kept (else WAIAAS_DATA_DIR, else ~/.waiaas)."),
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Where everything is kept (else WAIAAS_DATA_DIR, else ~/.waiaas)."
+        ),
     ] = None,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    context.obj = data_directory(data_dir)
+    try:
+        context.obj = data_directory(data_dir)
+    except ConfigError as error:
+        fail(str(error), code=ExitCode.USAGE)
 
 
 @app.command()
@@ -80,9 +92,13 @@ def init(
 ) -> None:
     """Make the data directory: an empty ledger, and a keystore under a new master password."""
     directory = directory_of(context)
-    password = read_password(file=password_file, descriptor=password_fd, confirm=True)
     try:
-        made = initialise(directory, password)
+        made = not is_initialised(directory)
+        if made:
+            password = read_password(file=password_file, descriptor=password_fd, confirm=True)
+            made = initialise(directory, password)
+        else:
+            require_initialised(directory)
     except DaemonError as error:
         fail(str(error))
     if made:
@@ -108,6 +124,7 @@ def start(
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
     directory = directory_of(context)
     try:
+        require_initialised(directory)
         config = load_config(directory)
         if port is not None:
             config = msgspec.structs.replace(config, daemon=DaemonSettings(port=port))
@@ -116,7 +133,7 @@ def start(
             config=config,
             password=read_password(file=password_file, descriptor=password_fd),
             with_localnet=localnet,
-            announce=lambda address: typer.echo(f"waiaas is ready at {address.url}"),
+            announce=lambda address: _say(f"waiaas is ready at {address.url}"),
         )
     except (ConfigError, DaemonError) as error:
         fail(str(error))
@@ -126,19 +143,23 @@ def start(
 def stop(context: typer.Context) -> None:
     """Stop the daemon, and the local network it brought along."""
     directory = directory_of(context)
-    if find_daemon(directory) is None or not is_running(directory):
-        had_localnet = explained(lambda: stop_localnet(directory))
-        typer.echo("no daemon runs" + (", its local network was stopped" if had_localnet else ""))
-        return
 
     def ask() -> None:
-        with Client.with_cookie(directory) as client:
-            client.post("/v1/admin/shutdown")
+        with watch_daemon(directory) as has_ended:
+            if has_ended():
+                had_localnet = stop_localnet(directory)
+                typer.echo(
+                    "no daemon runs" + (", its local network was stopped" if had_localnet else "")
+                )
+                return
+            with Client.with_cookie(directory) as client:
+                client.post("/v1/admin/shutdown")
+            if wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX) is None:
+                fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
+            stop_localnet(directory)  # If it had been brought along by one before.
+            typer.echo("stopped")
 
     explained(ask)
-    if wait_for(lambda: None if is_running(directory) else True, seconds=STOP_S_MAX) is None:
-        fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
-    typer.echo("stopped")
 
 
 @app.command()
@@ -151,6 +172,12 @@ def status(context: typer.Context, *, as_json: JsonOption = False) -> None:
             show({"url": client.url, **client.get("/v1/admin/status")}, as_json=as_json)
 
     explained(ask)
+
+
+def _say(line: str) -> None:
+    """Print a line; whoever no longer reads stops nothing."""
+    with suppress(OSError):  # Past Python's buffer, which would be tried again at the end.
+        os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 @app.command()

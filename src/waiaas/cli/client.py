@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 import httpx2
 
 from waiaas.cli.context import ExitCode, fail
-from waiaas.daemon import DaemonError, find_daemon, read_cookie
+from waiaas.directory import DaemonError, find_daemon, read_cookie
 
 ANSWER_S_MAX: Final = 30.0
 """How long one answer may take; an airdrop waits for the chain."""
@@ -28,7 +29,11 @@ class Refused(Exception):  # noqa: N818 -- an answer, not a malfunction
 
 
 class NotReachable(Exception):  # noqa: N818 -- a state of the world, named as one
-    """No daemon answered."""
+    """No daemon runs, so nothing was asked."""
+
+
+class NoAnswer(Exception):  # noqa: N818 -- a state of the world, named as one
+    """A daemon runs but did not answer; what was asked may have been done."""
 
 
 class Client:
@@ -56,16 +61,29 @@ class Client:
 
     @classmethod
     def with_cookie(cls, directory: Path) -> Self:
-        """Return a client that may look and tighten."""
-        return cls.to_daemon(directory, read_cookie(directory))
+        """Return a client that may look and tighten.
+
+        Raises:
+            NotReachable: no daemon runs.
+        """
+        with cls.to_daemon(directory) as anybody:
+            return cls(anybody.url, read_cookie(directory))
 
     @classmethod
-    def logged_in(cls, directory: Path, password: bytes) -> Self:
-        """Return a client with the operator's full rights, for 15 minutes at most."""
-        body = {"password": password.decode("utf-8", "replace")}
+    def logged_in(cls, directory: Path, password: Callable[[], bytes]) -> Self:
+        """Return a client with the operator's full rights, for 15 minutes at most.
+
+        Args:
+            directory: the daemon's.
+            password: gets the master password; asked once there is somebody to give it to.
+
+        Raises:
+            NotReachable: no daemon runs.
+        """
         with cls.to_daemon(directory) as anybody:
+            body = {"password": password().decode()}
             token = anybody.post("/v1/admin/login", body)["token"]
-        return cls.to_daemon(directory, token)
+            return cls(anybody.url, token)
 
     def get(self, path: str) -> Json:
         """Return the answer to a GET."""
@@ -92,12 +110,21 @@ class Client:
     def _ask(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> Json:
         try:
             response = self._http.request(method, path, json=body, headers=headers)
-            answer: Json = response.json()
+            answer = response.json()
+        except httpx2.ConnectError as error:
+            raise NotReachable("the daemon takes no connections") from error
         except (httpx2.HTTPError, ValueError) as error:
-            raise NotReachable(f"the daemon does not answer ({type(error).__name__})") from error
+            raise NoAnswer(f"the daemon does not answer ({type(error).__name__})") from error
+        if not isinstance(answer, dict):
+            raise NoAnswer("what answers is not a daemon of this kind")
         if response.is_error:
             raise Refused(answer)
         return answer
+
+
+def segment(text: str) -> str:
+    """Return *text* as one segment of a path, whatever a person typed."""
+    return quote(text, safe="")
 
 
 def explained(work: Callable[[], Value]) -> Value:
@@ -112,6 +139,8 @@ def explained(work: Callable[[], Value]) -> Value:
         )
     except NotReachable as error:
         fail(str(error), hint="Start it with `waiaas start`.", code=ExitCode.NOT_RUNNING)
+    except NoAnswer as error:
+        fail(str(error), hint="Look at its log.", code=ExitCode.TIMEOUT)
     except DaemonError as error:
         fail(str(error))
 

@@ -61,7 +61,7 @@ def show(facts: Mapping[str, object], *, as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in facts.items():
-        table.add_row(name, printable(str(value)))
+        table.add_row(name, Text(printable(str(value))))  # Not a string: it may look like markup.
     Console().print(table)
 
 

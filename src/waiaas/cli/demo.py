@@ -8,28 +8,23 @@ said ends the demo with exit code 1.
 import asyncio
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn
 
 import typer
 
-from waiaas.cli.client import Client, Json, NotReachable, Refused, wait_for
+from waiaas.cli.client import Client, Json, NoAnswer, NotReachable, Refused, wait_for
 from waiaas.cli.context import show_rows
 from waiaas.cli.transactions import wait_for_end
-from waiaas.daemon import (
-    DaemonError,
-    LedgerContents,
-    find_daemon,
-    initialise,
-    is_running,
-    read_tables,
-    stop_localnet,
-)
+from waiaas.daemon import LedgerContents, initialise, read_tables, stop_localnet
+from waiaas.directory import DaemonError, find_daemon
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
 from waiaas.system import generate_secret
 
@@ -59,14 +54,28 @@ class NotAsSaid(Exception):  # noqa: N818 -- what the demo is there to notice
 
 def demo() -> None:
     """Make a first payment, have one denied, and check both against ledger and chain."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)  # So that it cleans up behind itself.
     directory = Path(tempfile.mkdtemp(prefix="waiaas-demo-"))
     try:
+        _require_solana_py()
         _tell(directory)
-    except (NotAsSaid, Refused, NotReachable, DaemonError) as error:
+    except (NotAsSaid, Refused, NotReachable, NoAnswer, DaemonError) as error:
         typer.echo(f"demo failed: {error}", err=True)
         raise typer.Exit(1) from error
     finally:
+        _ignore_signals()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _ignore_signals() -> None:
+    """Let the clean-up run to its end; it has deadlines of its own."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tell(directory: Path) -> None:
@@ -75,7 +84,7 @@ def _tell(directory: Path) -> None:
     initialise(directory, password.encode())
     with _daemon(directory, password) as url:
         _say(2, f"The daemon, a process of its own, at {url}, with an embedded Solana network")
-        with Client.logged_in(directory, password.encode()) as operator:
+        with Client.logged_in(directory, password.encode) as operator:
             agent, token, localnet_url = _make_agent(operator)
         recipient = solana_address(secrets.token_bytes(SOLANA_ADDRESS_BYTES))
         with Client.to_daemon(directory, token) as client:
@@ -125,15 +134,14 @@ def _be_denied(client: Client, recipient: str) -> None:
         problem = refused.problem
     else:
         raise NotAsSaid(f"{_sol(TOO_MUCH)} were let through")
-    _expect("the code", problem["code"], "SPENDING_LIMIT_EXCEEDED")
-    _expect(
-        "the rule", (problem["rule"], problem["bound"]), ("SPENDING_LIMIT", "per_transaction_max")
-    )
-    _expect("the bound", problem["limit"], RULES["per_transaction_max"])
+    _expect("the code", problem.get("code"), "SPENDING_LIMIT_EXCEEDED")
+    _expect("the rule", problem.get("rule"), "SPENDING_LIMIT")
+    _expect("the bound", problem.get("bound"), "per_transaction_max")
+    _expect("its limit", problem.get("limit"), RULES["per_transaction_max"])
     _say(
         6,
-        f"It asks for {_sol(TOO_MUCH)}: denied by {problem['rule']}: {problem['message']}. "
-        f"{problem['hint']}",
+        f"It asks for {_sol(TOO_MUCH)}: denied by {problem['rule']}: {problem.get('message')}. "
+        f"{problem.get('hint')}",
     )
 
 
@@ -145,7 +153,10 @@ def _compare(tables: LedgerContents, url: str, agent: str, recipient: str, tx_ha
     paid = by_status["CONFIRMED"]
     _expect("the signature in the ledger", paid[columns.index("tx_hash")], tx_hash)
     _expect("the amount in the ledger", paid[columns.index("amount")], str(PAYMENT))
-    has_recipient, has_agent, fee = asyncio.run(_ask_chain(url, recipient, agent, tx_hash))
+    try:
+        has_recipient, has_agent, fee = asyncio.run(_ask_chain(url, recipient, agent, tx_hash))
+    except Exception as error:  # The client is not ours, and neither are its errors.
+        raise NotAsSaid(f"the chain does not tell: {error!r}") from error
     typer.echo(f"   {recipient}  {has_recipient} lamports (recipient)")
     typer.echo(f"   {agent}  {has_agent} lamports (agent), after a fee of {fee}")
     _expect("the recipient's balance", has_recipient, PAYMENT)
@@ -154,12 +165,16 @@ def _compare(tables: LedgerContents, url: str, agent: str, recipient: str, tx_ha
         raise NotAsSaid(f"the fee was {fee} lamports")
 
 
-async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tuple[int, int, int]:
-    """Return both balances and the fee, as a client that is not ours reads them."""
+def _require_solana_py() -> None:
     try:
-        from solana.rpc.async_api import AsyncClient  # noqa: PLC0415 -- an extra of the demo alone
+        import solana.rpc.async_api  # noqa: F401, PLC0415 -- an extra of the demo alone
     except ImportError as error:
         raise NotAsSaid("solana-py is not installed: pip install 'waiaas[demo]'") from error
+
+
+async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tuple[int, int, int]:
+    """Return both balances and the fee, as a client that is not ours reads them."""
+    from solana.rpc.async_api import AsyncClient  # noqa: PLC0415 -- an extra of the demo alone
     from solana.rpc.commitment import Commitment  # noqa: PLC0415 -- goes with the import above
     from solders.pubkey import Pubkey  # noqa: PLC0415 -- goes with the import above
     from solders.signature import Signature  # noqa: PLC0415 -- goes with the import above
@@ -173,7 +188,7 @@ async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tupl
         )
         landed = answer.value
         if landed is None or landed.transaction.meta is None:
-            raise NotAsSaid("the chain does not know the payment's signature")
+            raise LookupError("it does not know the payment's signature")
         return has_recipient, has_agent, landed.transaction.meta.fee
 
 
@@ -187,21 +202,26 @@ def _daemon(directory: Path, password: str) -> Iterator[str]:
         process = subprocess.Popen(  # noqa: S603 -- our own program
             command, stdin=subprocess.PIPE, stdout=output, stderr=output
         )
-    assert process.stdin is not None
-    process.stdin.write(password.encode())
-    process.stdin.close()
     try:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin:  # Then it ended, which is told below.
+            process.stdin.write(password.encode())
         address = wait_for(lambda: _is_up(directory, process, log), seconds=START_S_MAX)
         if address is None:
             _fail_with_log("the daemon did not become ready", log)
         yield address
         with Client.with_cookie(directory) as client:
             client.post("/v1/admin/shutdown")
-        if process.wait(timeout=STOP_S_MAX) != 0:
+        try:
+            process.wait(timeout=STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            _fail_with_log("the daemon does not stop", log)
+        if process.returncode != 0:
             _fail_with_log(f"the daemon ended with {process.returncode}", log)
-        if stop_localnet(directory) or is_running(directory):
-            raise NotAsSaid("a process was left behind")
+        if stop_localnet(directory):
+            raise NotAsSaid("the local network was left behind")
     finally:
+        _ignore_signals()
         if process.poll() is None:
             process.kill()
             process.wait()

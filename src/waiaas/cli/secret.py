@@ -3,7 +3,10 @@
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import typer
 
@@ -17,22 +20,21 @@ def read_password(*, file: Path | None, descriptor: int | None, confirm: bool = 
     if file is not None and descriptor is not None:
         fail("give --password-file or --password-fd, not both", code=ExitCode.USAGE)
     if file is not None:
-        return read_private_file(file)
+        return _typeable(read_private_file(file))
     if descriptor is not None:
         try:
             with os.fdopen(descriptor, "rb") as stream:
-                return _first_line(stream.read(_SECRET_BYTES_MAX))
-        except OSError as error:
-            fail(f"descriptor {descriptor} cannot be read: {error.strerror}", code=ExitCode.USAGE)
+                return _typeable(_first_line(stream))
+        except (OSError, ValueError):
+            fail(f"descriptor {descriptor} cannot be read", code=ExitCode.USAGE)
     if not sys.stdin.isatty():
         fail(
             "there is no terminal to ask for the master password on",
             hint="Use --password-file FILE (mode 0600) or --password-fd N.",
             code=ExitCode.USAGE,
         )
-    return str(
-        typer.prompt("Master password", hide_input=True, confirmation_prompt=confirm, err=True)
-    ).encode()
+    typed = typer.prompt("Master password", hide_input=True, confirmation_prompt=confirm, err=True)
+    return _typeable(str(typed).encode("utf-8", "surrogateescape"))
 
 
 def read_private_file(path: Path) -> bytes:
@@ -41,26 +43,55 @@ def read_private_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", code=ExitCode.USAGE)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        fail(f"{path} is not a regular file", code=ExitCode.USAGE)
     with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            fail(f"{path} is not a regular file", code=ExitCode.USAGE)
         if stat.S_IMODE(found.st_mode) & 0o077:
             fail(f"{path} is open to other users", hint=f"chmod 600 {path}", code=ExitCode.USAGE)
-        return _first_line(stream.read(_SECRET_BYTES_MAX))
+        return _first_line(stream)
 
 
-def write_private_file(path: Path, secret: str) -> None:
-    """Write a new file that only this user can read."""
+def read_token(path: Path) -> str:
+    """Return the session token in a file that only this user can read."""
+    token = read_private_file(path)
+    if not token or any(not ord("!") <= byte <= ord("~") for byte in token):
+        fail(f"{path} does not hold a session token", code=ExitCode.USAGE)
+    return token.decode("ascii")
+
+
+@contextmanager
+def new_private_file(path: Path) -> Iterator[IO[str]]:
+    """Make a new file that only this user can read; it is gone again if the block fails."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         fail(f"{path} exists and was not overwritten", hint="Give another --token-file.")
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(secret + "\n")
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            yield stream
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
-def _first_line(content: bytes) -> bytes:
-    return content.split(b"\n", 1)[0].removesuffix(b"\r")
+def _first_line(stream: IO[bytes]) -> bytes:
+    """Read to the end of the line: whoever writes it need not close his end."""
+    return stream.readline(_SECRET_BYTES_MAX).removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _typeable(password: bytes) -> bytes:
+    """Refuse what could be kept in a file and never be typed, or sent to log in."""
+    try:
+        text = password.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if not text.isprintable():
+        fail(
+            "the master password must be UTF-8 text of visible characters and spaces",
+            code=ExitCode.USAGE,
+        )
+    return password

@@ -1,17 +1,28 @@
 """`waiaas tx`: pay as an agent does, with a session token."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import typer
 
-from waiaas.cli.client import Client, Json, explained, wait_for
+from waiaas.cli.client import (
+    Client,
+    Json,
+    NoAnswer,
+    NotReachable,
+    explained,
+    segment,
+    wait_for,
+)
 from waiaas.cli.context import ExitCode, JsonOption, TokenFileOption, directory_of, fail, show
-from waiaas.cli.secret import read_private_file
+from waiaas.cli.secret import read_token
 from waiaas.system import generate_secret
 
 tx_app = typer.Typer(help="Payments, as an agent sees them.", no_args_is_help=True)
 
-LIVE = ("PENDING", "QUEUED", "EXECUTING", "SUBMITTED")
+LIVE: Final = ("PENDING", "QUEUED", "EXECUTING", "SUBMITTED")
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @tx_app.command("send")
@@ -29,13 +40,15 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a payment."""
-    token = read_private_file(token_file).decode("ascii", "replace")
+    token = read_token(token_file)
     key = idempotency_key or generate_secret()
+    if not _KEY.fullmatch(key):
+        fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
 
     def ask() -> None:
         with Client.to_daemon(directory_of(context), token) as client:
-            accepted = client.post("/v1/transactions/send", {"to": to, "amount": amount}, key=key)
-            seen = wait_for_end(client, accepted["id"], seconds=wait) if wait else accepted
+            accepted = _ask_for(client, {"to": to, "amount": amount}, key=key)
+            seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
             show(seen, as_json=as_json)
             if seen.get("status") in LIVE and wait:
                 fail("the payment has not ended yet", code=ExitCode.TIMEOUT)
@@ -43,6 +56,29 @@ def send(
                 raise typer.Exit(ExitCode.ERROR)
 
     explained(ask)
+
+
+def _ask_for(client: Client, payment: Json, *, key: str) -> Json:
+    """Ask; where it stays unknown whether the payment was accepted, say how to find out."""
+    try:
+        return client.post("/v1/transactions/send", payment, key=key)
+    except NoAnswer as error:
+        fail(
+            f"it is not known whether the payment was accepted: {error}",
+            hint=f"Ask again with --idempotency-key {key}; it will not be paid twice.",
+            code=ExitCode.TIMEOUT,
+        )
+
+
+def _wait_for(client: Client, accepted: Json, *, seconds: float) -> Json:
+    try:
+        return wait_for_end(client, accepted["id"], seconds=seconds)
+    except (NoAnswer, NotReachable) as error:
+        fail(
+            f"payment {accepted['id']} was accepted, but then: {error}",
+            hint=f"See what became of it with `waiaas tx show {accepted['id']}`.",
+            code=ExitCode.TIMEOUT,
+        )
 
 
 @tx_app.command("show")
@@ -54,11 +90,11 @@ def show_transaction(
     as_json: JsonOption = False,
 ) -> None:
     """Show how a payment stands."""
-    token = read_private_file(token_file).decode("ascii", "replace")
+    token = read_token(token_file)
 
     def ask() -> None:
         with Client.to_daemon(directory_of(context), token) as client:
-            show(client.get(f"/v1/transactions/{transaction}"), as_json=as_json)
+            show(client.get(f"/v1/transactions/{segment(transaction)}"), as_json=as_json)
 
     explained(ask)
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,6 +48,8 @@ class LocalnetProcess:
     url: str
     pid: int
     instance: str
+    is_new: bool = field(default=False, compare=False)
+    """Whether it was started for this answer; otherwise it lived before."""
 
 
 class _Identity(msgspec.Struct):
@@ -179,7 +181,7 @@ def _start(file: Path, *, slot_ms: int | None, faults_enabled: bool) -> Localnet
         os.kill(pid, signal.SIGKILL)  # Our child, not yet waited for: the number is still its own.
         os.waitpid(pid, 0)
         raise LocalnetError(f"the localnet did not start; {log_file} ends: {_end_of(log_file)}")
-    return found
+    return replace(found, is_new=True)
 
 
 def _first_line(descriptor: int, *, seconds: int) -> bytes:

@@ -1,0 +1,172 @@
+"""The data directory: private to its owner, and where clients on this machine find the daemon."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+KEYSTORE_NAME: Final = "keystore"
+COOKIE_NAME: Final = "operator.cookie"
+ADDRESS_NAME: Final = "daemon.json"
+"""Where clients on this machine find the running daemon.
+
+The daemon holds a lock on it for as long as it lives, so what a crash left behind is never taken
+for a daemon, whoever has its port or its process id by now: no secret is sent there.
+"""
+
+_ADDRESS_BYTES_MAX: Final = 4096
+
+
+class DaemonError(Exception):
+    """Something the operator has to put right; the message says what and how."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the running daemon is."""
+
+    url: str
+    pid: int
+
+
+# ── the running daemon, as its clients see it ──────────────────────────────────────────────────
+
+
+def find_daemon(directory: Path) -> Address | None:
+    """Return where the daemon that runs on *directory* is, or None if none does.
+
+    Raises:
+        DaemonError: the file that would say so is not to be trusted, or cannot be read.
+    """
+    with _address_file(directory) as descriptor:
+        if descriptor is None or _is_free(descriptor):
+            return None
+        require_private(directory)
+        try:
+            return msgspec.json.decode(os.read(descriptor, _ADDRESS_BYTES_MAX), type=Address)
+        except (OSError, msgspec.DecodeError) as error:
+            path = directory / ADDRESS_NAME
+            raise DaemonError(f"{path} cannot be read: {sentence(error)}") from error
+
+
+@contextlib.contextmanager
+def watch_daemon(directory: Path) -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether the daemon that ran at first has ended since.
+
+    It asks for a lock which the kernel gives up with the process, not for a process id, which
+    could be another's by now, or belong to a process that ended and was not waited for.
+    """
+    with _address_file(directory) as descriptor:
+        yield lambda: descriptor is None or _is_free(descriptor)
+
+
+def read_cookie(directory: Path) -> str | None:
+    """Return the operator's cookie of the running daemon; None if there is none.
+
+    Raises:
+        DaemonError: it is not for this user to read.
+    """
+    path = directory / COOKIE_NAME
+    try:
+        return path.read_text(encoding="ascii")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DaemonError(f"{path} cannot be read: {sentence(error)}") from error
+
+
+@contextlib.contextmanager
+def _address_file(directory: Path) -> Iterator[int | None]:
+    """Open what a daemon wrote about itself, running or not."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(directory / ADDRESS_NAME, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    except OSError as error:
+        raise DaemonError(sentence(error)) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    """Tell whether nobody holds the lock of a file."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+# ── files ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def require_initialised(directory: Path) -> None:
+    """Return if `initialise` has made *directory*.
+
+    Raises:
+        DaemonError: it has not, or others could read or replace what is in there.
+    """
+    if not is_initialised(directory):
+        raise DaemonError(f"{directory} is not initialised: run `waiaas init` first")
+    require_private(directory)
+
+
+def is_initialised(directory: Path) -> bool:
+    """Tell whether *directory* has been made by `initialise`."""
+    try:
+        return (directory / KEYSTORE_NAME / "keystore.json").exists()
+    except OSError as error:
+        raise DaemonError(sentence(error)) from error
+
+
+def require_private(directory: Path) -> None:
+    """Refuse a data directory that others could read or replace.
+
+    Raises:
+        DaemonError: says which command mends it.
+    """
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise DaemonError(f"{directory} is not a directory (or a link to one): give another")
+    if found.st_uid != os.geteuid():
+        raise DaemonError(f"{directory} belongs to another user: give one of your own")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise DaemonError(f"{directory} is open to other users: run `chmod 700 {directory}`")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only this user may read, whole or not at all."""
+    os.close(write_locked(path, content))
+
+
+def write_locked(path: Path, content: bytes) -> int:
+    """`write_private` with a lock on the file that lasts as long as the descriptor returned."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(descriptor)
+        draft.replace(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sentence(error: Exception) -> str:
+    """Return what an error means to a person; the system's own messages lack grammar."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)

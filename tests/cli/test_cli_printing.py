@@ -1,0 +1,78 @@
+"""What a terminal is shown: nothing that moves its cursor, nothing that is taken for markup."""
+
+import json
+import sys
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waiaas.cli.context import ExitCode, fail, printable, show, show_rows
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ~ text", "plain ~ text"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("a\nb\rc\td\x00\x7f", "a\\nb\\rc\\td\\x00\\x7f"),
+        ("\u202epayment", "\\u202epayment"),
+        ("caf\xe9 \U0001f600", "caf\\xe9 \\U0001f600"),
+        ("\udcff", "\\udcff"),
+        ("\x9b31m", "\\x9b31m"),
+    ],
+)
+def test_everything_but_printable_ascii_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text())
+def test_what_is_shown_is_always_printable_ascii(text: str) -> None:
+    shown = printable(text)
+    assert shown.isascii()
+    assert shown.isprintable() or not shown
+
+
+def test_a_failure_is_on_stderr_with_its_hint_and_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        fail("no \x1b[31m", hint="try\nagain", code=ExitCode.REFUSED)
+    assert ended.value.exit_code == 4
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "waiaas: no \\x1b[31m\n        try\\nagain\n")
+
+
+def test_exit_codes_are_the_published_ones() -> None:
+    assert {code.name: int(code) for code in ExitCode} == {
+        "OK": 0,
+        "ERROR": 1,
+        "USAGE": 2,
+        "NOT_RUNNING": 3,
+        "REFUSED": 4,
+        "TIMEOUT": 5,
+    }
+
+
+FACTS = {"name": "[red]x[/] [/nothing] [link=evil]", "error": "a\x1b]0;b", "amount": None}
+
+
+def test_a_pipe_gets_json_and_a_person_a_table_of_what_was_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(FACTS, as_json=False)
+    assert json.loads(capsys.readouterr().out) == FACTS
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    show(FACTS, as_json=True)
+    assert json.loads(capsys.readouterr().out) == FACTS
+    show(FACTS, as_json=False)
+    shown = capsys.readouterr().out
+    assert "[red]x[/] [/nothing] [link=evil]" in shown
+    assert "\\x1b]0;b" in shown
+
+
+def test_rows_leave_out_what_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows("agents", ["id", "name", "owner"], [["1", "[b]\x1b", None]])
+    shown = capsys.readouterr().out
+    assert "agents: 1 row\n" in shown
+    assert "name [b]\\x1b" in shown
+    assert "owner" not in shown

@@ -1,0 +1,113 @@
+"""Settings: the file, then the environment, coerced by type; an unknown name is an error."""
+
+from pathlib import Path
+
+import pytest
+
+from waiaas.config import (
+    TEMPLATE,
+    Config,
+    ConfigError,
+    DaemonSettings,
+    RpcSettings,
+    data_directory,
+    load_config,
+    parse_config,
+)
+from waiaas.domain.enums import NetworkType
+
+
+@pytest.mark.parametrize(
+    ("toml", "environment", "wanted"),
+    [
+        ("", {}, Config()),
+        (TEMPLATE, {}, Config()),
+        ("[daemon]\nport = 1", {}, Config(daemon=DaemonSettings(port=1))),
+        ("", {"WAIAAS_DAEMON_PORT": "2"}, Config(daemon=DaemonSettings(port=2))),
+        ("[daemon]\nport = 1", {"WAIAAS_DAEMON_PORT": "2"}, Config(DaemonSettings(port=2))),
+        ("", {"WAIAAS_DATA_DIR": "/x", "WAIAASX": "1", "PORT": "1"}, Config()),
+        (
+            '[rpc]\nsolana_devnet = "http://a"',
+            {"WAIAAS_RPC_SOLANA_MAINNET": "https://b"},
+            Config(rpc=RpcSettings(solana_devnet="http://a", solana_mainnet="https://b")),
+        ),
+    ],
+)
+def test_the_environment_wins_over_the_file(
+    toml: str, environment: dict[str, str], wanted: Config
+) -> None:
+    assert parse_config(toml.encode(), environment) == wanted
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        (b"[daemon]\nprot = 1", "prot"),
+        (b"[deamon]\nport = 1", "deamon"),
+        (b"port = 1", "port"),
+        (b"[daemon]\nport = true", "$.daemon.port"),
+        (b'[daemon]\nport = "1"', "$.daemon.port"),
+        (b"[daemon]\nport = 1.5", "$.daemon.port"),
+        (b"[daemon]\nport = 65536", "$.daemon.port"),
+        (b"[daemon]\nport = -1", "$.daemon.port"),
+        (b"[daemon]\nport = 1\nport = 2", "config.toml"),
+        (b"[rpc]\nsolana_devnet = 1", "$.rpc.solana_devnet"),
+        (b"[daemon", "config.toml"),
+        (b"\xff", "config.toml"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(toml: bytes, named: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(toml, {})
+    assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WAIAAS_DAEMON_PORT", "many"),
+        ("WAIAAS_DAEMON_PORT", ""),
+        ("WAIAAS_DAEMON_PORT", "65536"),
+        ("WAIAAS_DAEMON", "1"),
+        ("WAIAAS_", "1"),
+        ("WAIAAS_DAEMON_", "1"),
+        ("WAIAAS_PORT", "1"),
+        ("WAIAAS_DAEMON_PROT", "1"),
+        ("WAIAAS_PASSWORD", "secret of a hurried person"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named_without_its_value(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(b"", {variable: value})
+    assert variable in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_first_of_two_mistakes_is_not_blamed_on_a_good_variable() -> None:
+    with pytest.raises(ConfigError, match="WAIAAS_DAEMON_PORT"):
+        parse_config(b"", {"WAIAAS_RPC_SOLANA_DEVNET": "http://a", "WAIAAS_DAEMON_PORT": "x"})
+
+
+def test_a_network_is_known_when_it_has_a_url() -> None:
+    assert RpcSettings(solana_devnet="http://a").solana_urls() == {NetworkType.DEVNET: "http://a"}
+
+
+def test_no_file_means_the_defaults_and_an_unreadable_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"config\.toml: Is a directory"):
+        load_config(tmp_path)
+
+
+def test_the_data_directory_is_the_option_else_the_environment_else_at_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "/from/environment")
+    assert data_directory("~/here") == Path("/home/somebody/here")
+    assert data_directory(None) == Path("/from/environment")
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "")
+    assert data_directory(None) == Path("/home/somebody/.waiaas")
+    assert data_directory("relative").is_absolute()
+    for bad in ("", "~nobody-of-this-name/x"):
+        with pytest.raises(ConfigError):
+            data_directory(bad)

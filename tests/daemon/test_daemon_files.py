@@ -1,0 +1,202 @@
+"""What the daemon writes for its clients, and what they believe of it."""
+
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from waiaas.daemon import initialise, stop_localnet
+from waiaas.database.lock import DirectoryLock
+from waiaas.directory import (
+    Address,
+    DaemonError,
+    find_daemon,
+    is_initialised,
+    read_cookie,
+    require_initialised,
+    watch_daemon,
+    write_locked,
+    write_private,
+)
+
+PASSWORD = b"correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """`initialise` narrows it, for the process it expects to be."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    private = tmp_path / "data"
+    private.mkdir(mode=0o700)
+    return private
+
+
+@contextmanager
+def living(directory: Path, content: bytes) -> Iterator[None]:
+    """A daemon's file while the daemon lives, as far as others can tell."""
+    descriptor = write_locked(directory / "daemon.json", content)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def test_a_daemon_is_found_for_as_long_as_it_lives(directory: Path) -> None:
+    assert find_daemon(directory) is None
+    with living(directory, b'{"url": "http://127.0.0.1:1", "pid": 7}'):
+        assert find_daemon(directory) == Address("http://127.0.0.1:1", 7)
+    assert (directory / "daemon.json").exists()
+    assert find_daemon(directory) is None
+
+
+def test_two_may_look_for_it_at_once(directory: Path) -> None:
+    with living(directory, b'{"url": "http://127.0.0.1:1", "pid": 7}'):
+        other = os.open(directory / "daemon.json", os.O_RDONLY)
+        try:
+            assert find_daemon(directory) is not None
+        finally:
+            os.close(other)
+    reader = os.open(directory / "daemon.json", os.O_RDONLY)
+    try:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        assert find_daemon(directory) is None
+    finally:
+        os.close(reader)
+
+
+def test_its_end_is_seen_even_when_its_file_is_gone(directory: Path) -> None:
+    with watch_daemon(directory) as has_ended:
+        assert has_ended()
+    with living(directory, b"{}"):
+        watching = watch_daemon(directory)
+        has_ended = watching.__enter__()
+        (directory / "daemon.json").unlink()
+        assert not has_ended()
+    assert has_ended()
+    watching.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"url": 7, "pid": "x"}', b"\xff", b"{" * 5000]
+)
+def test_a_damaged_file_is_an_error_if_its_daemon_lives_and_nothing_otherwise(
+    directory: Path, content: bytes
+) -> None:
+    with living(directory, content), pytest.raises(DaemonError, match=r"daemon\.json cannot be"):
+        find_daemon(directory)
+    assert find_daemon(directory) is None
+
+
+def test_a_file_that_is_no_file_is_an_error_that_names_it(directory: Path) -> None:
+    (directory / "daemon.json").symlink_to("/etc/hostname")
+    with pytest.raises(DaemonError, match=r"daemon\.json"):
+        find_daemon(directory)
+
+
+def test_nothing_is_believed_in_a_directory_that_others_can_write(directory: Path) -> None:
+    with living(directory, b'{"url": "http://127.0.0.1:1", "pid": 7}'):
+        directory.chmod(0o770)
+        with pytest.raises(DaemonError, match="chmod 700"):
+            find_daemon(directory)
+
+
+def test_a_cookie_is_text_or_missing_or_an_error(directory: Path) -> None:
+    assert read_cookie(directory) is None
+    assert read_cookie(directory / "daemon.json" / "x") is None
+    write_private(directory / "operator.cookie", b"wai_op_x")
+    assert read_cookie(directory) == "wai_op_x"
+    (directory / "operator.cookie").write_bytes(b"\xff")
+    with pytest.raises(DaemonError, match="cannot be read"):
+        read_cookie(directory)
+
+
+def test_a_private_file_replaces_the_old_one_whole_and_is_for_its_owner(directory: Path) -> None:
+    path = directory / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    (directory / ".file.new").write_bytes(b"left by a crash")
+    write_private(path, b"x" * 200_000)
+    assert path.read_bytes() == b"x" * 200_000
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in directory.iterdir()] == ["file"]
+
+
+def test_initialise_makes_everything_once(tmp_path: Path) -> None:
+    directory = tmp_path / "a" / "b"
+    assert initialise(directory, PASSWORD)
+    require_initialised(directory)
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    assert not initialise(directory, b"another password entirely")
+    assert before == {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    assert not (tmp_path / "a").stat().st_mode & 0o077
+
+
+def test_initialise_keeps_settings_that_were_there_before(directory: Path) -> None:
+    (directory / "config.toml").write_bytes(b"[daemon]\nport = 1\n")
+    assert initialise(directory, PASSWORD)
+    assert (directory / "config.toml").read_bytes() == b"[daemon]\nport = 1\n"
+
+
+def test_initialise_refuses_what_is_not_a_private_directory(tmp_path: Path) -> None:
+    file, link, public = tmp_path / "file", tmp_path / "link", tmp_path / "public"
+    file.touch()
+    link.symlink_to("nowhere")
+    public.mkdir(mode=0o750)
+    for place, complaint in (
+        (file, "is not a directory"),
+        (link, "is not a directory"),
+        (public, "chmod 700"),
+    ):
+        with pytest.raises(DaemonError, match=complaint):
+            initialise(place, PASSWORD)
+        assert not is_initialised(place)
+    assert list(public.iterdir()) == []
+
+
+def test_initialise_says_which_path_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DaemonError, match=f"^{tmp_path}/file/data: Not a directory$"):
+        initialise(tmp_path / "file" / "data", PASSWORD)
+
+
+def test_the_network_of_a_directory_that_somebody_uses_is_left_alone(directory: Path) -> None:
+    assert not stop_localnet(directory)
+    assert not stop_localnet(directory / "nowhere")
+    lock = DirectoryLock(directory)
+    try:
+        with pytest.raises(DaemonError, match="starting or stopping"):
+            stop_localnet(directory)
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("redirection", ["", "2>&-"])
+def test_a_commit_whose_outcome_is_unknown_ends_the_process_with_70(redirection: str) -> None:
+    program = (
+        "from waiaas.daemon import _die; from waiaas.database.errors import CommitUnknown;"
+        " _die(CommitUnknown('disk on fire'))"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" {redirection}; exit $?', sys.executable, program],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 70
+    assert ("disk on fire" in done.stderr) is not bool(redirection)
+
+
+def test_an_address_is_what_other_programs_can_read(directory: Path) -> None:
+    with living(directory, b'{"url":"http://127.0.0.1:1","pid":7}'):
+        assert json.loads((directory / "daemon.json").read_bytes())["pid"] == 7

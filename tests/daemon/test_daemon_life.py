@@ -1,0 +1,68 @@
+"""How a daemon's life ends: asked for, or because a part of it failed; never by hanging."""
+
+import asyncio
+import json
+import signal
+
+import pytest
+
+from waiaas.daemon import _Life, _until_failure
+
+
+def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from waiaas.daemon import _log_to_stderr  # noqa: PLC0415 -- its effect is what is tested
+
+    _log_to_stderr()
+    life = _Life()
+
+    async def fail() -> None:
+        raise RuntimeError("the worker stumbled")
+
+    asyncio.run(_until_failure(fail, life))
+
+    assert isinstance(life.failure, RuntimeError)
+    assert life.server.should_exit
+    logged = json.loads(capfd.readouterr().err)
+    assert logged["level"] == "critical"
+    assert "the worker stumbled" in logged["exception"]
+
+
+def test_a_part_that_is_cancelled_has_not_failed() -> None:
+    life = _Life()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(_until_failure(asyncio.Event().wait, life))
+            group.create_task(asyncio.to_thread(lambda: None))
+            working.cancel()
+
+    asyncio.run(main())
+    assert life.failure is None
+    assert not life.server.should_exit
+
+
+def test_the_network_ends_on_request_or_with_the_start_that_began_it() -> None:
+    life = _Life()
+    seen = [life.ends_localnet]  # It was there before.
+    life.has_new_localnet = True
+    seen.append(life.ends_localnet)  # Nobody was told of it.
+    life.begin()
+    seen.append(life.ends_localnet)
+    life.end_by_client()
+    seen.append(life.ends_localnet)
+    assert seen == [False, True, False, True]
+
+
+def test_signals_ask_for_the_end_and_their_handlers_go_with_it() -> None:
+    life = _Life()
+    before = signal.getsignal(signal.SIGTERM)
+    with life.ended_by_signals():
+        seen = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+            seen.append((life.server.should_exit, life.server.force_exit))
+    # The second one waits for no connection.
+    assert seen == [(True, False), (True, True)]
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,147 @@
+"""kill -9 at any moment: nothing acknowledged is lost, paid twice, or left half made."""
+
+import http.client
+import json
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from waiaas.daemon import read_tables
+
+pytestmark = pytest.mark.e2e
+
+PAYMENTS = 20
+AMOUNT = 10**6
+
+
+def rows(program: Any, table: str) -> list[dict[str, Any]]:
+    contents = read_tables(program.data)[table]
+    return [dict(zip(contents.columns, row, strict=True)) for row in contents.rows]
+
+
+class Asking(threading.Thread):
+    """Asks for payments until the daemon is gone; remembers which ones were acknowledged."""
+
+    def __init__(self, agent: Any, recipient: str, *, numbers: range) -> None:
+        super().__init__()
+        self._agent = agent
+        self._recipient = recipient
+        self._numbers = numbers
+        self.acknowledged: dict[str, int] = {}
+        self.first_answer = threading.Event()
+
+    def run(self) -> None:
+        for number in self._numbers:
+            try:
+                answer = self._agent.pay(self._recipient, AMOUNT + number, key=f"key-{number}")
+            except (OSError, http.client.HTTPException, ValueError):
+                return
+            self.acknowledged[answer["id"]] = AMOUNT + number
+            self.first_answer.set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_ms", [0, 40, 150])
+def test_every_acknowledged_payment_arrives_exactly_once(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str, delay_ms: int
+) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    genesis = chain_of(waiaas).genesis()
+    half = PAYMENTS // 2
+    asking = [
+        Asking(agent, recipient, numbers=numbers)
+        for numbers in (range(half), range(half, PAYMENTS))
+    ]
+    for thread in asking:
+        thread.start()
+    asking[0].first_answer.wait(20)
+    threading.Event().wait(delay_ms / 1000)  # Not a wait for anything: a moment among others.
+    daemon.kill()
+    for thread in asking:
+        thread.join()
+    acknowledged = {**asking[0].acknowledged, **asking[1].acknowledged}
+    print(f"killed after {delay_ms} ms with {len(acknowledged)} acknowledged")  # noqa: T201 -- a figure
+
+    restarted = waiaas.start()
+
+    chain = chain_of(waiaas)
+    assert chain.genesis() == genesis
+    agent = type(agent)(restarted.url, agent.token)
+    # Those without an answer are asked for again, as a caller would.
+    for number in range(PAYMENTS):
+        answer = agent.pay(recipient, AMOUNT + number, key=f"key-{number}")
+        acknowledged.setdefault(answer["id"], AMOUNT + number)
+    assert len(acknowledged) == PAYMENTS
+    for tx_id, amount in acknowledged.items():
+        ended = agent.ended(tx_id)
+        assert (ended["status"], ended["amount"]) == ("CONFIRMED", str(amount))
+    confirmed = rows(waiaas, "transactions")
+    assert len(confirmed) == PAYMENTS
+    assert len({row["tx_hash"] for row in confirmed}) == PAYMENTS
+    assert chain.balance(recipient) == sum(int(row["amount"]) for row in confirmed)
+
+
+def test_a_daemon_killed_again_and_again_while_it_starts_loses_nothing(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    genesis = chain_of(waiaas).genesis()
+    payments = [agent.pay(recipient, AMOUNT, key=f"key-{number}")["id"] for number in range(5)]
+    daemon.kill()
+    for seconds in (0.45, 0.55, 0.65, 0.8):
+        starting = waiaas.spawn(
+            *("start", "--localnet", "--port", "0", "--password-file", str(waiaas.password_file)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        threading.Event().wait(seconds)  # Importing alone takes 0.4 s.
+        starting.kill()
+        starting.wait()
+
+    restarted = waiaas.start()
+
+    agent = type(agent)(restarted.url, agent.token)
+    assert chain_of(waiaas).genesis() == genesis
+    assert [agent.ended(tx_id)["status"] for tx_id in payments] == ["CONFIRMED"] * 5
+    assert chain_of(waiaas).balance(recipient) == 5 * AMOUNT
+
+
+def test_a_daemon_killed_while_it_makes_agents_leaves_none_half_made(waiaas: Any) -> None:
+    daemon = waiaas.start(localnet=True)
+    operator = daemon.operator()
+    answered: list[str] = []
+    enough = threading.Event()
+
+    def make() -> None:
+        try:
+            while True:
+                body = {"name": "n", "network": "localnet"}
+                answered.append(operator.ask("POST", "/v1/agents", body)["id"])
+                if len(answered) >= 2:
+                    enough.set()
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+
+    making = [threading.Thread(target=make) for _ in range(3)]
+    for thread in making:
+        thread.start()
+    assert enough.wait(20)
+    daemon.kill()
+    for thread in making:
+        thread.join()
+
+    waiaas.start()
+
+    agents = {row["id"]: row["status"] for row in rows(waiaas, "agents")}
+    assert all(agents[agent_id] == "ACTIVE" for agent_id in answered)
+    keystore = waiaas.data / "keystore"
+    keys = {path.stem for path in keystore.iterdir()} - {"keystore"}
+    assert {agent for agent, status in agents.items() if status == "ACTIVE"} == keys
+    assert set(agents.values()) <= {"ACTIVE", "TERMINATED"}
+    assert all(path.suffix == ".json" for path in keystore.iterdir())
+    assert json.loads(waiaas.run("status").stdout)["agentCount"] == len(agents)

@@ -1,0 +1,154 @@
+"""The README's path, as commands: from nothing to a payment that the chain confirms."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+RULES = '{"asset": "native", "instant_max": "100000000", "daily_max": "1000000000"}'
+
+
+def test_from_init_to_a_confirmed_payment_and_nothing_left_running(
+    fresh: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    assert "is ready" in fresh.run("init", password=True).stdout
+    daemon = fresh.start()
+    agent = fresh.json("agent", "create", "--name", "bot", "--network", "localnet", password=True)
+    assert agent["status"] == "ACTIVE"
+    funded = fresh.json(
+        "agent", "fund", "--agent", agent["id"], "--amount", "2000000000", password=True
+    )
+    assert funded["balance"] == "2000000000"
+    fresh.json("policy", "set", "--agent", agent["id"], "--rules", RULES, password=True)
+    token_file = fresh.folder / "bot.token"
+    session = fresh.json(
+        *("session", "create", "--agent", agent["id"], "--token-file", str(token_file)),
+        password=True,
+    )
+    assert "token" not in session
+    assert token_file.stat().st_mode & 0o777 == 0o600
+    assert token_file.read_text(encoding="ascii").startswith("wai_sess_")
+
+    begun = time.monotonic()
+    paid = fresh.json(
+        *("tx", "send", "--token-file", str(token_file), "--to", recipient),
+        *("--amount", "50000000", "--wait", "20"),
+    )
+    print(f"CONFIRMED after {time.monotonic() - begun:.2f} s")  # noqa: T201 -- a figure
+    assert paid["status"] == "CONFIRMED"
+    assert chain_of(fresh).balance(recipient) == 50_000_000
+    assert chain_of(fresh).knows(paid["txHash"])
+    shown = fresh.json("tx", "show", paid["id"], "--token-file", str(token_file))
+    assert shown == paid
+
+    status = fresh.json("status")
+    assert (status["agentCount"], status["unfinishedTransactionCount"]) == (1, 0)
+    assert fresh.run("stop").stdout == "stopped\n"
+    assert daemon.ended() == 0
+    assert fresh.processes() == {}
+    assert not (fresh.data / "daemon.json").exists()
+
+
+def test_two_equal_payments_with_two_keys_both_arrive(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    agent = waiaas.start().funded_agent()
+
+    accepted = [agent.pay(recipient, 10**8, key=key) for key in ("monday", "tuesday")]
+    ended = [agent.ended(payment["id"]) for payment in accepted]
+
+    assert [payment["status"] for payment in ended] == ["CONFIRMED"] * 2
+    assert ended[0]["txHash"] != ended[1]["txHash"]
+    assert chain_of(waiaas).balance(recipient) == 2 * 10**8
+
+
+def test_the_same_key_again_is_the_same_payment(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    agent = waiaas.start().funded_agent()
+
+    first, again = (agent.pay(recipient, 10**8, key="once")["id"] for _ in range(2))
+
+    assert first == again
+    assert agent.ended(first)["status"] == "CONFIRMED"
+    assert agent.pay(recipient, 10**8, key="once")["id"] == first
+    assert chain_of(waiaas).balance(recipient) == 10**8
+
+
+def test_what_becomes_of_a_payment_is_in_the_exit_code(waiaas: Any, recipient: str) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    token_file = waiaas.folder / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(agent.token, encoding="ascii")
+    send = ("tx", "send", "--token-file", str(token_file), "--to", recipient)
+
+    too_much = waiaas.run(*send, "--amount", str(21 * 10**9), "--wait", "9", code=4)
+    assert "SPENDING_LIMIT_EXCEEDED" in too_much.stderr
+    assert "daily_max" in too_much.stderr
+
+    hopeless = waiaas.run(*send, "--amount", str(6 * 10**9), "--wait", "20", code=1)
+    assert json.loads(hopeless.stdout)["status"] == "FAILED"
+
+    quick = waiaas.run(*send, "--amount", "1000000", "--wait", "0.001", code=5)
+    assert json.loads(quick.stdout)["status"] not in ("CONFIRMED", "FAILED")
+    assert "not ended" in quick.stderr
+
+    assert waiaas.run(*send, "--amount", "1.5", code=1).stderr.count("INVALID_AMOUNT") == 1
+    token_file.write_text("wai_sess_" + "x" * 43, encoding="ascii")
+    assert "INVALID_TOKEN" in waiaas.run(*send, "--amount", "1", code=4).stderr
+
+
+def test_what_a_person_types_for_an_id_stays_in_its_place(waiaas: Any) -> None:
+    daemon = waiaas.start()
+    token_file = waiaas.folder / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(daemon.funded_agent().token, encoding="ascii")
+    with_token = ("--token-file", str(token_file))
+
+    for odd in ("../../health", "..", "?\N{SNOWMAN}\n"):
+        assert "_NOT_FOUND" in waiaas.run("tx", "show", odd, *with_token, code=1).stderr
+
+
+def test_an_unknown_outcome_says_how_to_find_out(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    daemon = waiaas.start()
+    token_file = waiaas.folder / "token"
+    token_file.touch(mode=0o600)
+    token_file.write_text(daemon.funded_agent().token, encoding="ascii")
+    send = ("tx", "send", "--token-file", str(token_file), "--to", recipient, "--amount", "5000000")
+
+    daemon.process.send_signal(signal.SIGSTOP)  # It takes connections, and answers nobody.
+    sending = waiaas.spawn(*send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_connection(int(daemon.url.rpartition(":")[2]))
+    daemon.kill()
+    _, error = sending.communicate(timeout=20)
+
+    assert sending.returncode == 5
+    assert "not known whether the payment was accepted" in error
+    key = re.search(r"--idempotency-key (\S+);", error)
+    assert key is not None
+    waiaas.start()
+    again = waiaas.json(*send, "--idempotency-key", key[1], "--wait", "20")
+    assert again["status"] == "CONFIRMED"
+    assert chain_of(waiaas).balance(recipient) == 5_000_000
+
+
+def wait_for_connection(port: int) -> None:
+    """Wait until somebody has connected to a loopback port."""
+    established = f"{socket.htonl(0x7F000001):08X}:{port:04X} 01 "
+    deadline = time.monotonic() + 20
+    while established not in Path("/proc/net/tcp").read_text(encoding="ascii"):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
