@@ -24,7 +24,8 @@ fix: setup            ## what can be mended by a tool
 	$(BIN)/ruff format
 
 test: setup           ## all tests, with branch coverage printed
-	PYTHONWARNDEFAULTENCODING=1 $(BIN)/coverage run -m pytest
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 demo: setup           ## the first payment, from an empty directory

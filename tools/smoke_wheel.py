@@ -46,7 +46,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROO
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             timeout=COMMAND_S_MAX,
         )
     except subprocess.TimeoutExpired as slow:

@@ -191,7 +191,7 @@ def test_a_commit_whose_outcome_is_unknown_ends_the_process_with_70(redirection:
     )
     done = subprocess.run(
         ["/bin/sh", "-c", f'"$0" -c "$1" {redirection}; exit $?', sys.executable, program],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, encoding="utf-8", timeout=20, check=False,
     )  # fmt: skip
     assert done.returncode == 70
     assert ("disk on fire" in done.stderr) is not bool(redirection)

@@ -660,7 +660,7 @@ with create_database(":memory:") as connection:
 def test_adding_a_value_to_an_enum_changes_the_constraint(table: str, column: str) -> None:
     enum = ENUM_OF[table, column]
     command = [sys.executable, "-c", CHANGED, enum.__name__, table, column]
-    sql = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    sql = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
     listed = ", ".join(f"'{value}'" for value in [*enum, "brand-new"])
     assert f"{column} IN ({listed})" in sql
 

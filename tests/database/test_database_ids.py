@@ -98,7 +98,7 @@ def _child(*arguments: str, **environment: str) -> list[str]:
         env={"PATH": "/usr/bin:/bin", **environment},
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     ).stdout.split()
 
 
@@ -150,7 +150,7 @@ def _set_the_clock_back_while_making_ids(control: Path) -> None:
     control.write_text(f"-{DAY_S}\n")
     ids += [generate_id() for _ in range(5_000)]
     fresh = subprocess.run(
-        [sys.executable, __file__, "one"], check=True, capture_output=True, text=True
+        [sys.executable, __file__, "one"], check=True, capture_output=True, encoding="utf-8"
     ).stdout
     print(before, after, fresh, *ids, sep="\n")  # noqa: T201 -- read by the test
 

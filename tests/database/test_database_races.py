@@ -205,7 +205,7 @@ def test_a_first_start_killed_at_any_step_is_made_good_by_the_next(tmp_path: Pat
 
 def _child(what: str, folder: Path) -> Any:
     command = [sys.executable, __file__, what, str(folder)]
-    finished = subprocess.run(command, check=False, capture_output=True, text=True)
+    finished = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     return json.loads(finished.stdout)

@@ -64,7 +64,7 @@ class Waiaas:
     def run(self, command: list[str]) -> str:
         done = subprocess.run(
             self.arguments(command),
-            cwd=self._folder, capture_output=True, text=True, timeout=60, check=False,
+            cwd=self._folder, capture_output=True, encoding="utf-8", timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
@@ -83,7 +83,7 @@ def test_its_commands_run_as_written(waiaas: Waiaas) -> None:
     init, start, *others = commands()
     waiaas.run(init)
     with subprocess.Popen(
-        waiaas.arguments([*start, "--port", "0"]), stdout=subprocess.PIPE, text=True
+        waiaas.arguments([*start, "--port", "0"]), stdout=subprocess.PIPE, encoding="utf-8"
     ) as daemon:
         assert daemon.stdout is not None
         assert daemon.stdout.readline().startswith("waiaas is ready at http://127.0.0.1:")

@@ -279,7 +279,7 @@ def test_optimised_python_is_refused(waiaas: Any) -> None:
     command = waiaas.command("start", "--password-file", str(waiaas.password_file))[1:]
     done = subprocess.run(
         [sys.executable, "-OB", *command],
-        cwd=waiaas.folder, capture_output=True, text=True, timeout=20, check=False,
+        cwd=waiaas.folder, capture_output=True, encoding="utf-8", timeout=20, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert "start Python without -O" in done.stderr

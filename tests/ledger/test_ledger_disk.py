@@ -121,7 +121,7 @@ def found_by_a_fresh_process(directory: Path, *keys: str) -> list[str]:
         [sys.executable, "-c", program, str(directory), *keys],
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     return done.stdout.split()
 

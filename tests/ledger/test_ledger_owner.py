@@ -52,7 +52,7 @@ def owner(directory: Path) -> Iterator[subprocess.Popen[str]]:
         [sys.executable, "-c", OWNER, str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -98,7 +98,7 @@ def test_another_process_cannot_own_this_one_s_directory(directory: Path) -> Non
             [sys.executable, "-c", CHALLENGER, str(directory)],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
     assert "is in use by another waiaas" in challenger.stdout
 

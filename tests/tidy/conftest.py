@@ -27,7 +27,6 @@ def _files() -> tuple[Path, ...]:
         cwd=ROOT,
         check=True,
         capture_output=True,
-        text=True,
         encoding="utf-8",
     ).stdout
     names = sorted({name for name in listing.split("\0") if name})
