@@ -101,6 +101,10 @@ class TestClock:
     async def sleep(self, seconds: float) -> None:
         self.elapsed_s += seconds
         self.on_wait()
+        await self.turn()
+
+    async def turn(self) -> None:
+        """Let others run; no time passes, so no block does either."""
         turn = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(turn.set_result, None)
         await turn

@@ -366,7 +366,7 @@ def test_a_payment_is_confirmed_with_its_hash_and_its_recipient_has_the_money(
                     if is_terminal(TransactionStatus(answer.json["status"])):
                         task.cancel()
                         return answer
-                    await desk.clock.sleep(0.1)
+                    await desk.clock.turn()
 
     payment = asyncio.run(act()).json
     assert payment["status"] == "CONFIRMED"
