@@ -351,6 +351,8 @@ def _leave_a_wal(kind: str, path: Path) -> None:
         sqlite = create_database(path)
         push_schema(sqlite)
         raw = sqlite.sqlite
+        if kind == "ours in both files":
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         raw.execute("INSERT INTO key_value_store VALUES ('left', 'over', 1)")
         if kind == "newer":
             raw.execute("PRAGMA user_version=2")
@@ -441,6 +443,33 @@ def test_a_left_over_wal_cut_anywhere_gives_what_was_committed_before_the_cut(
         assert rows == (size == len(wal))
         seen.add(rows)
     assert seen == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_wal_without_its_file_is_never_thrown_away(
+    path: Path, digests: Digests, left_over: Callable[[str, Path], Path]
+) -> None:
+    left_over("ours in both files", path)
+    main = path.read_bytes()
+    for size in (None, 0, 1, 100, 4096, len(main) // 2, len(main) - 3 * 4096):
+        Path(f"{path}-shm").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        if size is not None:
+            path.write_bytes(main[:size])
+        _refused(path, NotADatabase, digests)
+
+
+def test_sqlite_by_itself_throws_a_wal_without_its_file_away(
+    path: Path, left_over: Callable[[str, Path], Path]
+) -> None:
+    """The control: what a naive opening of the same files does."""
+    left_over("ours in both files", path)
+    path.write_bytes(b"")
+    naive = apsw.Connection(str(path))
+    naive.execute("PRAGMA journal_mode=WAL").fetchall()
+    assert list(naive.execute("SELECT * FROM sqlite_schema")) == []
+    naive.close()
+    assert not Path(f"{path}-wal").exists()
 
 
 # ── files and folders ──────────────────────────────────────────────────────────────────────────

@@ -73,8 +73,10 @@ def look_before_opening(path: str, vfs: str | None) -> None:
     """
     try:
         path.encode()  # SQLite's names are UTF-8.
+        # Asked first: a WAL has content only once its file has, and that never goes back to none.
+        wal_bytes = _size(os.path.realpath(path) + "-wal")
         with _making_a_file:
-            found = _stat_or_make(path, vfs)
+            found = _stat_or_make(path, vfs, wal_bytes=wal_bytes)
     except (OSError, ValueError) as error:
         raise DatabaseError(f"{path!r} cannot be looked at: {error}") from error
     if found is None:
@@ -86,14 +88,23 @@ def look_before_opening(path: str, vfs: str | None) -> None:
         raise NotADatabase(path, reason="it is one byte, which SQLite would take for none")
     if found.st_size:
         require_ours_or_empty(_look(path, vfs), path)
+    elif wal_bytes:
+        raise _without_its_file(path)
 
 
-def _stat_or_make(path: str, vfs: str | None) -> os.stat_result | None:
+def _stat_or_make(path: str, vfs: str | None, *, wal_bytes: int) -> os.stat_result | None:
     try:
         return Path(path).stat()
     except FileNotFoundError:
+        if wal_bytes:
+            raise _without_its_file(path) from None
         _make_file(path, vfs)
         return None
+
+
+def _without_its_file(path: str) -> NotADatabase:
+    """SQLite would throw such a WAL away, and with it all that was acknowledged."""
+    return NotADatabase(path, reason="it is empty or missing, but its -wal holds data")
 
 
 def _make_file(path: str, vfs: str | None) -> None:
@@ -140,6 +151,8 @@ def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
         # Nothing is to be written, so closing must not even try.
         sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         sqlite.set_busy_timeout(_LOOK_TIMEOUT_MS)
+        # One snapshot: another process may be building the schema between two questions.
+        sqlite.execute("BEGIN")
         identity = identify(sqlite)
         _require_whole(sqlite)
         return identity
@@ -148,13 +161,17 @@ def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
 
 
 def _require_whole(sqlite: apsw.Connection) -> None:
-    """Return if the file has all of its last page: SQLite would read the missing part as zeros.
+    """Return if no page is missing: SQLite would read what is past the end as zeros.
 
-    Pages that are still in the WAL need not be in the file.
+    After a crash the last pages may still be in the WAL alone; then all of them are looked at.
     """
     pages_bytes = _number(sqlite, "PRAGMA page_count") * _number(sqlite, "PRAGMA page_size")
     # In this order: once the WAL is empty, the file holds everything that was counted.
-    if not _size(sqlite.filename_wal) and _size(sqlite.filename) < pages_bytes:
+    has_wal = bool(_size(sqlite.filename_wal))
+    if _size(sqlite.filename) >= pages_bytes:
+        return
+    [[problem]] = sqlite.execute("PRAGMA quick_check(1)")
+    if not has_wal or problem != "ok":
         raise NotADatabase(sqlite.filename, reason="it was cut short")
 
 
