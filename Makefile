@@ -41,4 +41,4 @@ lock:                 ## rewrite requirements/*.txt from pyproject.toml
 	$(PYTHON) tools/lock_requirements.py
 
 clean:
-	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

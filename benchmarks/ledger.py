@@ -8,7 +8,7 @@ ledger's unit was seen to execute, the same PRAGMAs, and as many commits as the 
     python benchmarks/ledger.py [--seconds 30] [--directory DIR]
 
 The files must be on a real disk: on tmpfs a durable commit costs nothing and the figures mean
-nothing. The default is a temporary folder beside the repository.
+nothing. The default is a temporary folder in the repository.
 """
 
 import argparse
@@ -338,7 +338,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The ledger's rate beside the bare driver's.")
     parser.add_argument("--seconds", type=float, default=SECONDS_DEFAULT)
-    parser.add_argument("--directory", type=Path, default=Path(__file__).resolve().parents[2])
+    parser.add_argument("--directory", type=Path, default=Path(__file__).resolve().parents[1])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="waiaas-bench-", dir=options.directory) as name:
         folder = Path(name)

@@ -5,6 +5,7 @@ It also holds the few functions through which offline commands reach the keystor
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -415,6 +416,8 @@ class _Stderr:
 
 
 def _log_to_stderr() -> None:
+    # uvicorn says in plain text, at any caller's will, that a request was malformed.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -435,3 +435,33 @@ def test_a_refused_value_among_several_rows_is_named(database: DatabaseConnectio
         database.db.execute(insert(policies).values(rows))
     assert refused.value.column == "type"
     assert database.db.execute(select(policies)) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "value"),
+    [
+        (
+            update(agents)
+            .where(agents.c.status == bindparam("status"))
+            .values(status=bindparam("new")),
+            {"status": "CREATING", "new": "BAD"},
+            "BAD",
+        ),
+        (
+            update(agents).where(agents.c.id == bindparam("of")).values(status="BAD"),
+            {"of": "x"},
+            "BAD",
+        ),
+    ],
+)
+def test_a_refusal_shows_the_value_that_was_to_be_stored(
+    database: DatabaseConnection, statement: Any, parameters: dict[str, str], value: str
+) -> None:
+    row = {"id": "x" * 36, "name": "n", "chain": "solana", "network": "localnet"}
+    row |= {"id": generate_id(), "public_key": "k"}
+    database.db.execute(insert(agents), row | {"created_at": 1, "updated_at": 1})
+    with pytest.raises(ValueRefused) as refused:
+        database.db.execute(
+            statement, parameters | ({"of": row["id"]} if "of" in parameters else {})
+        )
+    assert (refused.value.column, refused.value.value) == ("status", value)

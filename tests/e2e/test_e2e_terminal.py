@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ class Terminal:
     def __init__(self, command: list[str]) -> None:
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:  # pragma: no cover -- the child becomes the program
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a parent may ignore it, as `nohup` does
             os.execv(command[0], command)  # noqa: S606 -- it is to have this terminal
         self.shown = ""
         self._read_up_to = 0

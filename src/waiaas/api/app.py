@@ -38,6 +38,13 @@ _ID: Final = "{id}"
 _POLICY_VIOLATION: Final = 1008
 """The websocket close code; before the handshake a server turns it into status 403."""
 
+_SENTENCES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.CHAIN_UNAVAILABLE: "the chain's node gave no usable answer",
+    ErrorCode.LEDGER_FULL: "the disk is full: nothing was written",
+    ErrorCode.SHUTTING_DOWN: "the daemon is stopping",
+}
+"""What a caller hears of the states of the world: an agent learns no address and no path."""
+
 _HINTS: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CHAIN_UNAVAILABLE: "Try again; if it lasts, the operator looks after the node.",
     ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
@@ -151,7 +158,7 @@ class Api:
             return error
         for kind, code in self._error_codes.items():
             if isinstance(error, kind):
-                return Refusal(code, str(error), hint=_HINTS.get(code))
+                return Refusal(code, _SENTENCES[code], hint=_HINTS.get(code))
         self._report(request_id, error)
         return Refusal(
             ErrorCode.INTERNAL_ERROR,

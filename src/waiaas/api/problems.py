@@ -59,7 +59,7 @@ def problem_response(refusal: Refusal, *, request_id: str) -> Response:
             "code": refusal.code,
             "message": refusal.message,
             "requestId": request_id,
-            "retryable": refusal.code.is_transient,
+            "retryable": refusal.is_transient,
             "hint": refusal.hint,
         }
         | dict(refusal.details),

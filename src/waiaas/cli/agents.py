@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -123,7 +123,7 @@ def set_policy(
     """Give an agent a rule, in place of the one of the same type and asset it may have."""
     directory = directory_of(context)
     try:
-        document = json.loads(rules)
+        document = json.loads(rules, object_pairs_hook=_without_repeats)
     except ValueError as error:
         fail(f"--rules is not JSON: {error}", code=ExitCode.USAGE)
     password = partial(read_password, file=password_file, descriptor=password_fd)
@@ -134,3 +134,11 @@ def set_policy(
             show(client.put("/v1/policies", body), as_json=as_json)
 
     explained(ask)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a member twice: one of the two bounds would be lost."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object names a member twice")
+    return members

@@ -14,6 +14,9 @@ from waiaas.directory import DaemonError, find_daemon, read_cookie
 ANSWER_S_MAX: Final = 30.0
 """How long one answer may take; an airdrop waits for the chain."""
 
+_FACTS: Final = ("rule", "bound", "limit", "observed", "maxAllowed", "retryAt", "transactionId")
+"""Members of a refusal that its hint may speak of."""
+
 _POLL_S: Final = 0.1
 
 Json = dict[str, Any]
@@ -135,7 +138,10 @@ def explained(work: Callable[[], Value]) -> Value:
         problem = refused.problem
         code = ExitCode.REFUSED if problem.get("status") in (401, 403) else ExitCode.ERROR
         fail(
-            f"{problem.get('code')}: {problem.get('message')}", hint=problem.get("hint"), code=code
+            f"{problem.get('code')}: {problem.get('message')}",
+            hint=problem.get("hint"),
+            facts=", ".join(f"{name} {problem[name]}" for name in _FACTS if problem.get(name)),
+            code=code,
         )
     except NotReachable as error:
         fail(str(error), hint="Start it with `waiaas start`.", code=ExitCode.NOT_RUNNING)

@@ -46,11 +46,19 @@ TokenFileOption = Annotated[
 ]
 
 
-def fail(message: str, *, hint: str | None = None, code: ExitCode = ExitCode.ERROR) -> NoReturn:
+def fail(
+    message: str,
+    *,
+    hint: str | None = None,
+    facts: str | None = None,
+    code: ExitCode = ExitCode.ERROR,
+) -> NoReturn:
     """Say what is wrong, on stderr, and end with *code*."""
     typer.echo(f"waiaas: {printable(message)}", err=True)
     if hint:
         typer.echo(f"        {printable(hint)}", err=True)
+    if facts:
+        typer.echo(f"        {printable(facts)}", err=True)
     raise typer.Exit(code)
 
 

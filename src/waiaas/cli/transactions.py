@@ -16,11 +16,13 @@ from waiaas.cli.client import (
 )
 from waiaas.cli.context import ExitCode, JsonOption, TokenFileOption, directory_of, fail, show
 from waiaas.cli.secret import read_token
+from waiaas.domain.enums import TransactionStatus
+from waiaas.domain.transaction import is_terminal
 from waiaas.system import generate_secret
 
 tx_app = typer.Typer(help="Payments, as an agent sees them.", no_args_is_help=True)
 
-LIVE: Final = ("PENDING", "QUEUED", "EXECUTING", "SUBMITTED")
+LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(status))
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 

@@ -7,6 +7,22 @@ the data directory. Nothing outside this package writes SQL.
 
 from waiaas.database.checks import build_check_sql
 from waiaas.database.connection import DatabaseConnection, close_database, create_database
+from waiaas.database.errors import (
+    AlreadyOpen,
+    Closed,
+    CommitUnknown,
+    ConstraintViolated,
+    DatabaseError,
+    ForeignDatabase,
+    LedgerFull,
+    NewerSchema,
+    NotADatabase,
+    PragmaRefused,
+    ReadOnlyDatabase,
+    RolledBack,
+    SchemaMismatch,
+    ValueRefused,
+)
 from waiaas.database.ids import generate_id
 from waiaas.database.ledger import Ledger, open_ledger
 from waiaas.database.push import push_schema
@@ -21,8 +37,22 @@ from waiaas.database.schema import (
 )
 
 __all__ = [
+    "AlreadyOpen",
+    "Closed",
+    "CommitUnknown",
+    "ConstraintViolated",
     "DatabaseConnection",
+    "DatabaseError",
+    "ForeignDatabase",
     "Ledger",
+    "LedgerFull",
+    "NewerSchema",
+    "NotADatabase",
+    "PragmaRefused",
+    "ReadOnlyDatabase",
+    "RolledBack",
+    "SchemaMismatch",
+    "ValueRefused",
     "agents",
     "audit_log",
     "build_check_sql",

@@ -106,7 +106,7 @@ class Database:
             return text.rows(self._cursor.execute(text.sql, values))
         except (apsw.Error, UnicodeError, OverflowError) as error:
             self._replace_cursor()
-            raise translated(error, values, self._path) from error
+            raise translated(error, values, self._path, sql=text.sql) from error
 
     def _replace_cursor(self) -> None:
         """End a statement that failed among its rows; half read, it would keep its snapshot."""

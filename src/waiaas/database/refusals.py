@@ -30,18 +30,24 @@ _CHECKED_COLUMN: Final[Mapping[str, str]] = {
 
 _WRONG_TYPE: Final = re.compile(r"cannot store (\w+) value in (\w+) column \w+\.(\w+)")
 
+_INSERT: Final = re.compile(
+    r"\w+ INTO \w+ \((?P<columns>[^)]*)\) VALUES \((?P<values>.*)", re.DOTALL
+)
+_ASSIGNMENT: Final = re.compile(r'\b(\w+)"?=:(\w+)')
+"""Where a compiled statement says which parameter goes into which column."""
+
 _INTEGER_BITS: Final = 63
 
 
 def translated(  # noqa: PLR0911 -- one row per kind of error
-    error: Exception, values: Parameters, path: str
+    error: Exception, values: Parameters, path: str, *, sql: str = ""
 ) -> DatabaseError:
-    """Return our error for one of the driver's; *values* are what was bound, by parameter name."""
+    """Return our error for one of the driver's; *values* are what was bound in *sql*, by name."""
     match error:
         case UnicodeEncodeError() | OverflowError():
             return _unstorable(values)
         case apsw.ConstraintError():
-            return _refused(error, values)
+            return _refused(error, values, sql)
         case apsw.TooBigError():
             return _too_long(values)
         case apsw.ReadOnlyError():
@@ -70,22 +76,41 @@ def _other(error: Exception, path: str) -> DatabaseError:
     return DatabaseError(f"{path}: SQLite reports: {error}")
 
 
-def _refused(error: apsw.ConstraintError, values: Parameters) -> DatabaseError:
+def _refused(error: apsw.ConstraintError, values: Parameters, sql: str) -> DatabaseError:
     message = str(error)
     subject = message.rpartition(": ")[2]
     match getattr(error, "extendedresult", None):
         case apsw.SQLITE_CONSTRAINT_CHECK:
             column = _CHECKED_COLUMN.get(subject, subject)
-            return ValueRefused(column, values.get(column))
+            return ValueRefused(column, _stored_value(column, values, sql))
         case apsw.SQLITE_CONSTRAINT_NOTNULL:
             column = subject.rpartition(".")[2]
-            return ValueRefused(column, values.get(column), reason="a value is required")
+            return ValueRefused(column, None, reason="a value is required")
         case apsw.SQLITE_CONSTRAINT_DATATYPE:
             found = _WRONG_TYPE.match(message)
             column = found[3] if found else subject
-            return ValueRefused(column, values.get(column), reason=message)
+            return ValueRefused(column, _stored_value(column, values, sql), reason=message)
         case _:
             return ConstraintViolated(message)
+
+
+def _stored_value(column: str, values: Parameters, sql: str) -> str | int | None:
+    """Return what *sql* was to store in *column*, or None if it stores several rows.
+
+    A parameter need not have its column's name, and one that does may stand in the condition.
+    """
+    insert = _INSERT.match(sql)
+    if insert is None:
+        stored = dict(_ASSIGNMENT.findall(sql.partition("WHERE")[0]))
+    elif "), (" in insert["values"]:
+        return None
+    else:
+        names = insert["values"].partition(")")[0].split(", ")
+        columns = insert["columns"].replace('"', "").split(", ")
+        stored = {
+            place: name.removeprefix(":") for place, name in zip(columns, names, strict=False)
+        }
+    return values.get(stored.get(column, ""))
 
 
 def _unstorable(values: Parameters) -> ValueRefused:

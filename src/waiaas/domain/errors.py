@@ -121,3 +121,8 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
         self.hint = hint
         self.details: Mapping[str, str | int | None] = details or {}
         super().__init__(f"{code}: {message}")
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether asking again later may help; not if a denial says that it never passes."""
+        return self.code.is_transient and self.details.get("retryAt", 0) is not None
