@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check fix test demo bench smoke lock clean
+.PHONY: setup check fix test prove demo bench smoke lock clean
 
 setup: .venv/ready
 
@@ -27,6 +27,9 @@ test: setup           ## all tests, with branch coverage printed
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+prove: setup          ## every case of every proof, and one table of what they found
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof --prove -o timeout=7200
 
 demo: setup           ## the first payment, from an empty directory
 	$(BIN)/waiaas demo

@@ -1,9 +1,129 @@
-"""What every test shares: how hard Hypothesis tries, and that it never fails for being slow."""
+"""What every test shares: how hard Hypothesis tries, and how long proofs count their cases.
+
+A proof is a test that repeats one experiment with many seeds. `make test` runs a tenth of its
+cases, `make prove` all of them; each has a budget in seconds, says how far it got, and fails below
+a floor. What every proof found is printed as one table at the end of the run.
+"""
 
 import os
+import random  # noqa: TID251 -- reproducible cases, not secrets
+import time
+from collections.abc import Iterator
+from typing import Final
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 -- not a setting of ours
+
+_SHARE: Final = 10
+"""`make test` runs one case in so many."""
+
+_COLUMNS: Final = ("proof", "cases", "of", "losses", "controls")
+
+_PROPERTY: Final = "proof"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--prove", action="store_true", help="run every case of every proof")
+    parser.addoption("--seed", type=int, default=1, help="where the cases of the proofs begin")
+
+
+class Proof:
+    """Counts the cases of one proof and keeps what it found for the table."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._is_full: Final = bool(request.config.getoption("--prove"))
+        self._properties: Final = request.node.user_properties
+        self._name: Final = request.node.name
+        self.seed: Final = int(request.config.getoption("--seed"))
+        self._done = 0
+        self._wanted = 0
+        self._unit = ""
+        self._losses = 0
+        self._controls: list[str] = []
+
+    def cases(self, *, full: int, unit: str, budget_s: float) -> Iterator[random.Random]:
+        """Yield a source of randomness for each case, until there were enough.
+
+        Args:
+            full: how many cases `make prove` runs; `make test` runs a tenth, which is the floor.
+            unit: what one case is, in the plural: "images".
+            budget_s: how long `make test` may take; `make prove` may take thirty times that.
+        """
+        wanted = full if self._is_full else max(1, full // _SHARE)
+        for case in self.until(wanted, unit=unit, budget_s=budget_s):
+            yield random.Random(f"{self.seed}:{case}")  # noqa: S311 -- reproducible cases
+            self.count()
+
+    def until(self, wanted: int, *, unit: str, budget_s: float) -> Iterator[int]:
+        """Yield 0, 1, 2 … until `count` has reached *wanted*; one turn may count many cases."""
+        self._wanted = wanted
+        self._unit = unit
+        deadline_s = time.monotonic() + budget_s * (30 if self._is_full else 1)
+        turn = 0
+        while self._done < wanted:
+            if time.monotonic() > deadline_s:
+                pytest.fail(f"the budget ended after {self._done} of {wanted} {unit}")
+            yield turn
+            turn += 1
+
+    def wanted(self, full: int) -> int:
+        """Return how many of *full* cases this run has to do."""
+        return full if self._is_full else max(1, full // _SHARE)
+
+    def count(self, cases: int = 1) -> None:
+        """Add cases that were done."""
+        self._done += cases
+
+    def lose(self, losses: int = 1) -> None:
+        """Add what was lost, doubled or missed; a proof asserts that there was none."""
+        self._losses += losses
+
+    def control(self, found: str) -> None:
+        """Keep how the naive variant failed: "NORMAL lost 284 of 294"."""
+        self._controls.append(found)
+
+    def record(self) -> None:
+        """Hand the row over to the table."""
+        row = {
+            "proof": self._name,
+            "cases": f"{self._done} {self._unit}".strip(),
+            "of": str(self._wanted),
+            "losses": str(self._losses),
+            "controls": "; ".join(self._controls) or "-",
+        }
+        self._properties.append((_PROPERTY, row))
+
+
+@pytest.fixture
+def proof(request: pytest.FixtureRequest) -> Iterator[Proof]:
+    """Yield what counts the cases of this proof; mark the test with `@pytest.mark.proof`."""
+    counted = Proof(request)
+    yield counted
+    counted.record()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what every proof found, as one table."""
+    rows = [
+        dict(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, value in report.user_properties
+        if name == _PROPERTY
+    ]
+    if not rows:
+        return
+    lines = [
+        dict(zip(_COLUMNS, _COLUMNS, strict=True)),
+        *sorted(rows, key=lambda row: row["proof"]),
+    ]
+    widths = {column: max(len(line[column]) for line in lines) for column in _COLUMNS}
+    terminalreporter.section("proofs")
+    for line in lines:
+        text = "  ".join(line[column].ljust(widths[column]) for column in _COLUMNS)
+        terminalreporter.write_line(text.rstrip())
