@@ -28,11 +28,11 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # port = {PORT_DEFAULT}            # on 127.0.0.1; 0 lets the system choose
 
 [rpc]
-# A network is known when it has a URL (http or https). The local network needs none:
-# `waiaas start --localnet`.
+# A network is known when it has a URL (http or https).
 # solana_mainnet = ""
 # solana_devnet = ""
 # solana_testnet = ""
+# solana_localnet = ""     # a validator of your own; `waiaas start --localnet` brings one along
 """
 """What `waiaas init` writes."""
 
@@ -53,6 +53,7 @@ class RpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     solana_mainnet: str = ""
     solana_devnet: str = ""
     solana_testnet: str = ""
+    solana_localnet: str = ""
 
     def solana_urls(self) -> Mapping[NetworkType, str]:
         """Return the URL of each known Solana network."""
@@ -60,6 +61,7 @@ class RpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             NetworkType.MAINNET: self.solana_mainnet,
             NetworkType.DEVNET: self.solana_devnet,
             NetworkType.TESTNET: self.solana_testnet,
+            NetworkType.LOCALNET: self.solana_localnet,
         }
         return {network: url for network, url in urls.items() if url}
 

@@ -30,7 +30,7 @@ from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.contents import TableRows, read_contents
-from waiaas.database.errors import AlreadyOpen, Closed, CommitUnknown, DatabaseError, LedgerFull
+from waiaas.database.errors import AlreadyOpen, Closed, DatabaseError, LedgerFull
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
@@ -67,7 +67,7 @@ LOCALNET_NAME: Final = "localnet"
 HOST: Final = "127.0.0.1"
 _STOP_S_MAX: Final = 10
 _STDERR: Final = 2
-_EXIT_COMMIT_UNKNOWN: Final = 70
+_EXIT_LEDGER_FAILED: Final = 70
 _DAEMON_ID: Final = "daemon.id"
 
 _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
@@ -398,10 +398,10 @@ def _report_defect(request_id: str, error: Exception) -> None:
     log.error("request failed", request_id=request_id, exc_info=error)
 
 
-def _die(failure: CommitUnknown) -> None:
-    """End the process at once: it must not sign anything on a ledger whose end is unknown."""
+def _die(failure: DatabaseError) -> None:
+    """End the process at once: it must not sign anything that the ledger cannot record."""
     _Stderr().msg(f"waiaas: {failure}")
-    os._exit(_EXIT_COMMIT_UNKNOWN)
+    os._exit(_EXIT_LEDGER_FAILED)
 
 
 class _Stderr:

@@ -88,8 +88,10 @@ def test_the_first_of_two_mistakes_is_not_blamed_on_a_good_variable() -> None:
         parse_config(b"", {"WAIAAS_RPC_SOLANA_DEVNET": "http://a", "WAIAAS_DAEMON_PORT": "x"})
 
 
-def test_a_network_is_known_when_it_has_a_url() -> None:
-    assert RpcSettings(solana_devnet="http://a").solana_urls() == {NetworkType.DEVNET: "http://a"}
+@pytest.mark.parametrize("network", NetworkType)
+def test_every_network_is_known_once_it_has_a_url(network: NetworkType) -> None:
+    settings = RpcSettings(**{f"solana_{network}": "http://a"})
+    assert settings.solana_urls() == {network: "http://a"}
 
 
 def test_no_file_means_the_defaults_and_an_unreadable_one_is_named(tmp_path: Path) -> None:

@@ -187,6 +187,19 @@ def test_a_network_that_cannot_start_is_a_clear_error(waiaas: Any) -> None:
     assert waiaas.processes() == {}
 
 
+def test_a_daemon_whose_directory_is_removed_answers_nothing_more_and_ends(
+    waiaas: Any,
+) -> None:
+    node = {"WAIAAS_RPC_SOLANA_LOCALNET": "http://127.0.0.1:9"}
+    daemon = waiaas.start(localnet=False, env=node)
+    operator = daemon.operator()
+    waiaas.data.rename(waiaas.folder / "moved")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        operator.ask("POST", "/v1/agents", {"name": "a", "network": "localnet"})
+    assert daemon.ended() == 70
+    assert "was moved, removed or replaced while it was open" in daemon.log.read_text("utf-8")
+
+
 def test_a_network_that_dies_takes_neither_the_daemon_nor_its_reads_along(
     waiaas: Any, recipient: str
 ) -> None:

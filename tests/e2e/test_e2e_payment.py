@@ -59,6 +59,21 @@ def test_from_init_to_a_confirmed_payment_and_nothing_left_running(
     assert not (fresh.data / "daemon.json").exists()
 
 
+def test_a_validator_of_ones_own_is_paid_on_by_its_url(
+    waiaas: Any, wait: Callable[..., Any], recipient: str
+) -> None:
+    state = waiaas.folder / "validator.json"
+    waiaas.spawn("localnet", "--state", str(state), stdout=subprocess.DEVNULL)
+    wait("the validator", lambda: state.exists() and state.read_bytes())
+    url = json.loads(state.read_bytes())["url"]
+    agent = waiaas.start(localnet=False, env={"WAIAAS_RPC_SOLANA_LOCALNET": url}).funded_agent()
+
+    paid = agent.ended(agent.pay(recipient, 10**8, key="once")["id"])
+
+    assert paid["status"] == "CONFIRMED"
+    assert not (waiaas.data / "localnet").exists()
+
+
 def test_two_equal_payments_with_two_keys_both_arrive(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:

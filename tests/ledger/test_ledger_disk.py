@@ -393,10 +393,10 @@ def test_after_an_unknown_commit_nothing_is_written_any_more_and_reading_goes_on
 def test_callbacks_are_told_of_an_unknown_commit_once_and_before_the_callers(
     broken: Ledger,
 ) -> None:
-    told: list[CommitUnknown] = []
+    told: list[DatabaseError] = []
     asked, may_answer = threading.Event(), threading.Event()
 
-    def wait(failure: CommitUnknown) -> None:
+    def wait(failure: DatabaseError) -> None:
         told.append(failure)
         asked.set()
         may_answer.wait()
@@ -424,9 +424,9 @@ def test_callbacks_are_told_of_an_unknown_commit_once_and_before_the_callers(
 def test_a_callback_that_raises_keeps_neither_the_callers_nor_the_other_callbacks_waiting(
     broken: Ledger,
 ) -> None:
-    told: list[CommitUnknown] = []
+    told: list[DatabaseError] = []
 
-    def raise_an_error(_failure: CommitUnknown) -> None:
+    def raise_an_error(_failure: DatabaseError) -> None:
         raise ZeroDivisionError
 
     broken.add_failure_callback(told.append)

@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,7 +19,9 @@ import pytest
 from waiaas.database import create_database, open_ledger, push_schema
 from waiaas.database.errors import (
     AlreadyOpen,
+    Closed,
     DatabaseError,
+    DirectoryLost,
     ForeignDatabase,
     NotADatabase,
     SchemaMismatch,
@@ -166,6 +169,68 @@ def test_a_directory_replaced_while_it_is_locked_is_not_taken_for_the_one_that_w
         DirectoryLock(directory)
     monkeypatch.undo()
     DirectoryLock(directory).release()
+
+
+def _move(directory: Path) -> None:
+    directory.rename(directory.with_name("moved"))
+
+
+def _replace(directory: Path) -> None:
+    _move(directory)
+    with open_ledger(directory):
+        pass
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory)
+
+
+def _remove_the_file(directory: Path) -> None:
+    (directory / "ledger.db").unlink()
+
+
+@pytest.mark.parametrize("lose", [_move, _replace, _remove, _remove_the_file])
+def test_nothing_is_acknowledged_once_the_path_leads_elsewhere(
+    directory: Path, lose: Callable[[Path], None]
+) -> None:
+    told: list[DatabaseError] = []
+    with open_ledger(directory) as ledger:
+        ledger.add_failure_callback(told.append)
+        ledger.write(lambda tx: tx.key_values.put("a", "kept", now_s=1))
+        assert ledger.read(lambda tx: tx.key_values.get("a")) == "kept"
+        lose(directory)
+        for _ in range(2):
+            with pytest.raises(DirectoryLost, match="was moved, removed or replaced"):
+                ledger.write(lambda tx: tx.key_values.put("a", "lost", now_s=1))
+        assert [type(failure) for failure in told] == [DirectoryLost]
+        assert ledger.read(lambda tx: tx.key_values.get("a")) == "kept"
+    assert not directory.exists() or lose is not _move
+
+
+def test_what_was_written_before_the_directory_was_moved_is_there_when_it_is_put_back(
+    directory: Path,
+) -> None:
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.key_values.put("a", "kept", now_s=1))
+        moved = directory.rename(directory.with_name("moved"))
+        with pytest.raises(DirectoryLost):
+            ledger.write(lambda tx: tx.key_values.put("a", "lost", now_s=1))
+    with pytest.raises(Closed):
+        ledger.write(lambda tx: tx.key_values.put("a", "late", now_s=1))
+    moved.rename(directory)
+    with open_ledger(directory) as ledger:
+        assert ledger.read(lambda tx: tx.key_values.get("a")) == "kept"
+
+
+def test_control_a_writer_that_does_not_look_acknowledges_what_nobody_will_find(
+    directory: Path,
+) -> None:
+    with open_ledger(directory) as ledger:
+        ledger._writer._place = None
+        shutil.rmtree(directory)
+        ledger.write(lambda tx: tx.key_values.put("a", "acknowledged", now_s=1))
+    with open_ledger(directory) as ledger:
+        assert ledger.read(lambda tx: tx.key_values.get("a")) is None
 
 
 def test_a_lock_may_be_released_twice(directory: Path) -> None:

@@ -10,6 +10,7 @@ DatabaseError
 ├── ValueRefused        a value does not fit its column
 ├── ConstraintViolated  a unique index or a foreign key refused the row
 ├── AlreadyOpen         another ledger owns the data directory
+├── DirectoryLost       the data directory was moved, removed or replaced under the open ledger
 ├── Closed              used after close
 ├── RolledBack          nothing was written; asking again is safe
 ├── LedgerFull          nothing was written: no space; reading goes on
@@ -126,6 +127,21 @@ class AlreadyOpen(DatabaseError):  # noqa: N818 -- says what was found
         self.directory = directory
         super().__init__(
             f"{directory} is in use by another waiaas; stop that one, or give another directory."
+        )
+
+
+class DirectoryLost(DatabaseError):  # noqa: N818 -- says what happened
+    """The ledger's path leads to another file than the one it has open; nothing was written.
+
+    What is written there would be found by nobody, and somebody else may own the path by now. The
+    writer has stopped for good: stop the process.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} was moved, removed or replaced while it was open: nothing was written, and "
+            f"writing has stopped. Put the data directory back in its place and start again."
         )
 
 

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar, cast
 from weakref import WeakSet, finalize
 
 from waiaas.database.connection import DatabaseConnection, close_database, open_reader
-from waiaas.database.errors import Closed, CommitUnknown, DatabaseError
+from waiaas.database.errors import Closed, DatabaseError
 from waiaas.database.lock import DirectoryLock
 from waiaas.database.statements import DEFINED
 from waiaas.database.tables import Tables
@@ -76,7 +76,7 @@ class Ledger:
     def __init__(self, directory: Path, *, vfs: str | None) -> None:
         self.path: Final = str(directory / LEDGER_NAME)
         self._vfs = vfs
-        self._failure_callbacks: list[Callable[[CommitUnknown], None]] = []
+        self._failure_callbacks: list[Callable[[DatabaseError], None]] = []
         self._readers: WeakSet[_Reader] = WeakSet()
         self._readers_change = threading.Lock()
         self._of_thread = threading.local()
@@ -100,6 +100,7 @@ class Ledger:
         Raises:
             RolledBack, LedgerFull: nothing of it was written.
             CommitUnknown: it may have been written; restart and look.
+            DirectoryLost: nothing of it was written, nor will be; the process must stop.
             Closed: the ledger is closed.
             DatabaseError: called from inside a unit, which would wait for itself.
         """
@@ -135,10 +136,10 @@ class Ledger:
                 reader.querying = False
                 database.rollback()
 
-    def add_failure_callback(self, callback: Callable[[CommitUnknown], None]) -> None:
-        """Have *callback* called, on the writer's thread, when a commit's outcome is unknown.
+    def add_failure_callback(self, callback: Callable[[DatabaseError], None]) -> None:
+        """Have *callback* called, on the writer's thread, when nothing can be written any more.
 
-        The process must then stop signing and exit; see `CommitUnknown`.
+        The process must then stop signing and exit; see `CommitUnknown` and `DirectoryLost`.
         """
         self._failure_callbacks.append(callback)
 
@@ -186,7 +187,7 @@ class Ledger:
             self._of_thread.reader = reader
             return reader
 
-    def _report_failure(self, failure: CommitUnknown) -> None:
+    def _report_failure(self, failure: DatabaseError) -> None:
         with ExitStack() as calls:  # One that raises does not keep the others from being called.
             for callback in self._failure_callbacks:
                 calls.callback(callback, failure)

@@ -8,8 +8,32 @@ behind and a stopped one (SIGSTOP) keeps it. It binds the processes of one machi
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from waiaas.database.errors import AlreadyOpen
+
+
+class Place:
+    """Tells whether a path still leads to the file to which it led at first.
+
+    The lock is on a directory, wherever it is moved to. Somebody else may then make a directory of
+    the same name, with a ledger and a lock of its own.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Remember which file is at *path*.
+
+        Raises:
+            OSError: there is none.
+        """
+        self._path: Final = Path(path).absolute()
+        self._found: Final = self._path.stat()
+
+    def is_kept(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), self._found)
+        except OSError:
+            return False
 
 
 class DirectoryLock:

@@ -10,7 +10,9 @@ SAVEPOINT, COMMIT, and only then the answers. What may happen to a unit:
   of the group runs, and every member is answered *not done*;
 - COMMIT fails because the disk is full: SQLite writes the mark that makes a group valid last, so
   nothing of the group is there, and every member is answered *not done*;
-- COMMIT fails otherwise: every member is answered CommitUnknown and nothing is written any more.
+- COMMIT fails otherwise: every member is answered CommitUnknown and nothing is written any more;
+- the file is not at its path any more: every member is answered DirectoryLost before COMMIT, and
+  nothing is written any more.
 
 The WAL is copied into the main file by the writer, after the answers: callers do not wait for it,
 and its failure cannot be taken for a failure of COMMIT.
@@ -20,6 +22,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 import apsw
@@ -30,7 +33,15 @@ from waiaas.database.connection import (
     create_database,
     set_pragma,
 )
-from waiaas.database.errors import Closed, CommitUnknown, DatabaseError, LedgerFull, RolledBack
+from waiaas.database.errors import (
+    Closed,
+    CommitUnknown,
+    DatabaseError,
+    DirectoryLost,
+    LedgerFull,
+    RolledBack,
+)
+from waiaas.database.lock import Place
 from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
 from waiaas.database.statements import Parameters, Statement
@@ -75,7 +86,7 @@ class Writer:
         *,
         vfs: str | None,
         answer: Answer,
-        on_failure: Callable[[CommitUnknown], None],
+        on_failure: Callable[[DatabaseError], None],
     ) -> None:
         """Open the database durably, push the schema, and start.
 
@@ -90,7 +101,8 @@ class Writer:
         self._closing = False
         self._stopped = False
         self._wal_pages = 0
-        self._failure: CommitUnknown | None = None
+        self._failure: Callable[[], DatabaseError] | None = None
+        """Makes the error that answers everything from now on; none while all is well."""
         self._emptied_wal = False
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -163,6 +175,8 @@ class Writer:
         except BaseException:
             close_database(connection)
             raise
+        # With a VFS of the caller's, files are the VFS's business.
+        self._place = None if self._vfs else Place(self._path)
         connection.sqlite.set_wal_hook(self._note_commit)
         self._connection = connection
         self._sqlite = connection.sqlite
@@ -202,7 +216,7 @@ class Writer:
                 self._refuse(unit)
 
     def _refuse(self, unit: Unit) -> None:
-        unit.error = Closed() if self._failure is None else CommitUnknown(self._failure.reason)
+        unit.error = Closed() if self._failure is None else self._failure()
         self._answer([unit])
 
     def _commit_group(self, group: list[Unit]) -> None:
@@ -212,6 +226,10 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 -- answered to the group, whatever it is
             self._answer_not_done(group, error)
             return
+        if self._place is not None and not self._place.is_kept():
+            self._connection.db.rollback()
+            self._fail(group, partial(DirectoryLost, self._path))
+            return
         self._wal_pages = 0
         try:
             self._control("COMMIT")
@@ -219,7 +237,7 @@ class Writer:
             if isinstance(error, apsw.FullError) and not self._wal_pages:
                 self._answer_not_done(group, error)
             else:
-                self._fail(group, error)
+                self._fail(group, partial(CommitUnknown, str(error)))
             return
         self._answer(group)
         if self._wal_pages >= WAL_PAGES_MAX:
@@ -277,13 +295,13 @@ class Writer:
         finally:
             self._answer(group)
 
-    def _fail(self, group: list[Unit], error: BaseException) -> None:
-        """Stop writing for good: nobody can say whether the group is in the ledger."""
-        self._failure = CommitUnknown(str(error))
+    def _fail(self, group: list[Unit], failure: Callable[[], DatabaseError]) -> None:
+        """Stop writing for good, and answer the group and all that comes with *failure*."""
+        self._failure = failure
         for unit in group:
-            unit.error = CommitUnknown(str(error))
+            unit.error = failure()
         try:
-            self._on_failure(self._failure)
+            self._on_failure(failure())
         finally:
             self._answer(group)
 
