@@ -591,6 +591,7 @@ def test_build_check_sql_writes_exactly_this(
     ("column", "values"),
     [
         ("s", []),
+        ("s", "AB"),
         ("s", iter(())),
         ("s", ["a:b"]),
         ("s", ["A", ":x"]),

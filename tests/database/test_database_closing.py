@@ -1,5 +1,6 @@
 """Closing ends whatever is open, empties the WAL, and is final."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import apsw
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from waiaas.database import (
     DatabaseConnection,
@@ -18,7 +19,7 @@ from waiaas.database import (
     key_value_store,
     push_schema,
 )
-from waiaas.database.errors import Closed, DatabaseError
+from waiaas.database.errors import Closed, DatabaseError, LedgerFull, RolledBack
 
 ROW: Final[dict[str, Any]] = {"key": "k", "value": "v", "updated_at": 1}
 
@@ -306,3 +307,119 @@ def test_a_process_that_forgets_to_close_loses_nothing(path: Path) -> None:
     subprocess.run([sys.executable, "-c", LEFT_OPEN, str(path)], check=True)
     with create_database(path) as connection:
         push_schema(connection)
+
+
+# ── a transaction that SQLite ended ────────────────────────────────────────────────────────────
+
+
+def _fill(connection: DatabaseConnection) -> None:
+    connection.sqlite.execute("PRAGMA max_page_count=70; PRAGMA cache_size=10")
+    with pytest.raises(LedgerFull):
+        connection.db.execute(insert(key_value_store), ROW | {"value": "x" * 3_000_000})
+
+
+def _roll_back(connection: DatabaseConnection) -> None:
+    connection.sqlite.execute(
+        "CREATE TEMP TRIGGER undo BEFORE INSERT ON key_value_store WHEN NEW.key = 'bad' "
+        "BEGIN SELECT RAISE(ROLLBACK, 'no'); END"
+    )
+    with pytest.raises(DatabaseError):
+        connection.db.execute(insert(key_value_store), ROW | {"key": "bad"})
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("end", [_fill, _roll_back])
+def test_nothing_in_a_block_is_committed_by_itself_once_sqlite_ended_its_transaction(
+    path: Path,
+    end: Callable[[DatabaseConnection], None],
+    last: bool,  # noqa: FBT001 -- a row of the table above
+) -> None:
+    def work(connection: DatabaseConnection) -> None:
+        with connection.db.transaction():
+            connection.db.execute(insert(key_value_store), ROW | {"key": "first"})
+            end(connection)
+            if not last:
+                connection.db.execute(insert(key_value_store), ROW | {"key": "after"})
+
+    with create_database(path) as connection:
+        push_schema(connection)
+        with pytest.raises(RolledBack):
+            work(connection)
+        connection.db.execute(insert(key_value_store), ROW | {"key": "later"})
+    assert _keys(path) == ["later"]
+
+
+def test_control_a_block_that_does_not_look_commits_the_rest_by_itself(path: Path) -> None:
+    with create_database(path) as connection:
+        push_schema(connection)
+        connection.db.begin("IMMEDIATE")
+        connection.db.execute(insert(key_value_store), ROW | {"key": "first"})
+        _roll_back(connection)
+        connection.db.execute(insert(key_value_store), ROW | {"key": "after"})
+    assert _keys(path) == ["after"]
+
+
+def test_closing_inside_a_transaction_keeps_the_caller_s_own_error(path: Path) -> None:
+    def work(connection: DatabaseConnection) -> None:
+        with connection.db.transaction():
+            connection.db.execute(insert(key_value_store), ROW)
+            close_database(connection)
+            raise ZeroDivisionError
+
+    connection = create_database(path)
+    push_schema(connection)
+    with pytest.raises(ZeroDivisionError):
+        work(connection)
+    assert _keys(path) == []
+
+
+# ── interrupted, and from another thread ───────────────────────────────────────────────────────
+
+_ENDLESS = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    "SELECT i, key FROM n, key_value_store"
+)
+
+
+def test_an_interrupted_statement_keeps_no_snapshot(written: DatabaseConnection) -> None:
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(KeyboardInterrupt):
+        written.db.execute(text(_ENDLESS))
+    signal.signal(signal.SIGALRM, before)
+    assert close_database(written) is True
+
+
+def test_closing_under_a_running_statement_of_another_thread_is_refused_and_can_be_repeated(
+    written: DatabaseConnection,
+) -> None:
+    running, may_end = threading.Event(), threading.Event()
+    refused: list[BaseException] = []
+
+    def wait(*_: object) -> int:
+        running.set()
+        may_end.wait()
+        return 0
+
+    def close() -> None:
+        running.wait()
+        try:
+            close_database(written)
+        except DatabaseError as error:
+            refused.append(error)
+        finally:
+            may_end.set()
+
+    written.sqlite.create_scalar_function("wait", wait, 0)
+    closer = threading.Thread(target=close)
+    closer.start()
+    written.db.execute(text("SELECT wait()"))
+    closer.join()
+    assert "in use by another thread" in str(refused[0])
+    assert not written.closed
+    assert close_database(written) is True
+    with pytest.raises(Closed):
+        written.db.execute(select(key_value_store))

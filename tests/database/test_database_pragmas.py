@@ -229,7 +229,7 @@ def test_a_file_system_without_shared_memory_cannot_take_the_wal_and_is_refused(
 def test_an_old_sqlite_is_refused_before_the_file_is_touched(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apsw, "SQLITE_VERSION_NUMBER", 3_051_002)
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
     with pytest.raises(DatabaseError, match=r"3\.51\.3"):
         create_database(path)
     assert not path.exists()

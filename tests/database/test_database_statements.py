@@ -428,12 +428,64 @@ def test_a_value_that_cannot_be_bound_is_refused_by_name(
     assert refused.value.column == column
 
 
+@pytest.mark.parametrize("statement", ["SELECT 1", None, 5])
+def test_what_is_no_statement_is_refused_in_words(
+    database: DatabaseConnection, statement: Any
+) -> None:
+    with pytest.raises(DatabaseError, match=r"wrap SQL text in text\(\)"):
+        database.db.execute(statement)
+
+
+def test_several_sets_of_parameters_are_refused_in_words(database: DatabaseConnection) -> None:
+    rows: Any = [{"key": "a", "value": "", "updated_at": 1}] * 2
+    with pytest.raises(DatabaseError, match="one mapping for one execution"):
+        database.db.execute(insert(key_value_store), rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "column"),
+    [
+        ({"status": func.upper(bindparam("new"))}, "bad", "status"),
+        ({"created_at": bindparam("new")}, "5", "created_at"),
+        ({"created_at": bindparam("new")}, 2**70, "created_at"),
+        ({"name": "x", "status": bindparam("new")}, "\ud800", "status"),
+        ({"status": bindparam("new")}, [1], "status"),
+    ],
+)
+def test_a_parameter_of_any_name_is_refused_by_its_column(
+    database: DatabaseConnection,
+    put: Any,
+    values: dict[str, Any],
+    value: Any,
+    column: str,
+) -> None:
+    put(database, "agents")
+    with pytest.raises(ValueRefused) as refused:
+        database.db.execute(update(agents).values(values), {"new": value})
+    assert (refused.value.column, refused.value.value) == (column, value)
+
+
+@pytest.mark.parametrize(
+    ("bad", "column"), [({"created_at": "1"}, "created_at"), ({"rules": "\ud800"}, "rules")]
+)
+def test_a_value_that_fits_no_row_of_several_is_refused_by_its_column(
+    database: DatabaseConnection, bad: dict[str, Any], column: str
+) -> None:
+    good = {"type": "WHITELIST", "rules": "{}", "created_at": 1, "updated_at": 1}
+    rows = [good | {"id": generate_id()}, good | {"id": generate_id()} | bad]
+    with pytest.raises(ValueRefused) as refused:
+        database.db.execute(insert(policies).values(rows))
+    assert (refused.value.column, refused.value.value) == (column, bad[column])
+
+
 def test_a_refused_value_among_several_rows_is_named(database: DatabaseConnection) -> None:
     good = {"type": "WHITELIST", "rules": "{}", "created_at": 1, "updated_at": 1}
     rows = [good | {"id": generate_id()}, good | {"id": generate_id(), "type": "whitelist"}]
     with pytest.raises(ValueRefused) as refused:
         database.db.execute(insert(policies).values(rows))
     assert refused.value.column == "type"
+    assert refused.value.value == ["WHITELIST", "whitelist"]
+    assert "in one of the rows" in str(refused.value)
     assert database.db.execute(select(policies)) == []
 
 

@@ -17,9 +17,11 @@ def build_check_sql(column: str, values: Iterable[str], *, nullable: bool = Fals
     `status IS NULL OR status IN ('A', 'B')`.
 
     Raises:
-        ValueError: the list is empty, the column is not an identifier, or a value holds a colon or
-            a per cent sign, both of which SQLAlchemy silently rewrites inside SQL text.
+        ValueError: there is no list or an empty one, the column is not an identifier, or a value
+            holds a colon or a per cent sign, which SQLAlchemy silently rewrites inside SQL text.
     """
+    if isinstance(values, str):
+        raise ValueError(f"{values!r} is one text, not a list of values")  # noqa: TRY004 -- as below
     allowed = list(values)
     if not allowed:
         raise ValueError(f"an empty list would let {column} hold nothing at all")

@@ -34,7 +34,7 @@ from waiaas.database.statements import Parameters, Statement, compiled
 MEMORY: Final = ":memory:"
 """The path of a database that lives as long as its connection."""
 
-SQLITE_VERSION_MIN: Final = 3_051_003
+SQLITE_VERSION_MIN: Final = (3, 51, 3)
 """SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that two connections write or checkpoint."""
 
 BUSY_TIMEOUT_MS: Final = 5000
@@ -87,6 +87,8 @@ class Database:
         self._path = path
         self._cursor = sqlite.cursor()
         self._thread = threading.get_ident()
+        self._in_block = False
+        """Whether a `transaction` block runs: nothing in it may be committed by itself."""
 
     def execute(
         self, statement: Statement | Executable, parameters: Parameters | None = None
@@ -102,14 +104,18 @@ class Database:
         given = {} if parameters is None else parameters
         text = compiled(statement, given)
         values = text.values(given)
+        if self._in_block and not self._sqlite.in_transaction:
+            raise RolledBack("SQLite ended the transaction")
         try:
             return text.rows(self._cursor.execute(text.sql, values))
-        except (apsw.Error, UnicodeError, OverflowError) as error:
+        except BaseException as error:
+            # An interrupt too: half read, the statement would keep its snapshot.
             self._replace_cursor()
-            raise translated(error, values, self._path, sql=text.sql) from error
+            if isinstance(error, apsw.Error | UnicodeError | OverflowError):
+                raise translated(error, values, self._path, text=text) from error
+            raise
 
     def _replace_cursor(self) -> None:
-        """End a statement that failed among its rows; half read, it would keep its snapshot."""
         with suppress(apsw.Error):
             self._cursor.close(force=True)
             self._cursor = apsw.Cursor(self._sqlite)
@@ -123,16 +129,22 @@ class Database:
         """Run the block in BEGIN IMMEDIATE … COMMIT; an exception in it rolls everything back.
 
         Raises:
-            RolledBack: another connection kept the write lock past the busy time-out.
+            RolledBack: another connection kept the write lock past the busy time-out; or SQLite
+                ended the transaction inside the block, and nothing of it was written.
             LedgerFull: there was no space to commit; nothing was written.
             CommitUnknown: COMMIT failed otherwise; whether it took place must be looked up.
         """
         self.begin("IMMEDIATE")
+        self._in_block = True
         try:
             yield
         except BaseException:
             self.rollback()
             raise
+        finally:
+            self._in_block = False
+        if not self._sqlite.in_transaction:
+            raise RolledBack("SQLite ended the transaction")
         try:
             self._sqlite.execute("COMMIT")
         except apsw.FullError as error:
@@ -154,8 +166,9 @@ class Database:
 
     def rollback(self) -> None:
         """End a transaction without a trace, if there still is one."""
-        if self._sqlite.in_transaction:
-            self._sqlite.execute("ROLLBACK")
+        with suppress(apsw.ConnectionClosedError):  # Closing has rolled it back.
+            if self._sqlite.in_transaction:
+                self._sqlite.execute("ROLLBACK")
 
 
 class DatabaseConnection:
@@ -209,7 +222,7 @@ def create_database(path: str | Path, *, vfs: str | None = None) -> DatabaseConn
         ReadOnlyDatabase, LedgerFull: it cannot be written, or there is no space for it.
         PragmaRefused: SQLite did not take one of the settings.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     require_sound_sqlite()
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     if name != MEMORY:
@@ -269,17 +282,23 @@ def close_database(connection: DatabaseConnection) -> bool:
         True if the WAL was emptied (or there is none, or the connection was closed before); False
         if another connection kept it busy or the disk is full, in which case the database is closed
         all the same.
+
+    Raises:
+        DatabaseError: another thread is in the middle of a statement on it; it is still open.
     """
     if connection.closed:
         return True
-    connection.closed = True
     sqlite = connection.sqlite
     try:
         connection.close_cursors()
         connection.db.rollback()
         return _empty_wal(sqlite)
+    except apsw.ThreadingViolationError as error:
+        raise DatabaseError("the connection is in use by another thread; close it there") from error
     finally:
-        sqlite.close(force=True)
+        with suppress(apsw.ThreadingViolationError):
+            sqlite.close(force=True)
+            connection.closed = True
 
 
 def _empty_wal(sqlite: apsw.Connection) -> bool:
@@ -299,8 +318,8 @@ def require_sound_sqlite() -> None:
     Raises:
         DatabaseError: it is older than 3.51.3.
     """
-    found = apsw.SQLITE_VERSION_NUMBER
-    if found < SQLITE_VERSION_MIN:
+    found = apsw.sqlite_lib_version()  # The library in use, not the one compiled against.
+    if tuple(map(int, found.split("."))) < SQLITE_VERSION_MIN:
         raise DatabaseError(
             f"SQLite {found} can corrupt a ledger; install an apsw that brings 3.51.3 or newer"
         )

@@ -170,13 +170,13 @@ class LedgerFull(DatabaseError):  # noqa: N818 -- says what was found
 class CommitUnknown(DatabaseError):  # noqa: N818 -- says what is known
     """COMMIT failed: the work may or may not be in the ledger.
 
-    The writer has stopped for good. Never repeat the work: stop the process, start it again, and
-    look the work up by its id.
+    A ledger's writer has then stopped for good. Never repeat the work: stop the process, start it
+    again, and look the work up by its id.
     """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"the outcome of a commit is unknown ({reason}); writing has stopped: "
-            f"restart, and look before doing anything again"
+            f"the outcome of a commit is unknown ({reason}): write nothing more, restart, and look "
+            f"before doing anything again"
         )

@@ -18,7 +18,7 @@ from waiaas.database.errors import (
     ValueRefused,
 )
 from waiaas.database.schema import metadata
-from waiaas.database.statements import Parameters
+from waiaas.database.statements import CompiledStatement, Parameters
 
 _CHECKED_COLUMN: Final[Mapping[str, str]] = {
     str(constraint.name): str(constraint.name).removeprefix(f"ck_{table.name}_")
@@ -30,26 +30,21 @@ _CHECKED_COLUMN: Final[Mapping[str, str]] = {
 
 _WRONG_TYPE: Final = re.compile(r"cannot store (\w+) value in (\w+) column \w+\.(\w+)")
 
-_INSERT: Final = re.compile(
-    r"\w+ INTO \w+ \((?P<columns>[^)]*)\) VALUES \((?P<values>.*)", re.DOTALL
-)
-_ASSIGNMENT: Final = re.compile(r'\b(\w+)"?=:(\w+)')
-"""Where a compiled statement says which parameter goes into which column."""
-
 _INTEGER_BITS: Final = 63
 
 
 def translated(  # noqa: PLR0911 -- one row per kind of error
-    error: Exception, values: Parameters, path: str, *, sql: str = ""
+    error: BaseException, values: Parameters, path: str, *, text: CompiledStatement | None = None
 ) -> DatabaseError:
-    """Return our error for one of the driver's; *values* are what was bound in *sql*, by name."""
+    """Return our error for one of the driver's; *values* are what was bound in *text*, by name."""
+    columns = {} if text is None else text.columns
     match error:
         case UnicodeEncodeError() | OverflowError():
-            return _unstorable(values)
+            return _unstorable(values, columns)
         case apsw.ConstraintError():
-            return _refused(error, values, sql)
+            return _refused(error, values, columns)
         case apsw.TooBigError():
-            return _too_long(values)
+            return _too_long(values, columns)
         case apsw.ReadOnlyError():
             return ReadOnlyDatabase(path)
         case apsw.FullError():
@@ -64,7 +59,7 @@ def translated(  # noqa: PLR0911 -- one row per kind of error
             return _other(error, path)
 
 
-def _other(error: Exception, path: str) -> DatabaseError:
+def _other(error: BaseException, path: str) -> DatabaseError:
     if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:
         return LedgerFull()  # There is no room for the index of the WAL.
     if isinstance(error, apsw.CantOpenError):
@@ -76,46 +71,40 @@ def _other(error: Exception, path: str) -> DatabaseError:
     return DatabaseError(f"{path}: SQLite reports: {error}")
 
 
-def _refused(error: apsw.ConstraintError, values: Parameters, sql: str) -> DatabaseError:
+def _refused(
+    error: apsw.ConstraintError, values: Parameters, columns: Mapping[str, str]
+) -> DatabaseError:
     message = str(error)
     subject = message.rpartition(": ")[2]
     match getattr(error, "extendedresult", None):
         case apsw.SQLITE_CONSTRAINT_CHECK:
             column = _CHECKED_COLUMN.get(subject, subject)
-            return ValueRefused(column, _stored_value(column, values, sql))
+            return _value_refused(column, values, columns, reason="not an allowed value")
         case apsw.SQLITE_CONSTRAINT_NOTNULL:
             column = subject.rpartition(".")[2]
             return ValueRefused(column, None, reason="a value is required")
         case apsw.SQLITE_CONSTRAINT_DATATYPE:
             found = _WRONG_TYPE.match(message)
             column = found[3] if found else subject
-            return ValueRefused(column, _stored_value(column, values, sql), reason=message)
+            return _value_refused(column, values, columns, reason=message)
         case _:
             return ConstraintViolated(message)
 
 
-def _stored_value(column: str, values: Parameters, sql: str) -> str | int | None:
-    """Return what *sql* was to store in *column*, or None if it stores several rows.
-
-    A parameter need not have its column's name, and one that does may stand in the condition.
-    """
-    insert = _INSERT.match(sql)
-    if insert is None:
-        stored = dict(_ASSIGNMENT.findall(sql.partition("WHERE")[0]))
-    elif "), (" in insert["values"]:
-        return None
-    else:
-        names = insert["values"].partition(")")[0].split(", ")
-        columns = insert["columns"].replace('"', "").split(", ")
-        stored = {
-            place: name.removeprefix(":") for place, name in zip(columns, names, strict=False)
-        }
-    return values.get(stored.get(column, ""))
+def _value_refused(
+    column: str, values: Parameters, columns: Mapping[str, str], *, reason: str
+) -> ValueRefused:
+    """Name the column and the value; of several rows SQLite does not say which it was."""
+    stored = [value for name, value in values.items() if columns.get(name) == column]
+    if len(stored) > 1:
+        return ValueRefused(column, stored, reason=f"{reason}, in one of the rows")
+    return ValueRefused(column, stored[0] if stored else None, reason=reason)
 
 
-def _unstorable(values: Parameters) -> ValueRefused:
+def _unstorable(values: Parameters, columns: Mapping[str, str]) -> ValueRefused:
     """Name the value that has no form in the file: a lone surrogate, or too large an integer."""
-    for name, value in values.items():
+    for parameter, value in values.items():
+        name = columns.get(parameter, parameter)
         if isinstance(value, int) and not -(1 << _INTEGER_BITS) <= value < 1 << _INTEGER_BITS:
             return ValueRefused(name, value, reason="past 64 bits")
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
@@ -123,7 +112,7 @@ def _unstorable(values: Parameters) -> ValueRefused:
     return ValueRefused("statement", "its text", reason="text with a lone surrogate")
 
 
-def _too_long(values: Parameters) -> ValueRefused:
+def _too_long(values: Parameters, columns: Mapping[str, str]) -> ValueRefused:
     texts = [(name, value) for name, value in values.items() if isinstance(value, str | bytes)]
     name, value = max(texts, key=lambda item: len(item[1]), default=("statement", "its text"))
-    return ValueRefused(name, value, reason="too long")
+    return ValueRefused(columns.get(name, name), value, reason="too long")

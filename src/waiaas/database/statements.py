@@ -6,6 +6,7 @@ the dialect in use is compiled on first use and kept; the engine and the ORM are
 object and set of parameter names.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -31,13 +32,40 @@ _row_type: Final[Callable[..., Any]] = namedtuple  # noqa: PYI024 -- a query giv
 _SQLITE: Final = sqlite.dialect(paramstyle="named")
 
 
+_INSERT: Final = re.compile(
+    r"INSERT INTO \S+ \((?P<columns>[^)]*)\) VALUES (?P<values>.*?)"
+    r"( ON CONFLICT .*| RETURNING .*)?",
+    re.DOTALL,
+)
+_UPDATE: Final = re.compile(
+    r"UPDATE \S+ SET (?P<assignments>.*?)( WHERE .*| RETURNING .*)?", re.DOTALL
+)
+_ASSIGNMENT: Final = re.compile(r'"?(\w+)"?=(.*?)(?=, "?\w+"?=|$)', re.DOTALL)
+_PARAMETER: Final = re.compile(r":(\w+)")
+
+
+def _columns_by_parameter(sql: str) -> dict[str, str]:
+    """Return into which column each parameter goes, as far as the compiled text tells."""
+    insert = _INSERT.fullmatch(sql)
+    if insert is not None:
+        names = insert["columns"].replace('"', "").split(", ")
+        values = insert["values"].split(", ")
+        # A function's own commas would shift the columns: better no name than a wrong one.
+        rows = len(values) // len(names) if len(values) % len(names) == 0 else 0
+        pairs = list(zip(names * rows, values, strict=False))
+    else:
+        update = _UPDATE.fullmatch(sql)
+        pairs = [] if update is None else _ASSIGNMENT.findall(update["assignments"])
+    return {parameter: column for column, value in pairs for parameter in _PARAMETER.findall(value)}
+
+
 class CompiledStatement:
     """SQL text for SQLite, and what is known of its parameters and rows."""
 
     made: ClassVar[int] = 0
     """How many were compiled in this process; a warm ledger compiles no more."""
 
-    __slots__ = ("_make_row", "constants", "kinds", "returns_rows", "sql")
+    __slots__ = ("_make_row", "columns", "constants", "kinds", "returns_rows", "sql")
 
     def __init__(self, core: Executable, names: Iterable[str]) -> None:
         CompiledStatement.made += 1
@@ -52,13 +80,16 @@ class CompiledStatement:
         expanded = compiled.construct_expanded_state(dict.fromkeys(given))
         self.sql: Final = expanded.statement
         """The text, with `:name` parameters."""
+        self.columns: Final[Mapping[str, str]] = _columns_by_parameter(self.sql)
+        """The column into which a parameter goes; those of a condition go into none."""
         self.constants: Final[dict[str, Any]] = {}
         """Values written into the statement itself; our own statements have none."""
         for name, value in expanded.parameters.items():
             if name not in given:
                 self.constants[name] = value
                 if name in compiled.binds:
-                    _require_kind(name, value, kind=_python_type(compiled.binds[name].type))
+                    kind = _python_type(compiled.binds[name].type)
+                    _require_kind(self.columns.get(name, name), value, kind=kind)
         self.kinds: Final = tuple((name, _python_type(bind.type)) for name, bind in given.items())
         """The parameters to be given, each with its Python type."""
         self.returns_rows: Final = not isinstance(core, UpdateBase) or bool(core.exported_columns)
@@ -79,7 +110,8 @@ class CompiledStatement:
         try:
             for name, kind in self.kinds:
                 if type(parameters[name]) not in _KNOWN_TYPES[kind]:
-                    _require_kind(name, parameters[name], kind=kind)
+                    column = self.columns.get(name, name)
+                    _require_kind(column, parameters[name], kind=kind)
         except KeyError:
             self._refuse_names(parameters)
             raise
@@ -107,7 +139,7 @@ class CompiledStatement:
             raise DatabaseError(f"the statement's parameters do not fit: it {', '.join(problems)}")
 
 
-_ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "a value"}
+_ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "text or an integer"}
 
 _VOCABULARIES: Final[tuple[type, ...]] = (*ENUMS, AttemptState, ReservationState)
 
@@ -119,9 +151,10 @@ _KNOWN_TYPES: Final[Mapping[type, frozenset[type]]] = {
 """Types that need no closer look, by the kind of parameter."""
 
 
-def _require_kind(name: str, value: object, *, kind: type) -> None:
-    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise ValueRefused(name, value, reason=f"not {_ARTICLE[kind]}")
+def _require_kind(column: str, value: object, *, kind: type) -> None:
+    wanted = (str, int) if kind is object else kind
+    if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+        raise ValueRefused(column, value, reason=f"not {_ARTICLE[kind]}")
 
 
 def _python_type(kind: object) -> type:
@@ -162,6 +195,10 @@ def compiled(statement: Statement | Executable, parameters: Parameters) -> Compi
     """Return the compiled text of *statement* for these parameter names."""
     if isinstance(statement, Statement):
         return statement.compiled
+    if not isinstance(statement, Executable):
+        raise DatabaseError("a statement is a SQLAlchemy Core object; wrap SQL text in text()")
+    if not isinstance(parameters, Mapping):
+        raise DatabaseError("parameters are given by name, in one mapping for one execution")
     by_names = _others.setdefault(statement, {})
     names = frozenset(parameters)
     found = by_names.get(names)
