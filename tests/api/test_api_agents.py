@@ -13,6 +13,9 @@ from waiaas.domain.access import SESSIONS_PER_AGENT_MAX
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import AgentStatus, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, is_id
+from waiaas.keystore.errors import DamagedKeystore
+from waiaas.keystore.files import PrivateDirectory
+from waiaas.pipeline.agents import finish_creations
 
 if TYPE_CHECKING:
     from tests.api.conftest import Answer, Desk, Hired, Online
@@ -107,6 +110,27 @@ def test_a_daemon_without_any_network_says_so(desk: "Desk", operator: str) -> No
     desk.rebuild(chains={})
     answer = create(desk, operator, name="a", network="localnet")
     assert "it knows: none" in answer.json["message"]
+
+
+class Spoiling(PrivateDirectory):
+    """A disk that keeps something else than it was given, and does not say so."""
+
+    def write_new(self, name: str, content: bytes) -> None:
+        super().write_new(name, content)
+        (self.path / name).write_bytes(content.replace(b"a", b"b"))
+
+
+def test_an_agent_whose_key_does_not_read_back_never_becomes_active(
+    desk: "Desk", operator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiling = Spoiling(desk.keystore.keystore._directory.path)
+    monkeypatch.setattr(desk.keystore.keystore, "_directory", spoiling)
+    assert create(desk, operator, name="Bob", network="localnet").code == "INTERNAL_ERROR"
+    assert [type(defect) for defect in desk.defects] == [DamagedKeystore]
+    desk.defects.clear()
+    assert [row.status for row in desk.rows("agents")] == ["CREATING"]
+    finish_creations(ledger=desk.ledger, keystore=desk.keystore, clock=desk.clock)
+    assert [row.status for row in desk.rows("agents")] == ["TERMINATED"]
 
 
 # ── sessions ───────────────────────────────────────────────────────────────────────────────────

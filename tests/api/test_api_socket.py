@@ -243,3 +243,14 @@ def test_requests_in_a_row_are_answered_in_their_order(served: "Served", host: b
         received = read_all(connection)
     statuses = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
     assert statuses == [b"200", b"400", b"404"]
+
+
+# ── who asks ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_whoever_says_that_he_speaks_for_another_is_written_down_as_himself(
+    served: "Served", host: bytes
+) -> None:
+    forged = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\n"
+    assert served.exchange(login(host, WRONG, forged))[0] == 401
+    assert served.desk.rows("audit_log")[-1].ip_address == "127.0.0.1"

@@ -20,12 +20,14 @@ from waiaas.keystore import vault
 from waiaas.keystore.errors import (
     AgentKeyExists,
     ChainNotSupported,
+    DamagedKeystore,
     KeystoreError,
     KeystoreLocked,
     NothingToStore,
     UnknownAgent,
     UnsafeFile,
 )
+from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.ports import Keystore
 
@@ -112,6 +114,27 @@ def test_a_generated_key_signs_only_once_it_is_stored(
     keystore.store(agent_id)
     assert keystore.holds(agent_id, public_key=address)
     assert is_signature(keystore.sign(agent_id, b"pay"), address=address, payload=b"pay")
+
+
+class Spoiling(PrivateDirectory):
+    """A disk that keeps something else than it was given, and does not say so."""
+
+    def write_new(self, name: str, content: bytes) -> None:
+        super().write_new(name, content)
+        (self.path / name).write_bytes(content.replace(b"a", b"b"))
+
+
+def test_a_key_that_does_not_read_back_is_not_stored_and_does_not_sign(
+    keystore: FileKeystore, home: Path, new_agent: Callable[[], AgentId]
+) -> None:
+    agent_id = new_agent()
+    address = keystore.generate(agent_id, chain=ChainType.SOLANA, network=NetworkType.LOCALNET)
+    keystore._directory = Spoiling(home)
+    with pytest.raises(DamagedKeystore):
+        keystore.store(agent_id)
+    assert not keystore.holds(agent_id, public_key=address)
+    with pytest.raises(DamagedKeystore):
+        keystore.sign(agent_id, b"pay")
 
 
 @pytest.mark.parametrize("bad", ["", "..", "../keystore", "keystore", "0198C0DE", "a/b", "x\0y"])

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -343,12 +344,21 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(url: str) -> None:
     assert caught.value.__context__ is None
 
 
-def test_the_environments_proxy_is_not_used(asked: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environments_proxy_is_not_used(
+    asked: Ask, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert asked(says(GOOD)) == 7
+
+    async def heed() -> None:
+        async with node(says(GOOD)) as port, httpx2.AsyncClient() as client:
+            await client.post(f"http://127.0.0.1:{port}/", json={"id": 1})
+
+    with pytest.raises(httpx2.ConnectError):  # The control: a client that heeds it.
+        asyncio.run(heed())
 
 
 def test_connections_are_closed_twice_without_harm() -> None:

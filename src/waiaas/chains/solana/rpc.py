@@ -85,7 +85,7 @@ class JsonRpc:
         self._timeout_s = timeout_s
         self._body_bytes_max = body_bytes_max
         self._last_id = 0
-        self._transport = httpx2.AsyncHTTPTransport(verify=_tls_context(), trust_env=False)
+        self._transport = httpx2.AsyncHTTPTransport(verify=_tls_context())
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
