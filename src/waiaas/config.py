@@ -77,7 +77,8 @@ def data_directory(option: str | None) -> Path:
     """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas.
 
     Raises:
-        ConfigError: the option is empty, as an unset shell variable makes it, or names no place.
+        ConfigError: the option is empty, as an unset shell variable makes it, or names no place,
+            as a relative path does where the current directory was removed.
     """
     if option is not None and not option:
         raise ConfigError("--data-dir is empty")
@@ -86,6 +87,10 @@ def data_directory(option: str | None) -> Path:
         return chosen.expanduser().absolute()
     except RuntimeError as error:  # No such user, or one without a home.
         raise ConfigError(f"{chosen}: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{chosen}: the current directory is gone: change to another, or give an absolute path"
+        ) from error
 
 
 def load_config(directory: Path) -> Config:

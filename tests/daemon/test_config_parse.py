@@ -113,3 +113,15 @@ def test_the_data_directory_is_the_option_else_the_environment_else_at_home(
     for bad in ("", "~nobody-of-this-name/x"):
         with pytest.raises(ConfigError):
             data_directory(bad)
+
+
+def test_a_relative_data_directory_where_there_is_no_current_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match=r"^rel: the current directory is gone: "):
+        data_directory("rel")
+    assert data_directory("/there") == Path("/there")
