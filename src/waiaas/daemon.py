@@ -53,6 +53,7 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.keystore.vault import check_new_password
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.perform import World
@@ -91,11 +92,14 @@ def initialise(directory: Path, password: bytes) -> bool:
         True if it was made now, False if it was there already; then nothing is changed.
 
     Raises:
-        DaemonError: the directory is not private, or cannot be used; the message says what to do.
+        DaemonError: the password is refused, or the directory is not private or cannot be used;
+            the message says what to do.
     """
     _require_assertions()
     os.umask(0o077)
     try:
+        if not is_initialised(directory):
+            check_new_password(password)  # Before anything is written.
         with contextlib.suppress(FileExistsError):  # What is there is looked at next.
             directory.mkdir(mode=0o700, parents=True)
         require_private(directory)

@@ -144,6 +144,15 @@ def test_initialise_makes_everything_once(tmp_path: Path) -> None:
     assert not (tmp_path / "a").stat().st_mode & 0o077
 
 
+def test_a_password_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    for refused in (b"too short", b"x" * 1025):
+        with pytest.raises(DaemonError, match="12 to 1024 bytes"):
+            initialise(tmp_path / "a" / "b", refused)
+    assert list(tmp_path.iterdir()) == []
+    assert initialise(tmp_path / "data", PASSWORD)
+    assert not initialise(tmp_path / "data", b"too short")
+
+
 def test_initialise_keeps_settings_that_were_there_before(directory: Path) -> None:
     (directory / "config.toml").write_bytes(b"[daemon]\nport = 1\n")
     assert initialise(directory, PASSWORD)

@@ -54,7 +54,11 @@ class ErrorCode(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request, sent again later, may succeed."""
+        """Whether the same may succeed when it is asked for again later.
+
+        A denial was recorded under its Idempotency-Key, and is repeated under it for ever: what
+        was denied is asked for again under a new one.
+        """
         match self:
             case (
                 ErrorCode.MASTER_PASSWORD_LOCKED

@@ -71,14 +71,23 @@ class Vault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: _Bytes32
 
 
+def check_new_password(password: bytes) -> None:
+    """Return if *password* may protect a new keystore.
+
+    Raises:
+        PasswordRefused: it is shorter than 12 bytes or longer than 1024.
+    """
+    if not PASSWORD_BYTES_MIN <= len(password) <= PASSWORD_BYTES_MAX:
+        raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
+
+
 def make(password: bytes) -> bytes:
     """Return the content of a new keystore.json: a new keystore key under *password*.
 
     Raises:
         PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
     """
-    if not PASSWORD_BYTES_MIN <= len(password) <= PASSWORD_BYTES_MAX:
-        raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
+    check_new_password(password)
     parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES))
     password_keys = kdf.derive(password, parameters=parameters)
     keystore_key = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
