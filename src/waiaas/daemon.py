@@ -17,11 +17,11 @@ from typing import Final
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
+from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
 from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.localnet import server as localnet_server
@@ -66,7 +66,6 @@ VERSION: Final = metadata.version("waiaas")
 
 LOCALNET_NAME: Final = "localnet"
 HOST: Final = "127.0.0.1"
-_STOP_S_MAX: Final = 10
 _STDERR: Final = 2
 _EXIT_LEDGER_FAILED: Final = 70
 _DAEMON_ID: Final = "daemon.id"
@@ -166,28 +165,11 @@ def run(
         raise DaemonError("the daemon had to stop; its log says why") from life.failure
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to us: a stop has work to do after the last request."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.when_listening: Callable[[], None] = _nothing
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            self.when_listening()
-
-
 class _Life:
     """How the daemon's life ends: who asked for it, or what went wrong."""
 
     def __init__(self) -> None:
-        self.server: Final = _Server(_server_config())
+        self.server: Final = Server(server_config())
         self.has_new_localnet = False
         self._was_ready = False
         self._was_ended_by_client = False
@@ -321,29 +303,6 @@ def _end_localnet(directory: Path, life: _Life) -> None:
 def _require_assertions() -> None:
     if not __debug__:
         raise DaemonError("waiaas relies on its assertions: start Python without -O")
-
-
-def _nothing() -> None:
-    pass
-
-
-def _server_config() -> uvicorn.Config:
-    return uvicorn.Config(
-        app=_not_yet,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_STOP_S_MAX,
-    )
-
-
-async def _not_yet(*_: object) -> None:
-    raise AssertionError("the application is set before the server is started")
 
 
 @contextlib.asynccontextmanager

@@ -21,11 +21,13 @@ from starlette.types import Message, Scope
 
 from waiaas.api.app import ROUTES, Api
 from waiaas.api.operator import OperatorAccess
+from waiaas.api.protocol import Limits, protocol_within
 from waiaas.api.routes import COMMON_CODES, Route
+from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
-from waiaas.daemon import _ERROR_CODES, _listen, _Server, _server_config
+from waiaas.daemon import _ERROR_CODES, _listen
 from waiaas.database import (
     Ledger,
     agents,
@@ -548,6 +550,10 @@ class Served:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
+    def answer(self, connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer."""
+        return read_answer(connection)
+
     def exchange(self, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         """Send bytes on a new connection, return the first answer."""
         with self.connect() as connection:
@@ -566,15 +572,17 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
         return status, headers, stream.read(int(headers["content-length"]))
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore) -> Iterator[Served]:
+@contextlib.contextmanager
+def serving(directory: Path, keystore: FileKeystore, *, limits: Limits | None) -> Iterator[Served]:
     """Serve a desk exactly as the daemon does, on a thread."""
-    desk = Desk.open(tmp_path_factory.mktemp("served") / "data", keystore)
+    desk = Desk.open(directory, keystore)
     listener = _listen(0)
     desk.port = listener.getsockname()[1]
     desk.rebuild()
-    server = _Server(_server_config())
+    server = Server(server_config())
     server.config.app = desk.api
+    if limits is not None:
+        server.config.http = protocol_within(limits)
     listener.listen(128)  # Whoever connects early waits in the queue.
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
@@ -587,6 +595,23 @@ def served(tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore) -> 
     listener.close()
     desk.ledger.close()
     assert desk.defects == []
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore) -> Iterator[Served]:
+    """The daemon's server with the daemon's limits."""
+    with serving(
+        tmp_path_factory.mktemp("served") / "data", keystore, limits=None
+    ) as with_usual_limits:
+        yield with_usual_limits
+
+
+@pytest.fixture
+def serve_within(
+    tmp_path: Path, keystore: FileKeystore
+) -> Callable[[Limits], contextlib.AbstractContextManager[Served]]:
+    """Return what serves within other limits, for tests that do not want to wait."""
+    return lambda limits: serving(tmp_path / "within", keystore, limits=limits)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,183 @@
+"""What one connection may take of the daemon before anybody has said who he is.
+
+uvicorn's protocol keeps headers of any size and waits for ever for a request to begin or to end.
+Here a connection that asks for too much, or takes too long, is closed: long before memory or file
+descriptors run out, which would stop payments too. Time between two requests is uvicorn's own
+affair (`timeout_keep_alive`), and so is a body, whose size `waiaas.api.app` bounds.
+"""
+
+import asyncio
+import resource
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+CONNECTIONS_MAX: Final = 512
+
+_TOO_LARGE: Final = b"the headers of a request may have %d bytes\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take."""
+
+    head_bytes_max: int = 32 * 1024
+    """For request line, headers and trailers together."""
+    head_s_max: float = 10
+    """From the connection, or the first byte of its next request, to the end of the headers."""
+    body_s_max: float = 15
+    """From there to the last byte. The application gives up sooner, and has time to say so."""
+    unread_s_max: float = 15
+    """For taking answers that lie ready."""
+    connections_max: int = CONNECTIONS_MAX
+    """Open at once; another one is closed at once."""
+
+
+class _HeadTooLarge(Exception):  # noqa: N818 -- a state of the request, named as one
+    """Stops the parser, which turns it into an error of its own."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection within limits."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    _head_bytes = 0
+    """What the parser has told us of the head of this request."""
+    _held_bytes = 0
+    """What came in since the parser last told us anything: all it can have kept to itself."""
+    _is_heard = False
+    """Whether the parser has told us anything since the last bytes came in."""
+    _is_too_large = False
+    _deadline: asyncio.TimerHandle | None = None
+    _reader_deadline: asyncio.TimerHandle | None = None
+
+    # ── the connection ──
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # -- as uvicorn does
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections_max:
+            transport.close()
+        else:
+            self._expect(self.limits.head_s_max)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._deadline is None and self._is_idle():
+            self._expect(self.limits.head_s_max)
+        self._is_heard = False
+        super().data_received(data)
+        self._held_bytes = 0 if self._is_heard else self._held_bytes + len(data)
+        if self._held_bytes > self.limits.head_bytes_max and not self.transport.is_closing():
+            self._is_too_large = True
+            self.send_400_response("")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reader_deadline is None:
+            self._reader_deadline = self.loop.call_later(
+                self.limits.unread_s_max, self.transport.abort
+            )
+
+    def resume_writing(self) -> None:
+        if self._reader_deadline is not None:
+            self._reader_deadline.cancel()
+            self._reader_deadline = None
+        super().resume_writing()
+
+    # ── the request, as the parser tells of it ──
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        self._is_heard = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + len(b": \r\n"))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_heard = True
+        self._expect(self.limits.body_s_max)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._is_heard = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_heard = True
+        self._expect_nothing()
+        super().on_message_complete()
+        if self._is_idle():  # It was answered before it had come whole.
+            self._expect(self.limits.head_s_max)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be understood, or is too large, and hang up."""
+        if not self._is_too_large:
+            super().send_400_response(msg)
+            return
+        text = _TOO_LARGE % self.limits.head_bytes_max
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+            b"content-type: text/plain; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(text), text)
+        )
+        self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._is_heard = True
+        self._head_bytes += size
+        if self._head_bytes > self.limits.head_bytes_max:
+            self._is_too_large = True
+            raise _HeadTooLarge
+
+    # ── time ──
+
+    def _is_idle(self) -> bool:
+        """Tell whether every request that has begun was answered."""
+        return getattr(self.cycle, "response_complete", True)  # There is none before the first.
+
+    def _expect(self, seconds: float) -> None:
+        """Hang up unless more has come in so many seconds."""
+        self._expect_nothing()
+        self._deadline = self.loop.call_later(seconds, self._give_up, seconds)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self, seconds: float) -> None:
+        if self.flow.read_paused:  # It is we who do not listen: another request comes first.
+            self._expect(seconds)
+        else:
+            self._deadline = None
+            self.transport.close()
+
+
+def protocol_within(limits: Limits) -> type[BoundedProtocol]:
+    """Return the class of connections within *limits*."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+
+
+def connections_max(descriptors_max: int) -> int:
+    """Return how many connections leave room for ledger, keystore and chain.
+
+    Args:
+        descriptors_max: the process's soft limit of open files, as `resource` gives it.
+    """
+    if descriptors_max == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return min(CONNECTIONS_MAX, descriptors_max // 2)

@@ -1,0 +1,55 @@
+"""The HTTP server: uvicorn, as the daemon wants it."""
+
+import contextlib
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+
+from waiaas.api.protocol import Limits, connections_max, protocol_within
+
+_STOP_S_MAX: Final = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with the signals left to us: a stop has work to do after the last request."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.when_listening: Callable[[], None] = _nothing
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self.when_listening()
+
+
+def server_config() -> uvicorn.Config:
+    """Return the settings; the application is set when there is one."""
+    descriptors_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return uvicorn.Config(
+        app=_not_yet,
+        http=protocol_within(Limits(connections_max=connections_max(descriptors_max))),
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_STOP_S_MAX,
+    )
+
+
+async def _not_yet(*_: object) -> None:
+    raise AssertionError("the application is set before the server is started")
+
+
+def _nothing() -> None:
+    pass
