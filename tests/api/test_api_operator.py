@@ -1,6 +1,7 @@
 """The operator's login: slowed down by wrong passwords, whatever the interleaving or restart."""
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from waiaas.wire.admin import Login, OperatorToken
 from waiaas.wire.sessions import IssuedSession
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Answer, Desk
+    from tests.api.conftest import Answer, Desk, Hired
 
 NOW_S = 1_700_000_000
 PASSWORD = "canary-pa55word-é"
@@ -47,6 +48,11 @@ def fail_times(desk: "Desk", times: int) -> None:
             desk.clock.wall_s = answer.json["retryAt"]
             answer = log_in(desk, "wrong")
         assert answer.code == "INVALID_MASTER_PASSWORD"
+
+
+def actors(desk: "Desk") -> list[tuple[str, str]]:
+    rows = desk.rows("audit_log")
+    return [(row.actor, json.loads(row.details)["caller"]) for row in rows]
 
 
 def audit(desk: "Desk") -> list[tuple[str, str, str | None]]:
@@ -187,6 +193,78 @@ def test_a_locked_login_does_not_lock_what_is_open_already(desk: "Desk") -> None
     assert log_in(desk).code == "MASTER_PASSWORD_LOCKED"
     assert desk.ask("GET", "/v1/admin/status", token=token).status == 200
     assert desk.ask("GET", "/v1/admin/status", token=COOKIE).status == 200
+
+
+# ── anybody, and the local user ────────────────────────────────────────────────────────────────
+
+
+def test_strangers_with_wrong_passwords_do_not_keep_the_local_user_out(desk: "Desk") -> None:
+    fail_times(desk, 12)
+    desk.rebuild(operator=fresh_access(desk))
+    assert log_in(desk).code == "MASTER_PASSWORD_LOCKED"  # The control: without proof, one waits.
+    answer = log_in(desk, token=COOKIE)
+    assert answer.status == 200
+    assert log_in(desk, token=answer.json["token"]).status == 200
+    # It was not their success: they wait as before.
+    assert log_in(desk).code == "MASTER_PASSWORD_LOCKED"
+
+
+@pytest.mark.parametrize("token", ["", "x", "wai_op_" + "D" * 43, COOKIE + "x", "wai_sess_x"])
+def test_a_credential_that_proves_nothing_is_as_good_as_none(desk: "Desk", token: str) -> None:
+    fail_times(desk, 4)
+    assert log_in(desk, token=token).code == "MASTER_PASSWORD_LOCKED"
+    headers = [("authorization", f"Bearer {COOKIE}"), ("authorization", "Bearer x")]
+    assert log_in(desk, headers=headers).code == "MASTER_PASSWORD_LOCKED"
+
+
+def test_an_agents_session_is_no_proof(desk: "Desk", hired: "Hired") -> None:
+    fail_times(desk, 4)
+    assert log_in(desk, token=hired.token).code == "MASTER_PASSWORD_LOCKED"
+
+
+def test_the_local_user_is_slowed_down_by_himself_and_a_restart_forgets_it_not(
+    desk: "Desk",
+) -> None:
+    for _ in range(FREE_FAILURES):
+        assert log_in(desk, "wrong", token=COOKIE).code == "INVALID_MASTER_PASSWORD"
+    desk.rebuild(operator=fresh_access(desk))
+    locked = log_in(desk, token=COOKIE)
+    assert (locked.code, locked.json["retryAt"]) == ("MASTER_PASSWORD_LOCKED", NOW_S + 1)
+    assert log_in(desk).status == 200
+    assert log_in(desk, token=COOKIE).code == "MASTER_PASSWORD_LOCKED"
+
+
+def test_strangers_who_wait_take_no_place_of_the_local_user(desk: "Desk") -> None:
+    gate = threading.Event()
+    desk.keystore.on_derivation = lambda: assert_passed(gate)
+
+    async def act() -> tuple[list[str], str]:
+        async with asyncio.timeout(PATIENCE_S):
+            body = {"password": "wrong"}
+            strangers = [asyncio.ensure_future(desk.asked("POST", LOGIN, body)) for _ in range(4)]
+            await asyncio.wait(strangers, return_when=asyncio.FIRST_COMPLETED)
+            local = desk.asked("POST", LOGIN, {"password": PASSWORD}, token=COOKIE)
+            entering = asyncio.ensure_future(local)
+            gate.set()
+            answers = await asyncio.gather(*strangers)
+            return [answer.code for answer in answers], (await entering).code
+
+    turned_away, local = asyncio.run(act())
+    assert turned_away.count("MASTER_PASSWORD_LOCKED") == 1
+    assert local == ""
+
+
+def test_a_failure_is_not_laid_at_the_operators_door(desk: "Desk") -> None:
+    log_in(desk, "wrong")
+    log_in(desk, "wrong", token=COOKIE)
+    log_in(desk)
+    log_in(desk, token=COOKIE)
+    assert actors(desk) == [
+        ("unauthenticated", "ANYBODY"),
+        ("unauthenticated", "LOCAL_USER"),
+        ("operator", "ANYBODY"),
+        ("operator", "LOCAL_USER"),
+    ]
 
 
 # ── many at once ───────────────────────────────────────────────────────────────────────────────

@@ -102,6 +102,19 @@ def test_a_password_is_asked_for_only_when_there_is_somebody_to_give_it_to(tmp_p
         Client.logged_in(tmp_path, never)
 
 
+def test_a_login_proves_the_local_user_so_that_strangers_do_not_make_him_wait(
+    stranger: Stranger, directory: Path
+) -> None:
+    (directory / "operator.cookie").write_text("wai_op_cookie", encoding="ascii")
+    stranger.body = b'{"token": "wai_op_login"}'
+    with Client.logged_in(directory, lambda: b"the password") as client:
+        client.get("/x")
+    assert stranger.asked == [
+        ("POST", "/v1/admin/login", "Bearer wai_op_cookie"),
+        ("GET", "/x", "Bearer wai_op_login"),
+    ]
+
+
 def raising(error: Exception) -> Callable[[], None]:
     def work() -> None:
         raise error

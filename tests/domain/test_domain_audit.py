@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent, agent_actor
+from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent, agent_actor
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.ids import AgentId
 
@@ -32,7 +32,7 @@ def test_an_event_of_the_system_alone_is_about_no_one() -> None:
 
 def test_actors_are_told_apart_by_their_names() -> None:
     agent = agent_actor(AgentId("0192d3c4-0000-7000-8000-000000000001"))
-    assert [OPERATOR, SYSTEM] == ["operator", "system"]
+    assert [OPERATOR, SYSTEM, UNAUTHENTICATED] == ["operator", "system", "unauthenticated"]
     assert agent == "agent:0192d3c4-0000-7000-8000-000000000001"
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from waiaas.api.operator import Caller
 from waiaas.api.services import Services
 from waiaas.domain.access import SESSION_TOKEN_PREFIX, Credential, session_status
 from waiaas.domain.enums import SessionStatus
@@ -41,6 +42,15 @@ def identify(request: Request, credential: Credential, services: Services) -> Pr
     if not services.operator.allows(_bearer(request, hint=_LOG_IN), credential):
         raise Refusal(ErrorCode.INVALID_TOKEN, "this needs the operator's credential", hint=_LOG_IN)
     return Principal()
+
+
+def login_caller(request: Request, services: Services) -> Caller:
+    """Return who tries to log in; a credential that proves nothing is as good as none."""
+    try:
+        identify(request, Credential.OPERATOR_LOOK, services)
+    except Refusal:
+        return Caller.ANYBODY
+    return Caller.LOCAL_USER
 
 
 def _bearer(request: Request, *, hint: str) -> str:

@@ -1,5 +1,6 @@
 """The daemon itself: is it well, who is the operator, what is it doing, please stop."""
 
+from waiaas.api.access import login_caller
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode
@@ -22,7 +23,9 @@ async def log_in(call: Call) -> OperatorToken:
     """Exchange the master password for a short-lived token."""
     body: Login = call.body
     token, expires_at = await call.services.operator.log_in(
-        body.password, ip_address=call.ip_address
+        body.password,
+        caller=login_caller(call.request, call.services),
+        ip_address=call.ip_address,
     )
     return OperatorToken(token, expires_at)
 

@@ -3,16 +3,21 @@
 The cookie is a file only this user can read, written at start. A login takes the master password
 and gives a token that lives in memory for 15 minutes at most. Failed logins are slowed down by a
 delay that is written to the ledger, so that a restart does not forget it.
+
+Everybody who reaches the port may try to log in. Those who prove the cookie are slowed down by
+themselves alone: nobody who cannot read the operator's files can keep the operator out.
 """
 
 import asyncio
 import hashlib
 import hmac
 import json
+from collections import Counter
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
-from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.audit import OPERATOR, UNAUTHENTICATED, AuditEvent
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.pipeline.record import ledger_time
@@ -23,9 +28,15 @@ FREE_FAILURES: Final = 3
 """Wrong passwords in a row before the first delay; people mistype."""
 DELAY_S_MAX: Final = 300
 WAITING_MAX: Final = 2
-"""Logins that may wait for a derivation (64 MiB, 0.1 s each); one more is turned away."""
+"""Logins of one kind that may wait for a derivation (64 MiB, 0.1 s each); more are turned away."""
 
-_KEY: Final = "operator.login"
+
+class Caller(StrEnum):
+    """Who tries to log in; the value is under which key the ledger keeps his failures."""
+
+    ANYBODY = "operator.login"
+    LOCAL_USER = "operator.login.local"
+    """Proves the cookie, or a login that he has already."""
 
 
 class Failures(NamedTuple):
@@ -54,7 +65,7 @@ class OperatorAccess:
         self._generate_secret = generate_secret
         self._expiry_by_token_hash: dict[bytes, float] = {}
         self._one_derivation = asyncio.Semaphore(1)
-        self._waiting = 0
+        self._waiting: Counter[Caller] = Counter()
 
     def allows(self, token: str, credential: Credential) -> bool:
         """Tell whether *token* is good for what *credential* stands for."""
@@ -64,24 +75,28 @@ class OperatorAccess:
         expiry = self._expiry_by_token_hash.get(found)
         return expiry is not None and self._clock.monotonic_s() < expiry
 
-    async def log_in(self, password: str, *, ip_address: str | None) -> tuple[str, int]:
+    async def log_in(
+        self, password: str, *, caller: Caller, ip_address: str | None
+    ) -> tuple[str, int]:
         """Return a new token and the second at which it expires.
+
+        Each kind of caller has failures, delays and places to wait of its own.
 
         Raises:
             Refusal: INVALID_MASTER_PASSWORD, or MASTER_PASSWORD_LOCKED with when to try again.
         """
-        if self._waiting > WAITING_MAX:
+        if self._waiting[caller] > WAITING_MAX:
             raise Refusal(
                 ErrorCode.MASTER_PASSWORD_LOCKED,
                 "too many logins at once",
                 hint="Try again in a few seconds.",
             )
-        self._waiting += 1
+        self._waiting[caller] += 1
         try:
             async with self._one_derivation:
-                await self._check(password, ip_address)
+                await self._check(password, caller, ip_address)
         finally:
-            self._waiting -= 1
+            self._waiting[caller] -= 1
         token = OPERATOR_TOKEN_PREFIX + self._generate_secret()
         now_s, monotonic_s = self._clock.now_s(), self._clock.monotonic_s()
         live = self._expiry_by_token_hash.items()
@@ -89,9 +104,9 @@ class OperatorAccess:
         self._expiry_by_token_hash[_digest(token)] = monotonic_s + TOKEN_TTL_S
         return token, now_s + TOKEN_TTL_S
 
-    async def _check(self, password: str, ip_address: str | None) -> None:
+    async def _check(self, password: str, caller: Caller, ip_address: str | None) -> None:
         wall_s = self._clock.now_s()
-        failures = self._ledger.read(_failures)
+        failures = self._ledger.read(lambda tx: _failures(tx, caller))
         # A delay that is longer than any we give was written by a clock that was wrong.
         if wall_s < failures.not_before <= wall_s + DELAY_S_MAX:
             raise Refusal(
@@ -104,18 +119,23 @@ class OperatorAccess:
 
         def unit(tx: LedgerTransaction) -> None:
             now_s = ledger_time(tx, wall_s=wall_s)
-            after = Failures() if right else _after_failure(_failures(tx), wall_s)
-            tx.key_values.put(_KEY, json.dumps(after._asdict()), now_s=now_s)
-            action = AuditAction.OPERATOR_LOGGED_IN if right else AuditAction.AUTH_FAILED
-            tx.audit.append(AuditEvent(action, OPERATOR, ip_address=ip_address), now_s=now_s)
+            after = Failures() if right else _after_failure(_failures(tx, caller), wall_s)
+            tx.key_values.put(caller, json.dumps(after._asdict()), now_s=now_s)
+            event = AuditEvent(
+                AuditAction.OPERATOR_LOGGED_IN if right else AuditAction.AUTH_FAILED,
+                OPERATOR if right else UNAUTHENTICATED,
+                details={"caller": caller.name},
+                ip_address=ip_address,
+            )
+            tx.audit.append(event, now_s=now_s)
 
         await self._ledger.write_async(unit)
         if not right:
             raise Refusal(ErrorCode.INVALID_MASTER_PASSWORD, "the master password is wrong")
 
 
-def _failures(tx: LedgerTransaction) -> Failures:
-    stored = tx.key_values.get(_KEY)
+def _failures(tx: LedgerTransaction, caller: Caller) -> Failures:
+    stored = tx.key_values.get(caller)
     return Failures() if stored is None else Failures(**json.loads(stored))
 
 

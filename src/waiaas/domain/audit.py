@@ -9,6 +9,8 @@ from waiaas.domain.ids import AgentId, SessionId, TransactionId
 
 OPERATOR: Final = "operator"
 SYSTEM: Final = "system"
+UNAUTHENTICATED: Final = "unauthenticated"
+"""Whoever tried to be somebody and could not prove it."""
 
 _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.AGENT_SUSPENDED: AuditSeverity.WARNING,
@@ -31,7 +33,7 @@ class AuditEvent:
 
     action: AuditAction
     actor: str
-    """`operator`, `system` or `agent:<id>`."""
+    """`operator`, `system`, `unauthenticated` or `agent:<id>`."""
     agent_id: AgentId | None = None
     session_id: SessionId | None = None
     tx_id: TransactionId | None = None
