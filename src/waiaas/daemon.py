@@ -256,6 +256,7 @@ async def _serve(
                 generate_secret=generate_secret,
             ),
             wake=worker.wake,
+            count_blocked=worker.count_blocked,
             shut_down=life.end_by_client,
             about=about,
             started_at_monotonic_s=clock.monotonic_s(),
@@ -353,6 +354,8 @@ def _stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
     if isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))
+    elif isinstance(error, KeystoreError):  # It says what to do; where it was raised helps nobody.
+        log.error("step failed", tx_id=tx_id, step=step, reason=str(error))
     else:
         log.error("step failed", tx_id=tx_id, step=step, exc_info=error)
 

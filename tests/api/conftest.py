@@ -234,6 +234,7 @@ class Desk:
             generate_secret=generate_secret,
             operator=operator_access(ledger, quick, clock),
             wake=lambda _: None,
+            count_blocked=lambda: 0,
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
             started_at_monotonic_s=0.0,

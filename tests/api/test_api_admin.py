@@ -33,7 +33,11 @@ def test_the_operator_may_know_what_it_is_doing(
     desk: "Desk", operator: str, hired: "Hired"
 ) -> None:
     about = replace(desk.services.about, localnet_url="http://127.0.0.1:8899")
-    desk.rebuild(about=about, chains={**desk.services.chains, NetworkType.DEVNET: None})
+    desk.rebuild(
+        about=about,
+        chains={**desk.services.chains, NetworkType.DEVNET: None},
+        count_blocked=lambda: 7,
+    )
     body = {"to": RECIPIENT, "amount": "1"}
     desk.ask("POST", "/v1/transactions/send", body, token=hired.token)
     for token in (operator, COOKIE):
@@ -45,6 +49,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "daemonId": about.daemon_id,
             "agentCount": 1,
             "unfinishedTransactionCount": 1,
+            "blockedTransactionCount": 7,
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",
         }

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import signal
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
-from waiaas.daemon import _Life, _until_failure
+from waiaas.daemon import _Life, _log_to_stderr, _report_step, _until_failure
+from waiaas.domain.ids import TransactionId
+from waiaas.keystore.errors import DamagedKeystore
+from waiaas.pipeline.advance import Step
 
 
 def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from waiaas.daemon import _log_to_stderr  # noqa: PLC0415 -- its effect is what is tested
-
     _log_to_stderr()
     life = _Life()
 
@@ -27,6 +30,26 @@ def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
     logged = json.loads(capfd.readouterr().err)
     assert logged["level"] == "critical"
     assert "the worker stumbled" in logged["exception"]
+
+
+def test_a_key_file_that_was_changed_is_told_in_one_line_with_its_remedy(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _log_to_stderr()
+    tx_id = TransactionId("0198c0de-0000-7000-8000-00000000000a")
+    for error in (DamagedKeystore(Path("/k/a.json"), problem="it was changed"), KeyError("x")):
+        future: Future[None] = Future()
+        future.set_exception(error)
+        with pytest.raises(type(error)) as raised:
+            future.result()  # So that it has a traceback, as the worker's have.
+        _report_step(tx_id, Step.SIGN, raised.value)
+    told, unexpected = map(json.loads, capfd.readouterr().err.splitlines())
+    assert told["reason"] == (
+        "/k/a.json is damaged: it was changed. Restore this file from a backup; never edit it."
+    )
+    assert (told["level"], told["tx_id"], told["step"]) == ("error", tx_id, Step.SIGN)
+    assert "exception" not in told
+    assert "Traceback" in unexpected["exception"]  # The control: of what nobody expected, all.
 
 
 def test_a_part_that_is_cancelled_has_not_failed() -> None:

@@ -223,6 +223,29 @@ def test_a_payment_whose_steps_raise_does_not_stop_another(site: "Site") -> None
     assert site.office.reservation(stuck.id) == (HELD, str(AMOUNT))
 
 
+def test_payments_whose_last_step_failed_are_counted_until_one_succeeds(site: "Site") -> None:
+    broken, other = site.hire(), site.hire()
+    key = site.office.signer._keys.pop(broken.agent_id)
+    stuck = ask(site, broken, to=site.office.new_address())
+    paid = ask(site, other, to=site.office.new_address())
+
+    async def scenario() -> list[int]:
+        async with site.shift() as shift:
+            worker, seen = shift.worker, [shift.worker.count_blocked()]
+
+            def mend() -> bool:
+                if shift.has_ended(paid.id) and shift.troubles and len(seen) == 1:
+                    seen.append(worker.count_blocked())
+                    site.office.signer._keys[broken.agent_id] = key
+                return shift.has_ended(stuck.id)
+
+            await shift.work(mend)
+            return [*seen, worker.count_blocked()]
+
+    assert asyncio.run(scenario()) == [0, 1, 0]
+    assert_paid(site, stuck, paid)
+
+
 def test_a_failed_payment_of_an_agent_does_not_stop_the_next_one(site: "Site") -> None:
     caller = site.hire(lamports=10**9)
     too_much = site.office.ask_now(caller, 10**10, to=site.office.new_address()).transaction

@@ -42,6 +42,7 @@ async def get_status(call: Call) -> Status:
         daemon_id=services.about.daemon_id,
         agent_count=agents,
         unfinished_transaction_count=unfinished,
+        blocked_transaction_count=services.count_blocked(),
         networks=sorted(services.chains),
         localnet_url=services.about.localnet_url,
     )

@@ -33,6 +33,8 @@ class Services:
     operator: OperatorAccess
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""
+    count_blocked: Callable[[], int]
+    """Tells how many transactions failed their last step."""
     shut_down: Callable[[], None]
     about: About
     started_at_monotonic_s: float

@@ -47,6 +47,7 @@ class Worker:
         self._report = report
         self._woken: asyncio.Queue[TransactionRecord] = asyncio.Queue()
         self._driven: set[TransactionId] = set()
+        self._blocked: set[TransactionId] = set()
         # Equal payments of one agent are told apart by a price that follows the newest recorded
         # one, so one agent's payments are prepared one after the other.
         self._preparing: defaultdict[AgentId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -54,6 +55,10 @@ class Worker:
     def wake(self, transaction: TransactionRecord) -> None:
         """Take over a transaction that was just admitted."""
         self._woken.put_nowait(transaction)
+
+    def count_blocked(self) -> int:
+        """Return how many transactions failed their last step, and wait for the next try."""
+        return len(self._blocked)
 
     async def run(self) -> None:
         """Take over everything unfinished, then whatever is woken."""
@@ -75,6 +80,7 @@ class Worker:
             step = standing.step
             if step is None:
                 self._driven.discard(transaction.id)
+                self._blocked.discard(transaction.id)
                 return
             try:
                 if step is Step.WATCH:
@@ -86,10 +92,12 @@ class Worker:
                 else:
                     await perform(standing, self._world)
             except Exception as error:  # noqa: BLE001 -- one payment's trouble must not stop others
+                self._blocked.add(transaction.id)
                 self._report(transaction.id, step, error)
                 await self._world.clock.sleep(retry_ms / 1000)
                 retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
             else:
+                self._blocked.discard(transaction.id)
                 retry_ms = RETRY_MS_MIN
 
     async def _watch(self, standing: Standing, looks: int) -> None:

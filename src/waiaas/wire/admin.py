@@ -46,6 +46,8 @@ class Status(Message, frozen=True):
     daemon_id: str
     agent_count: int
     unfinished_transaction_count: int
+    blocked_transaction_count: int
+    """Unfinished ones whose last step failed: it is tried again and again; the log says why."""
     networks: list[NetworkType]
     localnet_url: str | None
 
