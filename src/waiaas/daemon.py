@@ -69,6 +69,11 @@ HOST: Final = "127.0.0.1"
 _STDERR: Final = 2
 _EXIT_LEDGER_FAILED: Final = 70
 _DAEMON_ID: Final = "daemon.id"
+_CHAIN_IS_NEW: Final = (
+    "the local network is new: the chain of the one before is gone, with every balance on it;"
+    " payments that were sent there and not confirmed never will be."
+    " Fund its agents again with `waiaas agent fund`"
+)
 
 _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     ChainUnavailable: ErrorCode.CHAIN_UNAVAILABLE,
@@ -146,6 +151,8 @@ def run(
             if with_localnet:
                 localnet = localnet_process.find_or_start(directory / LOCALNET_NAME)
                 localnet_url, life.has_new_localnet = localnet.url, localnet.is_new
+                if localnet.is_replacement and ledger.read(lambda tx: tx.agents.count()):
+                    log.warning(_CHAIN_IS_NEW)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(
                     _serve(

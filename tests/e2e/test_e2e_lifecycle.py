@@ -30,6 +30,18 @@ def health(url: str) -> bool:
         connection.close()
 
 
+def refuses_faults(url: str) -> bool:
+    """Tell whether a network knows no method by which it could be made to misbehave."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "localnet_setFaults", "params": [[]]}
+    try:
+        connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        return bool(answer.get("error", {}).get("code") == -32601)
+    finally:
+        connection.close()
+
+
 @contextmanager
 def stranger() -> Iterator["subprocess.Popen[bytes]"]:
     """A process that has nothing to do with us, and must live when the block ends."""
@@ -38,6 +50,16 @@ def stranger() -> Iterator["subprocess.Popen[bytes]"]:
         yield process
         assert process.poll() is None
         process.kill()
+
+
+@contextmanager
+def hanging_up(disposition: signal.Handlers) -> Iterator[None]:
+    """Let processes that are started here inherit this, whatever we inherited ourselves."""
+    before = signal.signal(signal.SIGHUP, disposition)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ready_means_that_it_answers(waiaas: Any) -> None:
@@ -89,14 +111,12 @@ def test_a_signal_during_the_start_ends_it_and_what_it_began(
 
 
 def test_a_terminal_that_closes_ends_it_unless_nohup_said_otherwise(waiaas: Any) -> None:
-    daemon = waiaas.start(localnet=False)
+    with hanging_up(signal.SIG_DFL):
+        daemon = waiaas.start(localnet=False)
     daemon.process.send_signal(signal.SIGHUP)
     assert daemon.ended() == 0
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with hanging_up(signal.SIG_IGN):
         daemon = waiaas.start(localnet=False)
-    finally:
-        signal.signal(signal.SIGHUP, before)
     daemon.process.send_signal(signal.SIGHUP)
     assert health(daemon.url)
 
@@ -201,7 +221,7 @@ def test_a_daemon_whose_directory_is_removed_answers_nothing_more_and_ends(
 
 
 def test_a_network_that_dies_takes_neither_the_daemon_nor_its_reads_along(
-    waiaas: Any, recipient: str
+    waiaas: Any, recipient: str, wait: Callable[..., Any]
 ) -> None:
     daemon = waiaas.start()
     agent = daemon.funded_agent()
@@ -212,10 +232,15 @@ def test_a_network_that_dies_takes_neither_the_daemon_nor_its_reads_along(
     assert agent.get(f"/v1/transactions/{payment['id']}")["status"] == "PENDING"
     assert agent.get("/v1/wallet/address")
     assert waiaas.json("status")["unfinishedTransactionCount"] == 1
+    wait("a step that failed", lambda: waiaas.json("status")["blockedTransactionCount"] == 1)
+    with pytest.raises(Exception, match="waiaas start --localnet"):
+        agent.get("/v1/wallet/balance")
     assert waiaas.run("stop").stdout == "stopped\n"
     assert daemon.ended() == 0
 
+    assert "the local network is new" not in daemon.log.read_text(encoding="utf-8")
     restarted = waiaas.start()  # On a chain that is new, and says so.
+    assert "the local network is new" in daemon.log.read_text(encoding="utf-8")
     again = type(agent)(restarted.url, agent.token)
     assert again.get("/v1/wallet/balance")["balance"] == "0"
     assert again.get(f"/v1/transactions/{payment['id']}")["status"] != "CONFIRMED"
@@ -250,6 +275,7 @@ def test_the_network_by_itself_says_where_it_is_and_ends_with_its_terminal(
     url = process.stdout.readline().removeprefix("local network at ").strip()
     assert url == waiaas.localnet()["url"]
     assert chain_of(waiaas).genesis()
+    assert refuses_faults(url)
     assert "alive already" in waiaas.run("localnet", "--state", state, code=1).stderr
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 0

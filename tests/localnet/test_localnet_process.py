@@ -108,6 +108,28 @@ def test_a_dead_one_is_replaced(directory: Path) -> None:
     assert fresh.pid != dead.pid
 
 
+def test_one_that_comes_after_another_says_so(directory: Path) -> None:
+    first = find_or_start(directory)
+    again = find_or_start(directory)
+    assert stop(directory)
+    second = find_or_start(directory)
+    assert [each.is_new for each in (first, again, second)] == [True, False, True]
+    assert [each.is_replacement for each in (first, again, second)] == [False, False, True]
+
+
+def test_nobody_can_make_it_misbehave_who_did_not_ask_for_that_at_its_start(
+    directory: Path, tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    url = find_or_start(directory).url
+    assert ask(url, "localnet_setFaults", [])["error"]["code"] == -32601
+    assert ask(url, "localnet_advanceBlocks", 1)["error"]["code"] == -32601
+    try:
+        control = find_or_start(tmp_path / "control", faults_enabled=True)
+        assert "error" not in ask(control.url, "localnet_setFaults", [])
+    finally:
+        stop(tmp_path / "control")
+
+
 def test_callers_at_once_get_one_process(directory: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(find_or_start, [directory] * 4))

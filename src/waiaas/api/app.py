@@ -46,7 +46,10 @@ _SENTENCES: Final[Mapping[ErrorCode, str]] = {
 """What a caller hears of the states of the world: an agent learns no address and no path."""
 
 _HINTS: Final[Mapping[ErrorCode, str]] = {
-    ErrorCode.CHAIN_UNAVAILABLE: "Try again; if it lasts, the operator looks after the node.",
+    ErrorCode.CHAIN_UNAVAILABLE: (
+        "Try again; if it lasts, the operator looks after the node."
+        " A local network comes with `waiaas start --localnet`."
+    ),
     ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
     ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",
 }

@@ -50,6 +50,8 @@ class LocalnetProcess:
     instance: str
     is_new: bool = field(default=False, compare=False)
     """Whether it was started for this answer; otherwise it lived before."""
+    is_replacement: bool = field(default=False, compare=False)
+    """Whether it was started where another had been, whose chain is gone."""
 
 
 class _Identity(msgspec.Struct):
@@ -154,6 +156,7 @@ def _start(file: Path, *, slot_ms: int | None, faults_enabled: bool) -> Localnet
         *(["--faults"] if faults_enabled else []),
     ]
     log_file = file.with_suffix(".log")
+    is_replacement = log_file.exists()
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o600)
     reading, writing = os.pipe()
     try:
@@ -181,7 +184,7 @@ def _start(file: Path, *, slot_ms: int | None, faults_enabled: bool) -> Localnet
         os.kill(pid, signal.SIGKILL)  # Our child, not yet waited for: the number is still its own.
         os.waitpid(pid, 0)
         raise LocalnetError(f"the localnet did not start; {log_file} ends: {_end_of(log_file)}")
-    return replace(found, is_new=True)
+    return replace(found, is_new=True, is_replacement=is_replacement)
 
 
 def _first_line(descriptor: int, *, seconds: int) -> bytes:
