@@ -29,8 +29,11 @@ from waiaas.chains.localnet.state import AlreadyAlive
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
+from waiaas.database.audit_verify import audit_snapshot, export_lines, read_head, verify_audit
+from waiaas.database.chain import Verification, anchor_line, parse_anchors
 from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import AlreadyOpen, Closed, DatabaseError, LedgerFull
+from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
@@ -68,7 +71,6 @@ LOCALNET_NAME: Final = "localnet"
 HOST: Final = "127.0.0.1"
 _STDERR: Final = 2
 _EXIT_LEDGER_FAILED: Final = 70
-_DAEMON_ID: Final = "daemon.id"
 _CHAIN_IS_NEW: Final = (
     "the local network is new: the chain of the one before is gone, with every balance on it;"
     " payments that were sent there and not confirmed never will be."
@@ -336,10 +338,10 @@ def _start_in_ledger(ledger: Ledger, clock: Clock) -> str:
 
     def unit(tx: LedgerTransaction) -> str:
         now_s = ledger_time(tx, wall_s=wall_s)
-        daemon_id = tx.key_values.get(_DAEMON_ID)
+        daemon_id = tx.key_values.get(DAEMON_ID)
         if daemon_id is None:
             daemon_id = generate_id()
-            tx.key_values.put(_DAEMON_ID, daemon_id, now_s=now_s)
+            tx.key_values.put(DAEMON_ID, daemon_id, now_s=now_s)
         started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": VERSION})
         tx.audit.append(started, now_s=now_s)
         tx.audit.append(AuditEvent(AuditAction.KEYSTORE_UNLOCKED, SYSTEM), now_s=now_s)
@@ -468,3 +470,54 @@ def read_tables(directory: Path) -> LedgerContents:
         return read_contents(directory / LEDGER_NAME)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error
+
+
+def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verification:
+    """Verify the audit chain as it stands, and that it passes through every anchor in a file.
+
+    Whether or not the daemon runs; nothing is written.
+
+    Raises:
+        DaemonError: the ledger or the anchors cannot be read; that is no finding about the chain.
+    """
+    require_initialised(directory)
+    anchors = []
+    if anchor_file is not None:
+        try:
+            anchors = parse_anchors(anchor_file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
+    try:
+        with audit_snapshot(directory / LEDGER_NAME) as connection:
+            return verify_audit(connection, anchors)
+    except DatabaseError as error:
+        raise DaemonError(str(error)) from error
+
+
+def export_audit_log(directory: Path) -> Iterator[bytes]:
+    """Yield the audit log with its chain as lines of JSON, whether or not the daemon runs.
+
+    Raises:
+        DaemonError: the ledger cannot be read.
+    """
+    require_initialised(directory)
+    try:
+        with audit_snapshot(directory / LEDGER_NAME) as connection:
+            yield from export_lines(connection)
+    except DatabaseError as error:
+        raise DaemonError(str(error)) from error
+
+
+def read_audit_head(directory: Path) -> str | None:
+    """Return the newest link of the audit chain as a line for an anchor file; None without one.
+
+    Raises:
+        DaemonError: the ledger cannot be read.
+    """
+    require_initialised(directory)
+    try:
+        with audit_snapshot(directory / LEDGER_NAME) as connection:
+            head = read_head(connection)
+    except DatabaseError as error:
+        raise DaemonError(str(error)) from error
+    return None if head is None else anchor_line(head)

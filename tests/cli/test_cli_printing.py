@@ -50,6 +50,7 @@ def test_exit_codes_are_the_published_ones() -> None:
         "NOT_RUNNING": 3,
         "REFUSED": 4,
         "TIMEOUT": 5,
+        "TAMPERED": 6,
     }
 
 

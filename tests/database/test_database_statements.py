@@ -24,6 +24,7 @@ from waiaas.database import (
     policies,
     push_schema,
 )
+from waiaas.database.audit_verify import read_head
 from waiaas.database.errors import DatabaseError, ValueRefused
 from waiaas.database.statements import DEFINED, CompiledStatement, Statement
 from waiaas.database.tables import Tables
@@ -223,6 +224,7 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         used: set[str] = set()
         connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
         methods = _everything(connection)
+        assert read_head(connection)
         assert methods >= len(DEFINED) - 2
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made

@@ -34,6 +34,7 @@ def test_it_pays_is_denied_compares_and_leaves_nothing(fresh: Any, temporary: Pa
     assert "CONFIRMED, signature" in done.stdout
     assert "denied by SPENDING_LIMIT" in done.stdout
     assert "50000000 lamports (recipient)" in done.stdout
+    assert "The audit log's chain is whole: 16 rows verified" in done.stdout
     assert fresh.processes() == {}
     assert list(temporary.iterdir()) == []
 

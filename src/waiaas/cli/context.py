@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     NOT_RUNNING = 3
     REFUSED = 4
     TIMEOUT = 5
+    TAMPERED = 6
 
 
 def directory_of(context: typer.Context) -> Path:

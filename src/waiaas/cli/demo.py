@@ -23,7 +23,13 @@ import typer
 from waiaas.cli.client import Client, Json, NoAnswer, NotReachable, Refused, wait_for
 from waiaas.cli.context import show_rows
 from waiaas.cli.transactions import wait_for_end
-from waiaas.daemon import LedgerContents, initialise, read_tables, stop_localnet
+from waiaas.daemon import (
+    LedgerContents,
+    initialise,
+    read_tables,
+    stop_localnet,
+    verify_audit_log,
+)
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
 from waiaas.system import generate_secret
@@ -97,6 +103,9 @@ def _tell(directory: Path) -> None:
         _say(8, "The balances on the chain, read by solana-py")
         _compare(tables, localnet_url, agent["publicKey"], recipient, tx_hash)
     _say(9, "The daemon and its network have stopped; nothing is left running")
+    found = verify_audit_log(directory, anchor_file=None)
+    _expect("the fault in the audit log", found.fault, None)
+    _say(10, f"The audit log's chain is whole: {found.rows} rows verified, head {found.hash}")
     typer.echo("Next: `waiaas init`, `waiaas start --localnet`; the README goes on from there.")
 
 

@@ -62,16 +62,16 @@ def read_token(path: Path) -> str:
 
 
 @contextmanager
-def new_private_file(path: Path) -> Iterator[IO[str]]:
+def new_private_file(path: Path, *, option: str = "--token-file") -> Iterator[IO[str]]:
     """Make a new file that only this user can read; it is gone again if the block fails."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        fail(f"{path} exists and was not overwritten", hint="Give another --token-file.")
+        fail(f"{path} exists and was not overwritten", hint=f"Give another {option}.")
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             yield stream
     except BaseException:
         path.unlink(missing_ok=True)

@@ -1,17 +1,20 @@
-"""The audit log: appended to in the transaction of the act, and never changed."""
+"""The audit log: appended to, with its link of the chain, in the transaction of the act."""
 
 import json
 from typing import Final
 
 from sqlalchemy import bindparam, func, insert, select
 
+from waiaas.database.chain import GENESIS, canonical, link_hash
 from waiaas.database.run import Run
-from waiaas.database.schema import audit_log
+from waiaas.database.schema import audit_chain, audit_log
 from waiaas.database.statements import define
 from waiaas.domain.audit import AuditEvent
 
+_LAST_SEQUENCE: Final = select(func.max(audit_chain.c.sequence)).scalar_subquery()
 _INSERT: Final = define(
-    insert(audit_log).values(
+    insert(audit_log)
+    .values(
         timestamp=bindparam("timestamp"),
         event_type=bindparam("event_type"),
         actor=bindparam("actor"),
@@ -21,6 +24,23 @@ _INSERT: Final = define(
         details=bindparam("details"),
         severity=bindparam("severity"),
         ip_address=bindparam("ip_address"),
+    )
+    # The head comes along: one statement less for every row.
+    .returning(
+        audit_log.c.id,
+        _LAST_SEQUENCE.label("sequence"),
+        select(audit_chain.c.hash)
+        .where(audit_chain.c.sequence == _LAST_SEQUENCE)
+        .scalar_subquery()
+        .label("hash"),
+    )
+)
+_INSERT_LINK: Final = define(
+    insert(audit_chain).values(
+        sequence=bindparam("sequence"),
+        audit_id=bindparam("audit_id"),
+        previous_hash=bindparam("previous_hash"),
+        hash=bindparam("hash"),
     )
 )
 _LATEST: Final = define(
@@ -39,18 +59,28 @@ class AuditLog:
         self._run = run
 
     def append(self, event: AuditEvent, *, now_s: int) -> None:
+        values: dict[str, str | int | None] = {
+            "timestamp": now_s,
+            "event_type": event.action,
+            "actor": event.actor,
+            "agent_id": event.agent_id,
+            "session_id": event.session_id,
+            "tx_id": event.tx_id,
+            "details": _json_text(event.details),
+            "severity": event.severity,
+            "ip_address": event.ip_address,
+        }
+        [added] = self._run(_INSERT, values)
+        previous_hash = added.hash or GENESIS
+        # In the order of the columns, as `dict` keeps it.
+        row = canonical((added.id, *values.values()))
         self._run(
-            _INSERT,
+            _INSERT_LINK,
             {
-                "timestamp": now_s,
-                "event_type": event.action,
-                "actor": event.actor,
-                "agent_id": event.agent_id,
-                "session_id": event.session_id,
-                "tx_id": event.tx_id,
-                "details": _json_text(event.details),
-                "severity": event.severity,
-                "ip_address": event.ip_address,
+                "sequence": (added.sequence or 0) + 1,
+                "audit_id": added.id,
+                "previous_hash": previous_hash,
+                "hash": link_hash(previous_hash, row),
             },
         )
 

@@ -66,6 +66,11 @@ def amount_check_sql(column: str) -> str:
     )
 
 
+def hash_check_sql(column: str) -> str:
+    """Return the condition that a column holds a SHA-256 in lower-case hex."""
+    return f"length({column}) = 64 AND ltrim({column}, '0123456789abcdef') = ''"
+
+
 def json_check_sql(column: str) -> str:
     """Return the condition (SQLite only) that *column* is NULL or RFC 8259 JSON.
 

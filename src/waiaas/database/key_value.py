@@ -8,6 +8,9 @@ from waiaas.database.run import Run, define_upsert
 from waiaas.database.schema import key_value_store
 from waiaas.database.statements import define
 
+DAEMON_ID: Final = "daemon.id"
+"""The key of the daemon's own id, made at its first start."""
+
 _GET: Final = define(
     select(key_value_store.c.value).where(key_value_store.c.key == bindparam("key"))
 )

@@ -25,6 +25,7 @@ from waiaas.database.checks import (
     amount_check_sql,
     build_check_sql,
     flag_check_sql,
+    hash_check_sql,
     json_check_sql,
     uuid_check_sql,
 )
@@ -308,6 +309,21 @@ reservations: Final = Table(
 )
 """Money set aside against limits, from the verdict until the chain has decided."""
 
+audit_chain: Final = Table(
+    "audit_chain",
+    metadata,
+    Column("sequence", _INTEGER, primary_key=True, autoincrement=False),
+    Column("audit_id", _INTEGER, ForeignKey("audit_log.id", ondelete="RESTRICT"), nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    _check("audit_chain", "hash", hash_check_sql("hash")),
+    sqlite_strict=True,
+)
+"""One link per row of the audit log, each hash over the row and the hash before it.
+
+`docs/audit-chain.md` describes it; both columns of ids rise together.
+"""
+
 TRIGGERS: Final = (
     """CREATE TRIGGER audit_log_refuses_update BEFORE UPDATE ON audit_log BEGIN
     SELECT RAISE(ABORT, 'audit_log is append-only: no UPDATE'); END""",
@@ -320,5 +336,17 @@ TRIGGERS: Final = (
     """CREATE TRIGGER audit_log_refuses_insert_below AFTER INSERT ON audit_log
     WHEN NEW.id < 1 OR EXISTS (SELECT 1 FROM audit_log WHERE id > NEW.id) BEGIN
     SELECT RAISE(ABORT, 'audit_log is append-only: no INSERT at or below the highest id'); END""",
+    """CREATE TRIGGER audit_chain_refuses_update BEFORE UPDATE ON audit_chain BEGIN
+    SELECT RAISE(ABORT, 'audit_chain is append-only: no UPDATE'); END""",
+    """CREATE TRIGGER audit_chain_refuses_delete BEFORE DELETE ON audit_chain BEGIN
+    SELECT RAISE(ABORT, 'audit_chain is append-only: no DELETE'); END""",
+    # Before it, so that REPLACE meets no row to delete. With IS NOT, NULL is refused like the rest.
+    """CREATE TRIGGER audit_chain_refuses_insert BEFORE INSERT ON audit_chain
+    WHEN NEW.sequence IS NOT (SELECT ifnull(max(sequence), 0) + 1 FROM audit_chain)
+    OR NEW.previous_hash IS NOT ifnull(
+    (SELECT hash FROM audit_chain WHERE sequence = NEW.sequence - 1),
+    '0000000000000000000000000000000000000000000000000000000000000000')
+    OR NEW.audit_id <= (SELECT audit_id FROM audit_chain WHERE sequence = NEW.sequence - 1) BEGIN
+    SELECT RAISE(ABORT, 'audit_chain is append-only: only the next link may be INSERTed'); END""",
 )
-"""They make the audit log append-only for every connection, whatever its pragmas."""
+"""They make the audit log and its chain append-only for every connection, whatever its pragmas."""

@@ -1,0 +1,82 @@
+"""`waiaas audit`: prove what the audit log says. All of it works with and without the daemon."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waiaas.cli.client import explained
+from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show
+from waiaas.cli.secret import new_private_file
+from waiaas.daemon import export_audit_log, read_audit_head, verify_audit_log
+
+audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
+
+
+@audit_app.command("verify")
+def verify(
+    context: typer.Context,
+    *,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(help="File with heads from `audit head`, kept where nobody could change it."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for anything changed, removed or added since it was written; exit code 6 if so.
+
+    Without --anchor nobody can tell a cut end, or a history that was made anew, from a whole one.
+    """
+    directory = directory_of(context)
+    found = explained(lambda: verify_audit_log(directory, anchor_file=anchor))
+    fault = found.fault
+    facts: dict[str, object] = {
+        "intact": fault is None,
+        "rows": found.rows,
+        "hash": found.hash,
+        "anchors": found.anchors,
+    }
+    if fault is None:
+        show(facts, as_json=as_json)
+        return
+    place = {"fault": fault.kind, "sequence": fault.sequence, "auditId": fault.audit_id}
+    show(facts | place, as_json=as_json)
+    fail(
+        f"the audit log was tampered with: {fault.explanation}",
+        hint="Keep the data directory as it is, and compare it with a backup or an export.",
+        code=ExitCode.TAMPERED,
+    )
+
+
+@audit_app.command("export")
+def export(
+    context: typer.Context,
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Write to this new file, for you alone.")
+    ] = None,
+) -> None:
+    """Write the audit log with its chain, as it stands, as lines of JSON."""
+    directory = directory_of(context)
+
+    def write() -> None:
+        if file is None:
+            for line in export_audit_log(directory):
+                sys.stdout.buffer.write(line)
+            return
+        with new_private_file(file, option="--file") as stream:
+            for line in export_audit_log(directory):
+                stream.write(line.decode())
+
+    explained(write)
+
+
+@audit_app.command("head")
+def head(context: typer.Context) -> None:
+    """Print the head of the chain as one line for an anchor file. Verify first, then keep it."""
+    directory = directory_of(context)
+    line = explained(lambda: read_audit_head(directory))
+    if line is None:
+        fail("the audit log is empty: there is nothing to anchor yet", hint="`waiaas start` first.")
+    typer.echo(line)
