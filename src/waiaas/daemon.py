@@ -29,8 +29,6 @@ from waiaas.chains.localnet.state import AlreadyAlive
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
-from waiaas.database.audit_verify import audit_snapshot, export_lines, read_head, verify_audit
-from waiaas.database.chain import Verification, anchor_line, parse_anchors
 from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import AlreadyOpen, Closed, DatabaseError, LedgerFull
 from waiaas.database.key_value import DAEMON_ID
@@ -470,54 +468,3 @@ def read_tables(directory: Path) -> LedgerContents:
         return read_contents(directory / LEDGER_NAME)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error
-
-
-def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verification:
-    """Verify the audit chain as it stands, and that it passes through every anchor in a file.
-
-    Whether or not the daemon runs; nothing is written.
-
-    Raises:
-        DaemonError: the ledger or the anchors cannot be read; that is no finding about the chain.
-    """
-    require_initialised(directory)
-    anchors = []
-    if anchor_file is not None:
-        try:
-            anchors = parse_anchors(anchor_file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
-    try:
-        with audit_snapshot(directory / LEDGER_NAME) as connection:
-            return verify_audit(connection, anchors)
-    except DatabaseError as error:
-        raise DaemonError(str(error)) from error
-
-
-def export_audit_log(directory: Path) -> Iterator[bytes]:
-    """Yield the audit log with its chain as lines of JSON, whether or not the daemon runs.
-
-    Raises:
-        DaemonError: the ledger cannot be read.
-    """
-    require_initialised(directory)
-    try:
-        with audit_snapshot(directory / LEDGER_NAME) as connection:
-            yield from export_lines(connection)
-    except DatabaseError as error:
-        raise DaemonError(str(error)) from error
-
-
-def read_audit_head(directory: Path) -> str | None:
-    """Return the newest link of the audit chain as a line for an anchor file; None without one.
-
-    Raises:
-        DaemonError: the ledger cannot be read.
-    """
-    require_initialised(directory)
-    try:
-        with audit_snapshot(directory / LEDGER_NAME) as connection:
-            head = read_head(connection)
-    except DatabaseError as error:
-        raise DaemonError(str(error)) from error
-    return None if head is None else anchor_line(head)

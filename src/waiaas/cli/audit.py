@@ -9,7 +9,7 @@ import typer
 from waiaas.cli.client import explained
 from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show
 from waiaas.cli.secret import new_private_file
-from waiaas.daemon import export_audit_log, read_audit_head, verify_audit_log
+from waiaas.offline import export_audit_log, read_audit_head, verify_audit_log
 
 audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
 

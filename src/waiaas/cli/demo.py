@@ -23,15 +23,10 @@ import typer
 from waiaas.cli.client import Client, Json, NoAnswer, NotReachable, Refused, wait_for
 from waiaas.cli.context import show_rows
 from waiaas.cli.transactions import wait_for_end
-from waiaas.daemon import (
-    LedgerContents,
-    initialise,
-    read_tables,
-    stop_localnet,
-    verify_audit_log,
-)
+from waiaas.daemon import LedgerContents, initialise, read_tables, stop_localnet
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
+from waiaas.offline import verify_audit_log
 from waiaas.system import generate_secret
 
 SOL: Final = 1_000_000_000

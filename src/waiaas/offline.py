@@ -1,0 +1,51 @@
+"""What commands read in a data directory by themselves, beside a daemon or without one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from waiaas.database import DatabaseConnection
+from waiaas.database.audit_verify import audit_snapshot, export_lines, read_head, verify_audit
+from waiaas.database.chain import Verification, anchor_line, parse_anchors
+from waiaas.database.errors import DatabaseError
+from waiaas.database.ledger import LEDGER_NAME
+from waiaas.directory import DaemonError, require_initialised, sentence
+
+
+def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verification:
+    """Verify the audit chain, and that it passes through every anchor in a file.
+
+    Like the two below it works beside a daemon and without one, and writes nothing.
+
+    Raises:
+        DaemonError: the ledger or the anchors cannot be read; that is no finding about the chain.
+    """
+    try:
+        anchors = [] if anchor_file is None else parse_anchors(anchor_file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
+    with _audit_snapshot(directory) as connection:
+        return verify_audit(connection, anchors)
+
+
+def export_audit_log(directory: Path) -> Iterator[bytes]:
+    """Yield the audit log with its chain as lines of JSON; raise DaemonError if unreadable."""
+    with _audit_snapshot(directory) as connection:
+        yield from export_lines(connection)
+
+
+def read_audit_head(directory: Path) -> str | None:
+    """Return the newest link as a line for an anchor file, if any; DaemonError if unreadable."""
+    with _audit_snapshot(directory) as connection:
+        head = read_head(connection)
+    return None if head is None else anchor_line(head)
+
+
+@contextmanager
+def _audit_snapshot(directory: Path) -> Iterator[DatabaseConnection]:
+    require_initialised(directory)
+    try:
+        with audit_snapshot(directory / LEDGER_NAME) as connection:
+            yield connection
+    except DatabaseError as error:
+        raise DaemonError(str(error)) from error
