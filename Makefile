@@ -36,6 +36,7 @@ demo: setup           ## the first payment, from an empty directory
 
 bench: setup          ## ratios, each from one run
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/audit.py
 
 smoke: setup          ## the built wheel in a clean environment, without development packages
 	$(BIN)/python tools/smoke_wheel.py

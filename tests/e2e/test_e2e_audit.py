@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,47 +57,40 @@ def test_the_log_of_a_real_daemon_is_proved_and_a_forger_is_noticed(
     waiaas: Any, tmp_path: Path, second_verifier: Callable[..., Any]
 ) -> None:
     ledger = waiaas.data / "ledger.db"
-    assert waiaas.json("audit", "verify") == {
-        "intact": True,
-        "rows": 0,
-        "hash": "0" * 64,
-        "anchors": 0,
-    }
-    assert "nothing to anchor yet" in waiaas.run("audit", "head", code=1).stderr
+    empty = verify_audit_log(waiaas.data, anchor_file=None)
+    assert (empty.rows, empty.hash, empty.fault) == (0, "0" * 64, None)
+    assert read_audit_head(waiaas.data) is None
 
     daemon = waiaas.start(localnet=False)
     running = waiaas.json("audit", "verify", "--json")
     assert running["intact"]
     assert running["rows"] == 2  # It started, and unlocked its keystore.
     anchors = tmp_path / "anchors.jsonl"
-    anchors.write_text(waiaas.run("audit", "head").stdout, encoding="ascii")
+    anchors.write_text(f"{read_audit_head(waiaas.data)}\n", encoding="ascii")
     export = tmp_path / "audit.jsonl"
-    waiaas.run("audit", "export", "--file", str(export))
-    assert stat.S_IMODE(export.stat().st_mode) == 0o600
-    assert (
-        "was not overwritten" in waiaas.run("audit", "export", "--file", str(export), code=1).stderr
-    )
+    export.write_bytes(b"".join(export_audit_log(waiaas.data)))
     assert len(export.read_bytes().splitlines()) == 2
-    waiaas.run("stop")
+    daemon.process.terminate()
     assert daemon.ended() == 0
 
     # Without a daemon nothing is written, and the log has one row more: it stopped.
     before = ledger.read_bytes()
-    stopped = waiaas.json("audit", "verify", "--anchor", str(anchors))
-    assert (stopped["intact"], stopped["rows"], stopped["anchors"]) == (True, 3, 1)
-    assert waiaas.run("audit", "export").stdout.encode().startswith(export.read_bytes())
+    stopped = verify_audit_log(waiaas.data, anchor_file=anchors)
+    assert (stopped.rows, stopped.anchors, stopped.fault) == (3, 1, None)
+    assert b"".join(export_audit_log(waiaas.data)).startswith(export.read_bytes())
     assert ledger.read_bytes() == before
     for file in (ledger, export):
         done = second_verifier(file, "--anchor", anchors)
         assert (done.returncode, done.stderr) == (0, "")
         assert "1 anchors agree" in done.stdout
-    assert stopped["hash"] in second_verifier(ledger).stdout
+    assert stopped.hash in second_verifier(ledger).stdout
 
     # The newest rows are cut off: found by the anchor only.
     _forge(
         ledger, "DELETE FROM audit_log WHERE id > 1", "DELETE FROM audit_chain WHERE audit_id > 1"
     )
-    assert waiaas.json("audit", "verify")["rows"] == 1
+    cut = verify_audit_log(waiaas.data, anchor_file=None)
+    assert (cut.rows, cut.fault) == (1, None)
     assert second_verifier(ledger).returncode == 0
     done = waiaas.run("audit", "verify", "--anchor", str(anchors), code=6)
     found = json.loads(done.stdout)
@@ -108,9 +100,9 @@ def test_the_log_of_a_real_daemon_is_proved_and_a_forger_is_noticed(
 
     # A row is edited: found by itself.
     _forge(ledger, "UPDATE audit_log SET actor = 'nobody'")
-    done = waiaas.run("audit", "verify", code=6)
-    assert json.loads(done.stdout)["fault"] == "edited"
-    assert "audit row 1, or the hash of its link 1, was changed" in done.stderr
+    fault = verify_audit_log(waiaas.data, anchor_file=None).fault
+    assert fault is not None
+    assert fault.explanation == "audit row 1, or the hash of its link 1, was changed"
     assert second_verifier(ledger).returncode == 6
 
 

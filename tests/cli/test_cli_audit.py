@@ -1,0 +1,107 @@
+"""`waiaas audit` on a data directory of its own: what is printed, what is written, how it ends."""
+
+import json
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from waiaas.cli.app import app
+from waiaas.daemon import initialise
+from waiaas.database import create_database, open_ledger
+from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.domain.enums import AuditAction
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory with three rows in its audit log, to be copied."""
+    data = tmp_path_factory.mktemp("audit") / "data"
+    initialise(data, b"correct horse battery staple")
+    started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": "\u00e9\u2028"})
+    with open_ledger(data) as ledger:
+        for now_s in range(3):
+            ledger.write(lambda tx, now_s=now_s: tx.audit.append(started, now_s=now_s))
+    return data
+
+
+@pytest.fixture
+def directory(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of it; no connection is open."""
+    return shutil.copytree(made, tmp_path / "data")
+
+
+@pytest.fixture
+def run(directory: Path) -> Run:
+    """Return a function that runs the command line in this process."""
+
+    def command(*arguments: object, code: int = 0) -> Any:
+        done = CliRunner().invoke(app, ["--data-dir", str(directory), *map(str, arguments)])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    return command
+
+
+def test_a_whole_log_is_said_to_be_whole(run: Run) -> None:
+    assert json.loads(run("audit", "verify").stdout) == {
+        "intact": True,
+        "rows": 3,
+        "hash": json.loads(run("audit", "head").stdout)["hash"],
+        "anchors": 0,
+    }
+
+
+def test_the_head_is_an_anchor_that_agrees(run: Run, tmp_path: Path) -> None:
+    line = run("audit", "head").stdout
+    assert json.loads(line).keys() == {"daemon_id", "sequence", "hash", "timestamp"}
+    file = tmp_path / "anchors.jsonl"
+    file.write_text(line * 2, encoding="ascii")
+    assert json.loads(run("audit", "verify", "--anchor", file).stdout)["anchors"] == 2
+
+
+def test_an_export_is_a_new_file_for_its_owner_alone(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    run("audit", "export", "--file", file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run("audit", "export").stdout.encode() == file.read_bytes()
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert [(line["sequence"], line["audit_id"], line["id"]) for line in lines] == [
+        (number, number, number) for number in (1, 2, 3)
+    ]
+    assert json.loads(lines[0]["details"]) == {"version": "\u00e9\u2028"}
+    done = run("audit", "export", "--file", file, code=1)
+    assert "exists and was not overwritten" in done.stderr
+    assert "Give another --file." in done.stderr
+    assert len(file.read_bytes().splitlines()) == 3
+
+
+def test_what_was_done_to_it_is_said_and_ends_with_six(
+    run: Run, directory: Path, tmp_path: Path
+) -> None:
+    anchors = tmp_path / "anchors.jsonl"
+    anchors.write_text(run("audit", "head").stdout.replace(":3,", ":7,"), encoding="ascii")
+    done = run("audit", "verify", "--anchor", anchors, code=6)
+    assert json.loads(done.stdout)["fault"] == "cut"
+    with create_database(directory / "ledger.db") as connection:
+        connection.sqlite.execute(
+            "INSERT INTO audit_log (timestamp, event_type, actor, details) VALUES (1, 'A', 'b', 1)"
+        )
+    done = run("audit", "verify", code=6)
+    assert json.loads(done.stdout) | {"hash": ""} == {
+        "intact": False,
+        "rows": 3,
+        "hash": "",
+        "anchors": 0,
+        "fault": "extra-row",
+        "sequence": 4,
+        "auditId": 4,
+    }
+    assert "waiaas: the audit log was tampered with: audit row 4 has no link" in done.stderr
+    assert json.loads(run("audit", "export").stdout.splitlines()[-1])["sequence"] is None
