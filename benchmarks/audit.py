@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -158,7 +159,7 @@ def appending(path: Path, rounds: int) -> list[Pair]:
             sides = []
             for append in (append_with_links, append_without_links):
                 connection.db.begin("IMMEDIATE")
-                sides.append(rate(lambda append=append: append(connection), APPENDED_PER_ROUND))
+                sides.append(rate(partial(append, connection), APPENDED_PER_ROUND))
                 connection.db.rollback()
             pairs.append(Pair(*sides))
     return pairs
