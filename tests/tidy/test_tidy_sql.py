@@ -15,6 +15,7 @@ TEXT_ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
         "triggers": "definitions of triggers",
         "migrations": "frozen steps from one schema to the next",
         "push": "version stamps, and the stored schema read back to be compared",
+        "snapshot": "a copy's check",
         "identity": "what SQLite says of a file before it is ours",
         "connection": "settings of a connection",
         "writer": "where a transaction, and each unit of work in it, begins and ends",
