@@ -1,10 +1,13 @@
 """Databases to try things on, and rows that name only the columns they must."""
 
 import hashlib
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import apsw
 import pytest
 from sqlalchemy import insert
 
@@ -15,6 +18,10 @@ from waiaas.database import (
     generate_id,
     push_schema,
 )
+from waiaas.database.definitions import fingerprint, stored_schema
+from waiaas.database.migrations.rebuild import rebuild_table
+from waiaas.database.migrations.step import Step
+from waiaas.database.push import Release, push_release
 from waiaas.database.schema import metadata
 
 Row = dict[str, Any]
@@ -137,5 +144,80 @@ def digests() -> Callable[[Path], dict[str, str]]:
             for file in sorted(path.parent.glob(f"{path.name}*"))
             if file.is_file() and not file.name.endswith("-shm")
         }
+
+    return read
+
+
+FIXTURES: Final = Path(__file__).parent / "fixtures"
+
+NEW_VALUE: Final = "NEWLY_ALLOWED"
+"""What a column of a later release takes and today's refuses."""
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> tuple[Path, ...]:
+    """Return the databases of every release, oldest first; to be copied, never opened in place."""
+    return tuple(sorted(FIXTURES.glob("*.db"), key=lambda file: int(file.stem.split("-v")[1])))
+
+
+@pytest.fixture
+def old(path: Path, fixtures: tuple[Path, ...]) -> Path:
+    """Return the path of a database that today's release left, with rows in every table."""
+    shutil.copyfile(fixtures[-1], path)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(scope="session")
+def vocabularies() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the values of every column that takes only listed ones, by table and column."""
+    found = {}
+    for table in metadata.tables.values():
+        for constraint in table.constraints:
+            text = str(getattr(constraint, "sqltext", ""))
+            if listed := re.fullmatch(r"(?:\w+ IS NULL OR )?(\w+) IN \(('[^()]*')\)", text):
+                found[table.name, listed[1]] = tuple(re.findall(r"'([^']*)'", listed[2]))
+    return found
+
+
+def _later(release: Release, *widened: tuple[str, str], added: str = "") -> Release:
+    """Return the release after *release*: *widened* columns take `NEW_VALUE`, *added* is new."""
+    definitions = list(release.definitions)
+    for table, column in widened:
+        head = re.compile(rf"(CONSTRAINT ck_{table}_{column} CHECK \([^()]*IN \()")
+        definitions = [head.sub(rf"\1'{NEW_VALUE}', ", sql) for sql in definitions]
+    rebuilt = sorted(set(definitions) - set(release.definitions))
+    assert len(rebuilt) == len({table for table, _ in widened})
+
+    def apply(sqlite: apsw.Connection) -> None:
+        for definition in rebuilt:
+            rebuild_table(sqlite, definition)
+        sqlite.execute(added)
+
+    with create_database(":memory:") as connection:
+        push_release(connection, release)
+        before = fingerprint(stored_schema(connection.sqlite))
+    step = Step(release.version + 1, before, apply)
+    new = (*definitions, added) if added else tuple(definitions)
+    return Release(release.version + 1, new, (*release.steps, step))
+
+
+@pytest.fixture(scope="session")
+def later() -> Callable[..., Release]:
+    """Return a function that gives the release after one, with lists widened and a table added."""
+    return _later
+
+
+@pytest.fixture
+def contents() -> Callable[[apsw.Connection], dict[str, list[tuple[Any, ...]]]]:
+    """Return a function that gives every row of every table, and the numbering, in order."""
+
+    def read(sqlite: apsw.Connection) -> dict[str, list[tuple[Any, ...]]]:
+        found = {
+            name: list(sqlite.execute(f'SELECT rowid, * FROM "{name}" ORDER BY rowid'))  # noqa: S608 -- a table's name
+            for kind, name in stored_schema(sqlite)
+            if kind == "table"
+        }
+        return found | {"numbering": list(sqlite.execute("SELECT * FROM sqlite_sequence"))}
 
     return read

@@ -22,6 +22,7 @@ from waiaas.database.errors import (
     ReadOnlyDatabase,
     RolledBack,
     SchemaMismatch,
+    UpgradeFailed,
     ValueRefused,
 )
 from waiaas.database.ids import generate_id
@@ -54,6 +55,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "RolledBack",
     "SchemaMismatch",
+    "UpgradeFailed",
     "ValueRefused",
     "agents",
     "audit_log",

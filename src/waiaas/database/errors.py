@@ -5,6 +5,7 @@ DatabaseError
 ├── ForeignDatabase     a SQLite file of another application
 ├── NewerSchema         written by a newer release
 ├── SchemaMismatch      the right version, but not the tables it should have
+├── UpgradeFailed       an older file that does not survive the upgrade; it is as it was
 ├── ReadOnlyDatabase    the file or a reader's connection cannot be written
 ├── PragmaRefused       SQLite did not take a setting that the ledger depends on
 ├── ValueRefused        a value does not fit its column
@@ -65,7 +66,7 @@ class NewerSchema(DatabaseError):  # noqa: N818 -- says what the file is
 
 
 class SchemaMismatch(DatabaseError):  # noqa: N818 -- says what was found
-    """The schema version is right, the schema is not; nothing was changed."""
+    """The schema version is known, the schema is not that version's; nothing was changed."""
 
     def __init__(self, path: str | Path, *, differences: list[str]) -> None:
         self.path = path
@@ -73,6 +74,19 @@ class SchemaMismatch(DatabaseError):  # noqa: N818 -- says what was found
         super().__init__(
             f"{path} does not have the schema of its version ({'; '.join(differences)}): something "
             f"other than waiaas changed it. Restore a backup."
+        )
+
+
+class UpgradeFailed(DatabaseError):  # noqa: N818 -- says what happened
+    """A step to a newer schema did not keep what was there; everything was undone."""
+
+    def __init__(self, path: str | Path, version: int, *, reason: str) -> None:
+        self.path = path
+        self.version = version
+        self.reason = reason
+        super().__init__(
+            f"{path} was not upgraded to schema version {version} and is as it was: {reason}. "
+            f"Start the waiaas that wrote it, and report this."
         )
 
 

@@ -50,8 +50,8 @@ def _number(sqlite: apsw.Connection, sql: str) -> int:
     return int(number)
 
 
-def require_ours_or_empty(identity: Identity, path: str) -> None:
-    """Return if the database is empty, or ours and not newer than this program.
+def require_ours_or_empty(identity: Identity, path: str, *, known: int) -> None:
+    """Return if the database is empty, or ours and no newer than the schema version *known*.
 
     Raises:
         ForeignDatabase, NewerSchema: otherwise.
@@ -60,8 +60,8 @@ def require_ours_or_empty(identity: Identity, path: str) -> None:
         return
     if identity.application_id != APPLICATION_ID:
         raise ForeignDatabase(path, application_id=identity.application_id)
-    if identity.user_version > SCHEMA_VERSION:
-        raise NewerSchema(path, found=identity.user_version, known=SCHEMA_VERSION)
+    if identity.user_version > known:
+        raise NewerSchema(path, found=identity.user_version, known=known)
 
 
 def look_before_opening(path: str, vfs: str | None) -> None:
@@ -87,7 +87,7 @@ def look_before_opening(path: str, vfs: str | None) -> None:
     if found.st_size == 1:
         raise NotADatabase(path, reason="it is one byte, which SQLite would take for none")
     if found.st_size:
-        require_ours_or_empty(_look(path, vfs), path)
+        require_ours_or_empty(_look(path, vfs), path, known=SCHEMA_VERSION)
     elif wal_bytes:
         raise _without_its_file(path)
 
