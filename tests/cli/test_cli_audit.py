@@ -4,6 +4,7 @@ import json
 import shutil
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from waiaas.daemon import initialise
 from waiaas.database import create_database, open_ledger
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AuditAction
+from waiaas.ports import LedgerTransaction
 
 Run = Callable[..., Any]
+
+
+def _append(event: AuditEvent, now_s: int, tx: LedgerTransaction) -> None:
+    tx.audit.append(event, now_s=now_s)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": "\u00e9\u2028"})
     with open_ledger(data) as ledger:
         for now_s in range(3):
-            ledger.write(lambda tx, now_s=now_s: tx.audit.append(started, now_s=now_s))
+            append = partial(_append, started, now_s)
+            ledger.write(append)
     return data
 
 

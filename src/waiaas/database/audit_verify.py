@@ -19,7 +19,7 @@ from waiaas.database.errors import DatabaseError, NotADatabase
 from waiaas.database.identity import identify, require_ours_or_empty
 from waiaas.database.key_value import DAEMON_ID, KeyValues
 from waiaas.database.refusals import translated
-from waiaas.database.schema import APPLICATION_ID, audit_chain, audit_log
+from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, audit_chain, audit_log
 from waiaas.database.statements import compiled, define
 
 _LINKS: Final = select(audit_chain).order_by(audit_chain.c.sequence)
@@ -118,7 +118,7 @@ def audit_snapshot(path: Path) -> Iterator[DatabaseConnection]:
         connection.db.begin("DEFERRED")
         with _errors_translated(connection):
             identity = identify(connection.sqlite)
-        require_ours_or_empty(identity, connection.path)
+        require_ours_or_empty(identity, connection.path, known=SCHEMA_VERSION)
         if identity.application_id != APPLICATION_ID:
             raise NotADatabase(path, reason="it is empty")
         yield connection

@@ -33,12 +33,12 @@ _SQLITE: Final = sqlite.dialect(paramstyle="named")
 
 
 _INSERT: Final = re.compile(
-    r"INSERT INTO \S+ \((?P<columns>[^)]*)\) VALUES (?P<values>.*?)"
+    r"\w+ INTO \S+ \((?P<columns>[^)]*)\) VALUES (?P<values>.*?)"
     r"( ON CONFLICT .*| RETURNING .*)?",
     re.DOTALL,
 )
 _UPDATE: Final = re.compile(
-    r"UPDATE \S+ SET (?P<assignments>.*?)( WHERE .*| RETURNING .*)?", re.DOTALL
+    r"\w+ \S+ SET (?P<assignments>.*?)( WHERE .*| RETURNING .*)?", re.DOTALL
 )
 _ASSIGNMENT: Final = re.compile(r'"?(\w+)"?=(.*?)(?=, "?\w+"?=|$)', re.DOTALL)
 _PARAMETER: Final = re.compile(r":(\w+)")
@@ -139,7 +139,11 @@ class CompiledStatement:
             raise DatabaseError(f"the statement's parameters do not fit: it {', '.join(problems)}")
 
 
-_ARTICLE: Final[Mapping[type, str]] = {str: "text", int: "an integer", object: "text or an integer"}
+_ARTICLE: Final[Mapping[type, str]] = {
+    str: "text",
+    int: "an integer",
+    object: "text, a number or bytes",
+}
 
 _VOCABULARIES: Final[tuple[type, ...]] = (*ENUMS, AttemptState, ReservationState)
 
@@ -152,7 +156,7 @@ _KNOWN_TYPES: Final[Mapping[type, frozenset[type]]] = {
 
 
 def _require_kind(column: str, value: object, *, kind: type) -> None:
-    wanted = (str, int) if kind is object else kind
+    wanted = (str, int, float, bytes) if kind is object else kind
     if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
         raise ValueRefused(column, value, reason=f"not {_ARTICLE[kind]}")
 
