@@ -34,7 +34,7 @@ _SQLITE: Final = sqlite.dialect(paramstyle="named")
 
 _INSERT: Final = re.compile(
     r"\w+ INTO \S+ \((?P<columns>[^)]*)\) VALUES (?P<values>.*?)"
-    r"( ON CONFLICT .*| RETURNING .*)?",
+    r"( ON .*| RETURNING .*)?",
     re.DOTALL,
 )
 _UPDATE: Final = re.compile(

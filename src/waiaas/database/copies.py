@@ -1,0 +1,90 @@
+"""A copy of the ledger away from its place: is it whole, and what does it say?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+from sqlalchemy import column, select, table
+
+from waiaas.database.connection import DatabaseConnection, open_reader
+from waiaas.database.errors import NotADatabase
+from waiaas.database.identity import identify, require_ours_or_empty
+from waiaas.database.refusals import translated
+from waiaas.database.schema import APPLICATION_ID
+from waiaas.database.tables import Tables
+from waiaas.ports import LedgerTransaction
+
+Value = TypeVar("Value")
+
+# Named here and not in the schema: a copy may be older than the table.
+_OBJECTS: Final = table("sqlite_schema", column("name"))
+_CHAIN: Final = table("audit_chain", column("sequence"), column("hash"))
+_CHAIN_EXISTS: Final = select(_OBJECTS.c.name).where(_OBJECTS.c.name == "audit_chain")
+_HEAD: Final = select(_CHAIN.c.sequence, _CHAIN.c.hash).order_by(_CHAIN.c.sequence.desc()).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The newest link of the audit chain."""
+
+    sequence: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFacts:
+    """What a copy says of itself."""
+
+    schema_version: int
+    audit_head: AuditHead | None
+    """None if the copy is from before there was a chain, or its audit log is empty."""
+
+
+def check_copy(path: Path) -> None:
+    """Return if every page, index and reference of the copy at *path* is sound.
+
+    Raises:
+        NotADatabase: it is damaged, and how.
+        ForeignDatabase, NewerSchema: it is not for this program.
+    """
+    with open_reader(path) as connection:
+        _require_ours(connection)
+        try:
+            problems = [row[0] for row in connection.sqlite.execute("PRAGMA integrity_check(1)")]
+            orphans = connection.sqlite.execute("PRAGMA foreign_key_check").fetchall()
+        except apsw.Error as error:
+            raise translated(error, {}, str(path)) from error
+    if problems != ["ok"]:
+        raise NotADatabase(path, reason=f"it is damaged ({problems[0]})")
+    if orphans:
+        raise NotADatabase(path, reason=f"a row of {orphans[0][0]} has lost what it belongs to")
+
+
+def read_copy(path: Path, query: Callable[[LedgerTransaction], Value]) -> tuple[CopyFacts, Value]:
+    """Return what the copy says of itself, and the value of *query*, from one snapshot.
+
+    Raises:
+        NotADatabase, ForeignDatabase, NewerSchema: it is not a ledger for this program.
+    """
+    with open_reader(path) as connection:
+        version = _require_ours(connection)
+        connection.db.begin("DEFERRED")
+        head = None
+        if connection.db.execute(_CHAIN_EXISTS):
+            for row in connection.db.execute(_HEAD):
+                head = AuditHead(row.sequence, str(row.hash))
+        return CopyFacts(version, head), query(Tables(connection.db.execute))
+
+
+def _require_ours(connection: DatabaseConnection) -> int:
+    """Return the copy's schema version, if it is a ledger's."""
+    try:
+        identity = identify(connection.sqlite)
+    except apsw.Error as error:
+        raise translated(error, {}, connection.path) from error
+    require_ours_or_empty(identity, connection.path)
+    if identity.application_id != APPLICATION_ID:
+        raise NotADatabase(connection.path, reason="it is empty")
+    return identity.user_version
