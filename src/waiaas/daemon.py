@@ -5,7 +5,6 @@ It also holds the few functions through which offline commands reach the keystor
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -23,6 +22,8 @@ from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
+from waiaas.backups.create import BackupMaker
+from waiaas.backups.swap import claimed
 from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.localnet import server as localnet_server
 from waiaas.chains.localnet.state import AlreadyAlive
@@ -55,9 +56,10 @@ from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
+from waiaas.logs import Stderr, log_to_stderr
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
-from waiaas.pipeline.perform import World
+from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.worker import Worker
 from waiaas.ports import ChainUnavailable, Clock, LedgerTransaction
@@ -67,7 +69,6 @@ VERSION: Final = metadata.version("waiaas")
 
 LOCALNET_NAME: Final = "localnet"
 HOST: Final = "127.0.0.1"
-_STDERR: Final = 2
 _EXIT_LEDGER_FAILED: Final = 70
 _CHAIN_IS_NEW: Final = (
     "the local network is new: the chain of the one before is gone, with every balance on it;"
@@ -136,13 +137,14 @@ def run(
     _require_assertions()
     require_initialised(directory)
     os.umask(0o077)
-    _log_to_stderr()
+    log_to_stderr()
     life = _Life()
     try:
         with life.ended_by_signals(), contextlib.ExitStack() as stack:
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
-            ledger = stack.enter_context(open_ledger(directory))
+            lock = stack.enter_context(claimed(directory))
+            ledger = stack.enter_context(open_ledger(directory, lock=lock))
             ledger.add_failure_callback(_die)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)
@@ -247,6 +249,14 @@ async def _serve(
     async with _chains(urls, clock) as chains:
         world = World(ledger, keystore, chains, clock, generate_id)
         worker = Worker(world, report=_report_step)
+        maker = BackupMaker(
+            directory,
+            ledger=ledger,
+            keystore=keystore,
+            clock=clock,
+            generate_id=generate_id,
+            version=VERSION,
+        )
         services = Services(
             ledger=ledger,
             keystore=keystore,
@@ -264,6 +274,7 @@ async def _serve(
             ),
             wake=worker.wake,
             count_blocked=worker.count_blocked,
+            back_up=maker.make_beside_requests,
             shut_down=life.end_by_client,
             about=about,
             started_at_monotonic_s=clock.monotonic_s(),
@@ -359,7 +370,9 @@ def _stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
 
 
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
-    if isinstance(error, ChainUnavailable):
+    if isinstance(error, LedgerRestored):
+        log.warning("payment held", tx_id=tx_id, step=step, reason=str(error))
+    elif isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))
     elif isinstance(error, KeystoreError):  # It says what to do; where it was raised helps nobody.
         log.error("step failed", tx_id=tx_id, step=step, reason=str(error))
@@ -373,33 +386,8 @@ def _report_defect(request_id: str, error: Exception) -> None:
 
 def _die(failure: DatabaseError) -> None:
     """End the process at once: it must not sign anything that the ledger cannot record."""
-    _Stderr().msg(f"waiaas: {failure}")
+    Stderr().msg(f"waiaas: {failure}")
     os._exit(_EXIT_LEDGER_FAILED)
-
-
-class _Stderr:
-    """What structlog writes lines with. A log that nobody reads any more stops nothing."""
-
-    def msg(self, line: str) -> None:
-        # Past Python's buffer, which would be tried again at the end and spoil the exit status.
-        with contextlib.suppress(OSError):
-            os.write(_STDERR, f"{line}\n".encode("utf-8", "backslashreplace"))
-
-    info = warning = error = critical = msg
-
-
-def _log_to_stderr() -> None:
-    # uvicorn says in plain text, at any caller's will, that a request was malformed.
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=lambda *_: _Stderr(),
-    )
 
 
 def _listen(port: int) -> socket.socket:

@@ -12,6 +12,9 @@ import msgspec
 
 KEYSTORE_NAME: Final = "keystore"
 COOKIE_NAME: Final = "operator.cookie"
+JOURNAL_NAME: Final = "restore.json"
+"""There while a restore moves files: what is missing then is on its way."""
+
 ADDRESS_NAME: Final = "daemon.json"
 """Where clients on this machine find the running daemon.
 
@@ -121,9 +124,10 @@ def require_initialised(directory: Path) -> None:
 
 
 def is_initialised(directory: Path) -> bool:
-    """Tell whether *directory* has been made by `initialise`."""
+    """Tell whether *directory* has been made by `initialise`, or is being restored."""
     try:
-        return (directory / KEYSTORE_NAME / "keystore.json").exists()
+        keystore = directory / KEYSTORE_NAME / "keystore.json"
+        return keystore.exists() or (directory / JOURNAL_NAME).exists()
     except OSError as error:
         raise DaemonError(sentence(error)) from error
 

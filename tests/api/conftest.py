@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from waiaas.api.protocol import Limits, protocol_within
 from waiaas.api.routes import COMMON_CODES, Route
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
+from waiaas.backups.create import BackupMaker
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.daemon import _ERROR_CODES, _listen
@@ -224,6 +226,15 @@ class Desk:
     def open(cls, directory: Path, keystore: FileKeystore) -> Self:
         ledger, clock = open_ledger(directory), TestClock()
         quick = QuickKeystore(keystore)
+        shutil.copytree(keystore._directory.path, directory / "keystore")
+        maker = BackupMaker(
+            directory,
+            ledger=ledger,
+            keystore=keystore,
+            clock=clock,
+            generate_id=generate_id,
+            version="1.2.3",
+        )
         services = Services(
             ledger=ledger,
             keystore=quick,
@@ -235,6 +246,7 @@ class Desk:
             operator=operator_access(ledger, quick, clock),
             wake=lambda _: None,
             count_blocked=lambda: 0,
+            back_up=maker.make_beside_requests,
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
             started_at_monotonic_s=0.0,
@@ -326,6 +338,7 @@ class Desk:
             "FundAgent": {"amount": "1000"},
             "CreateSession": {"agentId": agent_id},
             "SetPolicy": {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": RULES},
+            "CreateBackup": {"mode": "keystore"},
             "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
         }
         return bodies["" if route.body is None else route.body.__name__]

@@ -25,6 +25,7 @@ TABLE = [
     ("GET", "/health", "public", 200),
     ("POST", "/v1/admin/login", "public", 200),
     ("GET", "/v1/admin/status", "operator-look", 200),
+    ("POST", "/v1/admin/backups", "operator", 201),
     ("POST", "/v1/admin/shutdown", "operator-look", 200),
     ("POST", "/v1/agents", "operator", 201),
     ("POST", "/v1/agents/{id}/fund", "operator", 200),

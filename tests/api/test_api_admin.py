@@ -1,6 +1,7 @@
 """The daemon itself: what everybody may know, what the operator may, and how it is stopped."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "blockedTransactionCount": 7,
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",
+            "restoredAt": None,
         }
 
 
@@ -76,3 +78,41 @@ def test_whoever_can_read_the_cookie_may_stop_it_once_asked_once(desk: "Desk") -
 def test_a_login_may_stop_it_too(desk: "Desk", operator: str) -> None:
     assert desk.ask("POST", "/v1/admin/shutdown", token=operator).status == 200
     assert len(desk.stops) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"mode": "password"},
+        {"mode": "keystore", "password": "a long enough password"},
+        {"mode": "password", "password": "short"},
+        {"mode": "other"},
+    ],
+)
+def test_a_backup_says_what_opens_it_or_is_not_made(
+    desk: "Desk", operator: str, body: dict[str, str]
+) -> None:
+    answer = desk.ask("POST", "/v1/admin/backups", body, token=operator)
+    assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
+    assert not (Path(desk.ledger.path).parent / "backups").exists()
+
+
+def test_a_backup_is_answered_once_it_is_there_and_the_cookie_makes_none(
+    desk: "Desk", operator: str
+) -> None:
+    refused = desk.ask("POST", "/v1/admin/backups", {"mode": "keystore"}, token=COOKIE)
+    assert refused.code == "INVALID_TOKEN"
+    made = desk.ask("POST", "/v1/admin/backups", {"mode": "keystore"}, token=operator)
+    assert made.status == 201
+    file = Path(desk.ledger.path).parent / "backups" / made.json["name"]
+    assert made.json["size"] == file.stat().st_size
+    assert desk.rows("audit_log")[-1].event_type == "BACKUP_CREATED"
+
+
+def test_why_no_backup_was_made_is_for_the_operator_to_read(desk: "Desk", operator: str) -> None:
+    (Path(desk.ledger.path).parent / "backups").mkdir(mode=0o755)
+    (Path(desk.ledger.path).parent / "backups").chmod(0o755)
+    answer = desk.ask("POST", "/v1/admin/backups", {"mode": "keystore"}, token=operator)
+    assert (answer.status, answer.code) == (500, "BACKUP_FAILED")
+    assert "chmod 700" in answer.json["message"]

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from waiaas.daemon import _Life, _log_to_stderr, _report_step, _until_failure
+from waiaas.daemon import _Life, _report_step, _until_failure
 from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import DamagedKeystore
+from waiaas.logs import log_to_stderr
 from waiaas.pipeline.advance import Step
 
 
 def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    _log_to_stderr()
+    log_to_stderr()
     life = _Life()
 
     async def fail() -> None:
@@ -35,7 +36,7 @@ def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
 def test_a_key_file_that_was_changed_is_told_in_one_line_with_its_remedy(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    _log_to_stderr()
+    log_to_stderr()
     tx_id = TransactionId("0198c0de-0000-7000-8000-00000000000a")
     for error in (DamagedKeystore(Path("/k/a.json"), problem="it was changed"), KeyError("x")):
         future: Future[None] = Future()

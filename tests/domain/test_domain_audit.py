@@ -14,6 +14,7 @@ ATTENTION = {
     "POLICY_VIOLATION": "warning",
     "AUTH_FAILED": "warning",
     "RATE_LIMIT_EXCEEDED": "warning",
+    "BACKUP_RESTORED": "warning",
     "KILL_SWITCH_ACTIVATED": "critical",
 }
 """Everything else is for information."""

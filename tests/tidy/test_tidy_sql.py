@@ -19,7 +19,6 @@ TEXT_ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
         "upgrade": "version stamps, and what a step left, counted and checked",
         "snapshot": "a copy's check",
         "identity": "what SQLite says of a file before it is ours",
-        "snapshot": "whether what was copied is whole",
         "copies": "whether a copy away from its place is whole",
         "connection": "settings of a connection",
         "writer": "where a transaction, and each unit of work in it, begins and ends",

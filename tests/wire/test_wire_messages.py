@@ -11,7 +11,7 @@ import pytest
 import waiaas.wire
 from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
-from waiaas.wire.admin import Login, OperatorToken
+from waiaas.wire.admin import CreateBackup, Login, OperatorToken
 from waiaas.wire.message import Message
 from waiaas.wire.problems import Problem
 from waiaas.wire.sessions import IssuedSession
@@ -77,7 +77,12 @@ def test_no_member_is_a_float(message: type[Message]) -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [Login("canary"), OperatorToken("canary", 1), IssuedSession("id", "canary", 1, "agent")],
+    [
+        Login("canary"),
+        OperatorToken("canary", 1),
+        IssuedSession("id", "canary", 1, "agent"),
+        CreateBackup("password", "canary"),
+    ],
     ids=lambda message: type(message).__name__,
 )
 def test_a_secret_is_not_shown_by_the_message_that_carries_it(message: Message) -> None:
@@ -92,4 +97,4 @@ def test_no_other_message_carries_a_secret() -> None:
         for message in MESSAGES
         if {"token", "password", "secret", "key"} & {field.name for field in fields(message)}
     }
-    assert named == {"Login", "OperatorToken", "IssuedSession"}
+    assert named == {"Login", "OperatorToken", "IssuedSession", "CreateBackup"}

@@ -3,9 +3,18 @@
 from waiaas.api.access import login_caller
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
-from waiaas.domain.errors import ErrorCode
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.pipeline.restored import restored_at
 from waiaas.pipeline.worker import count_unfinished
-from waiaas.wire.admin import Health, Login, OperatorToken, ShuttingDown, Status
+from waiaas.wire.admin import (
+    CreateBackup,
+    CreatedBackup,
+    Health,
+    Login,
+    OperatorToken,
+    ShuttingDown,
+    Status,
+)
 
 
 async def get_health(call: Call) -> Health:
@@ -33,7 +42,9 @@ async def log_in(call: Call) -> OperatorToken:
 async def get_status(call: Call) -> Status:
     """Tell the operator what the daemon is doing."""
     services = call.services
-    agents, unfinished = services.ledger.read(lambda tx: (tx.agents.count(), count_unfinished(tx)))
+    agents, unfinished, restored_s = services.ledger.read(
+        lambda tx: (tx.agents.count(), count_unfinished(tx), restored_at(tx))
+    )
     return Status(
         status="ok",
         version=services.about.version,
@@ -45,7 +56,21 @@ async def get_status(call: Call) -> Status:
         blocked_transaction_count=services.count_blocked(),
         networks=sorted(services.chains),
         localnet_url=services.about.localnet_url,
+        restored_at=restored_s,
     )
+
+
+async def create_backup(call: Call) -> CreatedBackup:
+    """Make a backup; answered once it is on the disk, and was read back."""
+    body: CreateBackup = call.body
+    if (body.password is None) is (body.mode == "password"):
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED,
+            "`password` belongs to the mode `password`, and to no other",
+        )
+    password = None if body.password is None else body.password.encode()
+    made = await call.services.back_up(password)
+    return CreatedBackup(made.id, made.name, made.created_at, made.size_bytes, made.mode.value)
 
 
 async def shut_down(call: Call) -> ShuttingDown:
@@ -70,5 +95,15 @@ ROUTES = (
         codes=(ErrorCode.INVALID_MASTER_PASSWORD, ErrorCode.MASTER_PASSWORD_LOCKED),
     ),
     Route("GET", "/v1/admin/status", Credential.OPERATOR_LOOK, get_status, Status),
+    Route(
+        "POST",
+        "/v1/admin/backups",
+        Credential.OPERATOR,
+        create_backup,
+        CreatedBackup,
+        body=CreateBackup,
+        status=201,
+        codes=(ErrorCode.BACKUP_UNDER_WAY, ErrorCode.BACKUP_FAILED),
+    ),
     Route("POST", "/v1/admin/shutdown", Credential.OPERATOR_LOOK, shut_down, ShuttingDown),
 )

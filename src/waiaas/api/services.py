@@ -1,9 +1,10 @@
 """What the handlers are given: the pipeline's world, and the few things only the edge needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from waiaas.api.operator import OperatorAccess
+from waiaas.domain.backup import Backup
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
 from waiaas.ports import Chain, Clock, Faucet, GenerateId, GenerateSecret, Keystore, Ledger
@@ -35,6 +36,8 @@ class Services:
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]
     """Tells how many transactions failed their last step."""
+    back_up: Callable[[bytes | None], Awaitable[Backup]]
+    """Makes a backup under a password, or with None under the keystore's backup key."""
     shut_down: Callable[[], None]
     about: About
     started_at_monotonic_s: float

@@ -118,6 +118,7 @@ ROUTES = (
             ErrorCode.POLICY_DENIED,
             ErrorCode.SPENDING_LIMIT_EXCEEDED,
             ErrorCode.APPROVAL_UNAVAILABLE,
+            ErrorCode.LEDGER_RESTORED,
         ),
     ),
     Route(

@@ -1,4 +1,4 @@
-"""The command line: `waiaas <resource> <verb>`. All but `init` and `start` ask the daemon."""
+"""The command line: `waiaas <resource> <verb>`. Most commands ask the daemon."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiaas.cli import agents, audit, demo, transactions
+from waiaas.cli import agents, audit, backups, demo, transactions
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -39,6 +39,7 @@ app.add_typer(agents.session_app, name="session")
 app.add_typer(agents.policy_app, name="policy")
 app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(audit.audit_app, name="audit")
+app.add_typer(backups.backup_app, name="backup")
 app.command("demo")(demo.demo)
 
 

@@ -93,9 +93,17 @@ class Client:
         """Return the answer to a GET."""
         return self._ask("GET", path, None, {})
 
-    def post(self, path: str, body: Json | None = None, *, key: str | None = None) -> Json:
+    def post(
+        self,
+        path: str,
+        body: Json | None = None,
+        *,
+        key: str | None = None,
+        seconds: float = ANSWER_S_MAX,
+    ) -> Json:
         """Return the answer to a POST; *key* is its Idempotency-Key."""
-        return self._ask("POST", path, body, {} if key is None else {"Idempotency-Key": key})
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self._ask("POST", path, body, headers, seconds=seconds)
 
     def put(self, path: str, body: Json) -> Json:
         """Return the answer to a PUT."""
@@ -111,9 +119,17 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> Json:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        headers: Mapping[str, str],
+        *,
+        seconds: float = ANSWER_S_MAX,
+    ) -> Json:
         try:
-            response = self._http.request(method, path, json=body, headers=headers)
+            response = self._http.request(method, path, json=body, headers=headers, timeout=seconds)
             answer = response.json()
         except httpx2.ConnectError as error:
             raise NotReachable("the daemon takes no connections") from error

@@ -74,6 +74,17 @@ def show(facts: Mapping[str, object], *, as_json: bool) -> None:
     Console().print(table)
 
 
+def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    """Print several things of one kind: a table for people, a JSON array for programs."""
+    if as_json or not sys.stdout.isatty():
+        typer.echo(json.dumps(list(things)))
+        return
+    table = Table(*(things[0] if things else ()), box=None)
+    for thing in things:
+        table.add_row(*(Text(printable(str(value))) for value in thing.values()))
+    Console().print(table)
+
+
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print every row of a table as `column value` pairs; columns that are NULL are left out."""
     console = Console(highlight=False, soft_wrap=True)

@@ -15,8 +15,15 @@ from waiaas.cli.context import ExitCode, fail
 _SECRET_BYTES_MAX = 4096
 
 
-def read_password(*, file: Path | None, descriptor: int | None, confirm: bool = False) -> bytes:
-    """Return the master password, from where the operator said or by asking."""
+def read_password(
+    *,
+    file: Path | None,
+    descriptor: int | None = None,
+    confirm: bool = False,
+    name: str = "master password",
+    hint: str = "Use --password-file FILE (mode 0600) or --password-fd N.",
+) -> bytes:
+    """Return a password, from where the operator said or by asking."""
     if file is not None and descriptor is not None:
         fail("give --password-file or --password-fd, not both", code=ExitCode.USAGE)
     if file is not None:
@@ -29,11 +36,11 @@ def read_password(*, file: Path | None, descriptor: int | None, confirm: bool = 
             fail(f"descriptor {descriptor} cannot be read", code=ExitCode.USAGE)
     if not sys.stdin.isatty():
         fail(
-            "there is no terminal to ask for the master password on",
-            hint="Use --password-file FILE (mode 0600) or --password-fd N.",
+            f"there is no terminal to ask for the {name} on",
+            hint=hint,
             code=ExitCode.USAGE,
         )
-    typed = typer.prompt("Master password", hide_input=True, confirmation_prompt=confirm, err=True)
+    typed = typer.prompt(name.capitalize(), hide_input=True, confirmation_prompt=confirm, err=True)
     return _typeable(str(typed).encode("utf-8", "surrogateescape"))
 
 
@@ -91,7 +98,7 @@ def _typeable(password: bytes) -> bytes:
         text = "\0"
     if not text.isprintable():
         fail(
-            "the master password must be UTF-8 text of visible characters and spaces",
+            "the password must be UTF-8 text of visible characters and spaces",
             code=ExitCode.USAGE,
         )
     return password

@@ -3,34 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import apsw
-from sqlalchemy import column, select, table
 
+from waiaas.database.audit_verify import read_head, verify_audit
+from waiaas.database.chain import Anchor
 from waiaas.database.connection import DatabaseConnection, open_reader
 from waiaas.database.errors import NotADatabase
 from waiaas.database.identity import identify, require_ours_or_empty
 from waiaas.database.refusals import translated
-from waiaas.database.schema import APPLICATION_ID
+from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION
 from waiaas.database.tables import Tables
 from waiaas.ports import LedgerTransaction
 
 Value = TypeVar("Value")
-
-# Named here and not in the schema: a copy may be older than the table.
-_OBJECTS: Final = table("sqlite_schema", column("name"))
-_CHAIN: Final = table("audit_chain", column("sequence"), column("hash"))
-_CHAIN_EXISTS: Final = select(_OBJECTS.c.name).where(_OBJECTS.c.name == "audit_chain")
-_HEAD: Final = select(_CHAIN.c.sequence, _CHAIN.c.hash).order_by(_CHAIN.c.sequence.desc()).limit(1)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditHead:
-    """The newest link of the audit chain."""
-
-    sequence: int
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +25,12 @@ class CopyFacts:
     """What a copy says of itself."""
 
     schema_version: int
-    audit_head: AuditHead | None
-    """None if the copy is from before there was a chain, or its audit log is empty."""
+    audit_head: Anchor | None
+    """None if its audit log is empty."""
 
 
 def check_copy(path: Path) -> None:
-    """Return if every page, index and reference of the copy at *path* is sound.
+    """Return if every page, index, reference and audit row of the copy at *path* is sound.
 
     Raises:
         NotADatabase: it is damaged, and how.
@@ -56,10 +43,13 @@ def check_copy(path: Path) -> None:
             orphans = connection.sqlite.execute("PRAGMA foreign_key_check").fetchall()
         except apsw.Error as error:
             raise translated(error, {}, str(path)) from error
+        fault = verify_audit(connection).fault if problems == ["ok"] else None
     if problems != ["ok"]:
         raise NotADatabase(path, reason=f"it is damaged ({problems[0]})")
     if orphans:
         raise NotADatabase(path, reason=f"a row of {orphans[0][0]} has lost what it belongs to")
+    if fault is not None:
+        raise NotADatabase(path, reason=f"its audit chain fails: {fault.explanation}")
 
 
 def read_copy(path: Path, query: Callable[[LedgerTransaction], Value]) -> tuple[CopyFacts, Value]:
@@ -71,11 +61,7 @@ def read_copy(path: Path, query: Callable[[LedgerTransaction], Value]) -> tuple[
     with open_reader(path) as connection:
         version = _require_ours(connection)
         connection.db.begin("DEFERRED")
-        head = None
-        if connection.db.execute(_CHAIN_EXISTS):
-            for row in connection.db.execute(_HEAD):
-                head = AuditHead(row.sequence, str(row.hash))
-        return CopyFacts(version, head), query(Tables(connection.db.execute))
+        return CopyFacts(version, read_head(connection)), query(Tables(connection.db.execute))
 
 
 def _require_ours(connection: DatabaseConnection) -> int:
@@ -84,7 +70,7 @@ def _require_ours(connection: DatabaseConnection) -> int:
         identity = identify(connection.sqlite)
     except apsw.Error as error:
         raise translated(error, {}, connection.path) from error
-    require_ours_or_empty(identity, connection.path)
+    require_ours_or_empty(identity, connection.path, known=SCHEMA_VERSION)
     if identity.application_id != APPLICATION_ID:
         raise NotADatabase(connection.path, reason="it is empty")
     return identity.user_version

@@ -73,7 +73,7 @@ class _Reader:
 class Ledger:
     """`waiaas.ports.Ledger`, made by `open_ledger`; leaving its `with` block closes it."""
 
-    def __init__(self, directory: Path, *, vfs: str | None) -> None:
+    def __init__(self, directory: Path, *, vfs: str | None, lock: DirectoryLock | None) -> None:
         self.path: Final = str(directory / LEDGER_NAME)
         self._vfs = vfs
         self._failure_callbacks: list[Callable[[DatabaseError], None]] = []
@@ -83,7 +83,7 @@ class Ledger:
         self._closing = threading.Lock()
         self._closed = False
         self._emptied_wal = False
-        self._lock = DirectoryLock(directory)
+        self._lock = lock or DirectoryLock(directory)
         try:
             self._writer = Writer(
                 self.path, vfs=vfs, answer=_answer, on_failure=self._report_failure
@@ -204,7 +204,9 @@ class Ledger:
         self.close()
 
 
-def open_ledger(directory: str | Path, *, vfs: str | None = None) -> Ledger:
+def open_ledger(
+    directory: str | Path, *, vfs: str | None = None, lock: DirectoryLock | None = None
+) -> Ledger:
     """Open the ledger in *directory*, making both if need be: the durable way in.
 
     Takes the directory's lock, opens the writer with `synchronous=FULL`, pushes the schema.
@@ -212,6 +214,7 @@ def open_ledger(directory: str | Path, *, vfs: str | None = None) -> Ledger:
     Args:
         directory: the data directory; its parent must exist. A new one gets mode 0700.
         vfs: the name of a registered SQLite VFS, or None for the system's.
+        lock: the directory's, if the caller took it already; the ledger gives it up.
 
     Raises:
         AlreadyOpen: another ledger owns the directory.
@@ -222,7 +225,7 @@ def open_ledger(directory: str | Path, *, vfs: str | None = None) -> Ledger:
         _ = statement.compiled
     try:
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        return Ledger(folder, vfs=vfs)
+        return Ledger(folder, vfs=vfs, lock=lock)
     except OSError as error:
         raise DatabaseError(
             f"{folder} cannot be used as the data directory: {error.strerror}"

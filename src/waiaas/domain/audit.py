@@ -18,6 +18,7 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.POLICY_VIOLATION: AuditSeverity.WARNING,
     AuditAction.AUTH_FAILED: AuditSeverity.WARNING,
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
+    AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
 }
 

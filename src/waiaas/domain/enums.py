@@ -145,6 +145,8 @@ class AuditAction(StrEnum):
     TX_SIGNED = "TX_SIGNED"
     TX_EXPIRED = "TX_EXPIRED"
     OPERATOR_LOGGED_IN = "OPERATOR_LOGGED_IN"
+    BACKUP_CREATED = "BACKUP_CREATED"
+    BACKUP_RESTORED = "BACKUP_RESTORED"
 
 
 class NotificationEventType(StrEnum):

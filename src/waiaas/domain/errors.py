@@ -44,6 +44,9 @@ class ErrorCode(StrEnum):
     SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
     APPROVAL_UNAVAILABLE = "APPROVAL_UNAVAILABLE"
     # The world.
+    LEDGER_RESTORED = "LEDGER_RESTORED"
+    BACKUP_UNDER_WAY = "BACKUP_UNDER_WAY"
+    BACKUP_FAILED = "BACKUP_FAILED"
     SIMULATION_FAILED = "SIMULATION_FAILED"
     TRANSACTION_FAILED_ON_CHAIN = "TRANSACTION_FAILED_ON_CHAIN"
     TRANSACTION_EXPIRED = "TRANSACTION_EXPIRED"
@@ -63,6 +66,7 @@ class ErrorCode(StrEnum):
             case (
                 ErrorCode.MASTER_PASSWORD_LOCKED
                 | ErrorCode.SPENDING_LIMIT_EXCEEDED
+                | ErrorCode.BACKUP_UNDER_WAY
                 | ErrorCode.CHAIN_UNAVAILABLE
                 | ErrorCode.LEDGER_FULL
                 | ErrorCode.SHUTTING_DOWN
@@ -93,6 +97,8 @@ class ErrorCode(StrEnum):
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
                 | ErrorCode.POLICY_DENIED
                 | ErrorCode.APPROVAL_UNAVAILABLE
+                | ErrorCode.LEDGER_RESTORED
+                | ErrorCode.BACKUP_FAILED
                 | ErrorCode.SIMULATION_FAILED
                 | ErrorCode.TRANSACTION_FAILED_ON_CHAIN
                 | ErrorCode.TRANSACTION_EXPIRED

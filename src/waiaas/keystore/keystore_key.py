@@ -7,15 +7,17 @@ from waiaas.keystore.sealing import SealedKey, seal, unseal
 from waiaas.keystore.secrecy import SecretHolder, wipe
 
 _DATA_KEYS_LABEL: Final = b"waiaas keystore 1 agent data keys"
+_BACKUP_KEYS_LABEL: Final = b"waiaas keystore 1 backup keys"
 
 
 class KeystoreKey(SecretHolder):
-    """What unlocking gives. Holds only the key for its one use so far, not the root of it."""
+    """What unlocking gives. Holds one key for each of its two uses, not the root of them."""
 
-    __slots__ = ("_data_keys_key",)
+    __slots__ = ("_backup_keys_key", "_data_keys_key")
 
     def __init__(self, root: bytearray) -> None:
         self._data_keys_key = kdf.expand(root, label=_DATA_KEYS_LABEL)
+        self._backup_keys_key = kdf.expand(root, label=_BACKUP_KEYS_LABEL)
 
     def seal_data_key(self, data_key: bytearray, *, facts: bytes) -> SealedKey:
         """Return *data_key*, sealed and bound to *facts*."""
@@ -29,6 +31,19 @@ class KeystoreKey(SecretHolder):
         """
         return unseal(sealed, sealing_key=self._data_keys_key, facts=facts)
 
+    def seal_backup_key(self, backup_key: bytearray, *, facts: bytes) -> SealedKey:
+        """Return *backup_key*, sealed and bound to *facts*."""
+        return seal(backup_key, sealing_key=self._backup_keys_key, facts=facts)
+
+    def unseal_backup_key(self, sealed: SealedKey, *, facts: bytes) -> bytearray:
+        """Return the backup key; the caller wipes it.
+
+        Raises:
+            SealNotValid: it was sealed by another keystore or with other facts, or changed since.
+        """
+        return unseal(sealed, sealing_key=self._backup_keys_key, facts=facts)
+
     def wipe(self) -> None:
-        """Overwrite the key. The object seals garbage from then on, so its owner drops it too."""
+        """Overwrite the keys. The object seals garbage from then on, so its owner drops it too."""
         wipe(self._data_keys_key)
+        wipe(self._backup_keys_key)

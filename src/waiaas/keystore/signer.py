@@ -9,7 +9,7 @@ from pathlib import Path
 
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
-from waiaas.keystore import keyfile, vault
+from waiaas.keystore import backup_key, documents, keyfile, vault
 from waiaas.keystore.agent_key import AgentKey
 from waiaas.keystore.errors import (
     AgentKeyExists,
@@ -23,7 +23,9 @@ from waiaas.keystore.errors import (
 )
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.keystore_key import KeystoreKey
-from waiaas.keystore.secrecy import SecretHolder
+from waiaas.keystore.protection import UnderKeystore
+from waiaas.keystore.sealing import seal
+from waiaas.keystore.secrecy import SecretHolder, wipe
 
 
 def create_keystore(directory: Path, password: bytes) -> None:
@@ -171,6 +173,32 @@ class FileKeystore(SecretHolder):
             if key is None:
                 key = self._agent_keys[agent_id] = self._load(agent_id)
         return key.sign(payload)
+
+    def protect_file_key(self, file_key: bytearray, *, facts: bytes) -> UnderKeystore:
+        """Return a backup's *file_key*, sealed under the backup key and bound to *facts*.
+
+        The backup key is made, and its file written, when it is first needed.
+
+        Raises:
+            DamagedKeystore: backup.json is not what was written.
+            KeystoreLocked: `lock` was called.
+        """
+        path = self._directory.path / backup_key.FILE_NAME
+        with self._state:
+            keystore_key = self._unlocked()
+            content = self._directory.read(backup_key.FILE_NAME)
+            if content is None:
+                self._directory.write_new(backup_key.FILE_NAME, backup_key.make(keystore_key))
+                content = self._directory.read(backup_key.FILE_NAME)
+                assert content is not None, "it was written just now"
+            key = backup_key.read(content, keystore_key=keystore_key, path=path)
+        try:
+            sealed = seal(file_key, sealing_key=key, facts=facts)
+        finally:
+            wipe(key)
+        return UnderKeystore(
+            keystore=documents.encode(self._vault), backup_key=content, file_key=sealed
+        )
 
     def lock(self) -> None:
         """Drop every key, generated ones too; a signature under way still ends.

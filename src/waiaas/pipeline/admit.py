@@ -23,6 +23,7 @@ from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
 from waiaas.domain.request import Request
 from waiaas.pipeline.record import ledger_time, move
+from waiaas.pipeline.restored import require_not_restored
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.policies import WINDOW_S_MAX
 from waiaas.policy.usage import Usage
@@ -62,8 +63,8 @@ async def admit(
     refusal; nothing is decided or written again.
 
     Raises:
-        Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED. These
-            come before admission and are not remembered.
+        Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
+            LEDGER_RESTORED. These come before admission and are not remembered.
     """
     wall_s = clock.now_s()
     request_sha256 = _digest(request)
@@ -75,6 +76,7 @@ async def admit(
                 return _replay(tx, earlier, request_sha256)
         now_s = ledger_time(tx, wall_s=wall_s)
         agent = require_permission(tx, caller, now_s=now_s)
+        require_not_restored(tx)
         verdict = _evaluate(tx, request, agent, now_s=now_s)
         transaction = TransactionRecord(
             id=TransactionId(generate_id()),

@@ -21,6 +21,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import AttemptState, ReservationState
 from waiaas.pipeline.advance import Step, next_step
 from waiaas.pipeline.record import ledger_time, move
+from waiaas.pipeline.restored import restored_at
 from waiaas.ports import (
     Chain,
     ChainUnavailable,
@@ -40,6 +41,10 @@ UNIT_PRICES: Final = 1000
 """Compute-unit prices 1 to 1000 micro-lamports take turns, so that equal payments of one agent are
 different bytes. All of them cost one lamport. The ledger's unique index on the payload's hash is
 the net beneath: bytes that were used before are never recorded again."""
+
+
+class LedgerRestored(Exception):  # noqa: N818 -- a state of the world, named as one
+    """The ledger came out of a backup: nothing is signed until it is reconciled with the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,21 @@ class Standing:
     attempt: AttemptRecord | None
     agent: AgentRecord
     session_revoked: bool
+    ledger_restored: bool
 
     @property
     def step(self) -> Step | None:
         """What comes next."""
         return next_step(self.transaction.status, self.attempt and self.attempt.state)
+
+    def require_reconciled(self) -> None:
+        """Return unless the next step leads to a new signature and the ledger knows too little.
+
+        Raises:
+            LedgerRestored: it was restored; the transaction stays as it is.
+        """
+        if self.ledger_restored and self.step in {Step.PREPARE, Step.SIGN}:
+            raise LedgerRestored("the ledger was restored: nothing is signed until reconciliation")
 
 
 def read_standing(tx: LedgerTransaction, transaction: TransactionRecord) -> Standing:
@@ -91,6 +106,7 @@ def read_standing(tx: LedgerTransaction, transaction: TransactionRecord) -> Stan
         attempt=tx.attempts.of_transaction(transaction.id),
         agent=agent,
         session_revoked=session is None or session.revoked_at is not None,
+        ledger_restored=restored_at(tx) is not None,
     )
 
 
@@ -99,7 +115,9 @@ async def perform(standing: Standing, world: World) -> None:
 
     Raises:
         ChainUnavailable: the node gave no answer; the step may be tried again.
+        LedgerRestored: nothing may be signed; nothing was changed.
     """
+    standing.require_reconciled()
     chain = world.chain_of(standing.agent)
     match standing.step:
         case Step.PREPARE:
@@ -349,6 +367,7 @@ async def _write(
     def unit(tx: LedgerTransaction) -> None:
         now = read_standing(tx, standing.transaction)
         if now.step is standing.step:
+            now.require_reconciled()
             record(tx, now, ledger_time(tx, wall_s=wall_s))
 
     await world.ledger.write_async(unit)

@@ -12,7 +12,14 @@ from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.advance import Step
-from waiaas.pipeline.perform import Standing, World, perform, read_standing, resend
+from waiaas.pipeline.perform import (
+    LedgerRestored,
+    Standing,
+    World,
+    perform,
+    read_standing,
+    resend,
+)
 from waiaas.ports import LedgerTransaction
 
 WATCH_INTERVAL_MS: Final = 250
@@ -91,6 +98,11 @@ class Worker:
                         await perform(standing, self._world)
                 else:
                     await perform(standing, self._world)
+            except LedgerRestored as error:
+                # Trying again would change nothing; reconciliation hands it over anew.
+                self._report(transaction.id, step, error)
+                self._driven.discard(transaction.id)
+                return
             except Exception as error:  # noqa: BLE001 -- one payment's trouble must not stop others
                 self._blocked.add(transaction.id)
                 self._report(transaction.id, step, error)

@@ -50,6 +50,29 @@ class Status(Message, frozen=True):
     """Unfinished ones whose last step failed: it is tried again and again; the log says why."""
     networks: list[NetworkType]
     localnet_url: str | None
+    restored_at: int | None
+    """When the ledger came out of a backup; it pays nothing until it is reconciled."""
+
+
+class CreateBackup(Message, frozen=True):
+    """Make an encrypted backup, under a password of its own or the keystore's backup key."""
+
+    mode: Literal["password", "keystore"]
+    password: Annotated[str, Meta(min_length=12, max_length=256)] | None = None
+    """For the mode `password`, and for it alone."""
+
+    def __repr__(self) -> str:
+        return f"CreateBackup(mode={self.mode!r}, password=…)"
+
+
+class CreatedBackup(Message, frozen=True):
+    """A backup in the folder `backups` of the data directory."""
+
+    id: str
+    name: str
+    created_at: int
+    size: int
+    mode: Literal["password", "keystore"]
 
 
 class ShuttingDown(Message, frozen=True):

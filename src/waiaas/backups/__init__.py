@@ -1,0 +1,1 @@
+"""Backups: one encrypted file with the ledger, the keystore and the settings, and the way back."""

@@ -1,0 +1,313 @@
+"""Making a backup: a snapshot of the ledger, the sealed keys and the settings, in one sealed file.
+
+On a running daemon and without one it is the same; whoever calls holds the directory's lock through
+the open ledger. The order matters: the ledger is copied before the keystore's files are read, so
+each agent that may spend in the copy has its key file in the backup.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from waiaas.backups.disk import new_file, private_folder, sync_folder, work_folder
+from waiaas.backups.disk import remove_leftovers as remove_work_folders
+from waiaas.backups.errors import BackupError
+from waiaas.backups.file import (
+    CONFIG_FILE,
+    LEDGER_FILE,
+    SUFFIX,
+    VAULT_FILE,
+    AuditHeadEntry,
+    Content,
+    Header,
+    Manifest,
+    describe,
+    entry_of,
+    key_facts,
+    open_with_key,
+    write_backup,
+)
+from waiaas.backups.swap import claimed
+from waiaas.database import Closed, DatabaseError, Ledger, generate_id, open_ledger
+from waiaas.database.copies import read_copy
+from waiaas.database.key_value import DAEMON_ID
+from waiaas.database.ledger import LEDGER_NAME
+from waiaas.database.snapshot import copy_database
+from waiaas.directory import KEYSTORE_NAME, DaemonError, require_initialised, sentence
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.backup import Backup, BackupMode
+from waiaas.domain.enums import AuditAction
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.keystore.errors import KeystoreError, KeystoreLocked
+from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
+from waiaas.keystore.sealed_files import read_sealed_files
+from waiaas.keystore.secrecy import wipe
+from waiaas.keystore.signer import FileKeystore, open_keystore
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import Clock, GenerateId, LedgerTransaction
+
+BACKUPS_NAME: Final = "backups"
+"""The folder in the data directory."""
+
+_KEY_BYTES: Final = 32
+_DRAFT: Final = re.compile(r"\.\S+\.new")
+
+
+class BackupMaker:
+    """Makes backups of one data directory, one at a time."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        ledger: Ledger,
+        keystore: FileKeystore | None,
+        clock: Clock,
+        generate_id: GenerateId,
+        version: str,
+    ) -> None:
+        """Args: keystore: unlocked; without one, backups are made under a password only."""
+        self._directory = directory
+        self._ledger = ledger
+        self._keystore = keystore
+        self._clock = clock
+        self._generate_id = generate_id
+        self._version = version
+        self._one_at_a_time = threading.Lock()
+
+    async def make_beside_requests(self, password: bytes | None) -> Backup:
+        """`make`, on a thread of its own, for the API.
+
+        Raises:
+            Refusal: BACKUP_UNDER_WAY, or BACKUP_FAILED with the reason.
+        """
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise Refusal(
+                ErrorCode.BACKUP_UNDER_WAY,
+                "another backup is being made",
+                hint="Try again when it is done.",
+            )
+
+        def work() -> Backup:
+            # Given up by the thread: whoever asked may be gone before it is done.
+            try:
+                return self._make(password)
+            finally:
+                self._one_at_a_time.release()
+
+        try:
+            return await asyncio.to_thread(work)
+        except BackupError as error:
+            if isinstance(error.__cause__, Closed | KeystoreLocked):
+                raise error.__cause__ from None  # The daemon is stopping.
+            raise Refusal(ErrorCode.BACKUP_FAILED, error.problem, hint=error.remedy) from error
+
+    def make(self, password: bytes | None) -> Backup:
+        """Make a backup under *password*, or with None under the keystore's backup key.
+
+        It is on the disk, and every byte of it was read back.
+
+        Raises:
+            BackupError: there is none, and why.
+        """
+        with self._one_at_a_time:
+            return self._make(password)
+
+    def _make(self, password: bytes | None) -> Backup:
+        backup_id, created_at = self._generate_id(), self._clock.now_s()
+        mode = BackupMode.KEYSTORE if password is None else BackupMode.PASSWORD
+        facts = key_facts(backup_id=backup_id, created_at=created_at, mode=mode)
+        file_key = bytearray(secrets.token_bytes(_KEY_BYTES))
+        with explained():
+            try:
+                protection = self._protect(file_key, password, facts=facts)
+                header = Header(
+                    format="waiaas backup",
+                    version=1,
+                    id=backup_id,
+                    created_at=created_at,
+                    protection=protection,
+                )
+                return self._write(header, file_key)
+            finally:
+                wipe(file_key)
+
+    def _protect(self, file_key: bytearray, password: bytes | None, *, facts: bytes) -> Protection:
+        if password is not None:
+            return protect_with_password(file_key, password, facts=facts)
+        assert self._keystore is not None, "whoever asks for the backup key unlocked the keystore"
+        return self._keystore.protect_file_key(file_key, facts=facts)
+
+    def _write(self, header: Header, file_key: bytearray) -> Backup:
+        folder = private_folder(self._directory / BACKUPS_NAME)
+        remove_work_folders(self._directory)
+        _remove_drafts(folder)
+        name = _file_name(header)
+        draft = folder / f".{name}.new"
+        try:
+            with work_folder(self._directory) as work:
+                manifest, contents = self._collect(header, work)
+                with new_file(draft) as file:
+                    write_backup(
+                        file,
+                        header=header,
+                        manifest=manifest,
+                        contents=contents,
+                        file_key=file_key,
+                    )
+            if open_with_key(draft, file_key).extract(None) != manifest:
+                raise OSError("it does not read back as it was written")
+            made = describe(draft)
+            backup = Backup(made.id, name, made.created_at, made.size_bytes, made.mode)
+            # Before it has its name: no backup is without its row. A row may be without its backup.
+            self._record(backup)
+            os.link(draft, folder / name)  # Unlike a renaming, never in place of another file.
+        finally:
+            draft.unlink(missing_ok=True)
+            sync_folder(folder)
+        return backup
+
+    def _collect(self, header: Header, work: Path) -> tuple[Manifest, dict[str, Content]]:
+        """Take the snapshot; return what goes into the backup."""
+        copy = work / LEDGER_FILE
+        copy_database(self._directory / LEDGER_NAME, copy)
+        facts, daemon_id = read_copy(copy, lambda tx: tx.key_values.get(DAEMON_ID))
+        keys = read_sealed_files(self._directory / KEYSTORE_NAME)
+        contents: dict[str, Content] = {LEDGER_FILE: copy}
+        contents |= {f"{KEYSTORE_NAME}/{name}": content for name, content in keys.items()}
+        with contextlib.suppress(FileNotFoundError):
+            contents[CONFIG_FILE] = (self._directory / CONFIG_FILE).read_bytes()
+        protection = header.protection
+        if isinstance(protection, UnderKeystore) and protection.keystore != contents[VAULT_FILE]:
+            raise BackupError(
+                f"{self._directory / KEYSTORE_NAME} was changed since the daemon was started.",
+                remedy="Find out by whom; then stop and start the daemon.",
+            )
+        head = facts.audit_head
+        manifest = Manifest(
+            format="waiaas backup manifest",
+            version=1,
+            program_version=self._version,
+            daemon_id=daemon_id,
+            schema_version=facts.schema_version,
+            created_at=header.created_at,
+            audit_head=None if head is None else AuditHeadEntry(head.sequence, head.hash),
+            files=[entry_of(name, content) for name, content in contents.items()],
+        )
+        return manifest, contents
+
+    def _record(self, backup: Backup) -> None:
+        wall_s = self._clock.now_s()
+        details = {"id": backup.id, "name": backup.name, "mode": backup.mode}
+        event = AuditEvent(AuditAction.BACKUP_CREATED, OPERATOR, details=details)
+
+        def unit(tx: LedgerTransaction) -> None:
+            tx.audit.append(event, now_s=ledger_time(tx, wall_s=wall_s))
+
+        self._ledger.write(unit)
+
+
+def make_offline(
+    directory: Path,
+    *,
+    password: bytes | None,
+    master_password: Callable[[], bytes],
+    clock: Clock,
+    version: str,
+) -> Backup:
+    """Make a backup of a directory on which no daemon runs.
+
+    Args:
+        directory: the data directory.
+        password: of the backup; None: the keystore's backup key.
+        master_password: asked only if the keystore's backup key is used.
+        clock: of this machine.
+        version: of this program.
+
+    Raises:
+        BackupError: there is no backup, and why.
+    """
+    require_initialised(directory)
+    os.umask(0o077)
+    with (
+        explained(),
+        claimed(directory) as lock,
+        open_ledger(directory, lock=lock) as ledger,
+        contextlib.ExitStack() as stack,
+    ):
+        keystore = None
+        if password is None:
+            keystore = open_keystore(directory / KEYSTORE_NAME, master_password())
+            stack.callback(keystore.lock)
+        maker = BackupMaker(
+            directory,
+            ledger=ledger,
+            keystore=keystore,
+            clock=clock,
+            generate_id=generate_id,
+            version=version,
+        )
+        return maker.make(password)
+
+
+@contextlib.contextmanager
+def explained(*, remedy: str = "Nothing was changed.") -> Iterator[None]:
+    """Turn what the ledger, the keystore and the system say into a BackupError."""
+    try:
+        yield
+    except BackupError:
+        raise
+    except KeystoreError as error:
+        raise BackupError(error.problem, remedy=error.remedy) from error
+    except (OSError, DatabaseError, DaemonError) as error:
+        raise BackupError(f"{sentence(error).rstrip('.')}.", remedy=remedy) from error
+
+
+def _file_name(header: Header) -> str:
+    when = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(header.created_at))
+    return f"{when}-{header.id[-8:]}{SUFFIX}"
+
+
+def _remove_drafts(folder: Path) -> None:
+    for path in folder.iterdir():
+        if _DRAFT.fullmatch(path.name):
+            path.unlink()
+
+
+Listing = tuple[list[Backup], list[str]]
+
+
+def list_backups(directory: Path) -> Listing:
+    """Return the backups of a data directory, newest first, and what is wrong with other files.
+
+    Raises:
+        BackupError: the folder cannot be read.
+    """
+    folder = directory / BACKUPS_NAME
+    found, problems = [], []
+    try:
+        paths = [path for path in folder.iterdir() if path.name.endswith(SUFFIX)]
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        raise BackupError(sentence(error), remedy="Check its permissions.") from error
+    for path in paths:
+        try:
+            found.append(describe(path))
+        except BackupError as error:
+            problems.append(str(error))
+    return sorted(found, key=lambda backup: (backup.created_at, backup.id), reverse=True), problems
+
+
+def find_backup(directory: Path, given: Path) -> Path:
+    """Return the file that is meant: as given, or by its name in the folder of backups."""
+    in_folder = directory / BACKUPS_NAME / given
+    is_name = given.name == str(given) and not given.exists()
+    return in_folder if is_name and in_folder.exists() else given

@@ -1,0 +1,80 @@
+"""Bringing a backup back: into a folder beside, checked and marked there, then put in place.
+
+A running daemon holds the lock of its directory, so nothing is restored under it.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from waiaas.backups.create import explained
+from waiaas.backups.disk import sync_folder
+from waiaas.backups.errors import BackupError
+from waiaas.backups.file import LEDGER_FILE, OpenedBackup
+from waiaas.backups.swap import claimed, swap
+from waiaas.backups.verify import Verified, extract_and_check
+from waiaas.database import generate_id, open_ledger
+from waiaas.directory import KEYSTORE_NAME, require_private
+from waiaas.pipeline.restored import mark_restored
+from waiaas.ports import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done."""
+
+    verified: Verified
+    replaced: Path
+    """Where the files lie that were there before, if there were any."""
+
+
+def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Restored:
+    """Make *directory* what it was when the backup was made; its ledger then pays nothing.
+
+    Args:
+        opened: the backup.
+        directory: a data directory, or one to be made; its parent is made too.
+        clock: of this machine.
+
+    Raises:
+        BackupError: nothing was changed, or a restore had begun that the next start finishes.
+    """
+    os.umask(0o077)
+    with explained(), contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700, parents=True)
+    with explained():
+        require_private(directory)
+        with claimed(directory):
+            staged = directory / f"restore-{generate_id()}"
+            try:
+                verified = _stage(opened, staged, clock=clock)
+            except BaseException:
+                shutil.rmtree(staged, ignore_errors=True)
+                raise
+            when = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(clock.now_s()))
+            replaced = directory / f"replaced-{when}-{generate_id()[-8:]}"
+            with explained(remedy="The next start, or the next restore, goes on from there."):
+                swap(directory, staged=staged.name, replaced=replaced.name)
+    return Restored(verified, replaced)
+
+
+def _stage(opened: OpenedBackup, staged: Path, *, clock: Clock) -> Verified:
+    """Make the complete new tree, checked, marked, and on the disk."""
+    staged.mkdir(mode=0o700)
+    verified = extract_and_check(opened, staged)
+    details: dict[str, str | int | None] = {
+        "id": opened.header.id,
+        "createdAt": opened.header.created_at,
+    }
+    wall_s = clock.now_s()
+    with open_ledger(staged) as ledger:
+        ledger.write(lambda tx: mark_restored(tx, wall_s=wall_s, details=details))
+        if not ledger.close():
+            raise BackupError("The restored ledger is in use.", remedy="Try again.")
+    for folder in (staged / KEYSTORE_NAME, staged, staged.parent):
+        sync_folder(folder)
+    assert not (staged / f"{LEDGER_FILE}-wal").exists(), "the last to close it removes it"
+    return verified

@@ -1,0 +1,202 @@
+"""`waiaas backup`: one encrypted file with everything, and the way back.
+
+Only `create` needs the daemon, and only while one runs; the others work on files.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from waiaas.backups.create import find_backup, list_backups, make_offline
+from waiaas.backups.file import OpenedBackup, describe, open_backup
+from waiaas.backups.restore import restore_backup
+from waiaas.backups.verify import Verified, verify_backup
+from waiaas.cli.client import Client, explained
+from waiaas.cli.context import (
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    show,
+    show_list,
+)
+from waiaas.cli.secret import read_password
+from waiaas.daemon import VERSION
+from waiaas.directory import find_daemon
+from waiaas.domain.backup import Backup, BackupMode
+from waiaas.system import SystemClock
+
+backup_app = typer.Typer(
+    help="Encrypted backups of the ledger, the keys and the settings.", no_args_is_help=True
+)
+
+CREATE_S_MAX: Final = 3600.0
+"""How long the daemon may take for one: a large ledger is copied, encrypted and read back."""
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A backup: a path, or a name that `list` shows.")
+]
+BackupPasswordFileOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", help="File with the backup's password (mode 0600)."),
+]
+BackupPasswordFdOption = Annotated[
+    int | None,
+    typer.Option("--password-fd", help="Open file descriptor to read the backup's password from."),
+]
+
+
+@backup_app.command("create")
+def create(
+    context: typer.Context,
+    *,
+    keystore_key: Annotated[
+        bool,
+        typer.Option(
+            "--keystore-key",
+            help="Use the keystore's backup key, not a password: the master password opens it.",
+        ),
+    ] = False,
+    backup_password_file: Annotated[
+        Path | None, typer.Option(help="File with the password for this backup (mode 0600).")
+    ] = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a backup in the folder `backups` of the data directory, whether or not a daemon runs."""
+    directory = directory_of(context)
+    master_password = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def new_password() -> bytes | None:
+        if keystore_key:
+            return None
+        return read_password(
+            file=backup_password_file,
+            confirm=True,
+            name="password for this backup",
+            hint="Use --backup-password-file FILE (mode 0600), or --keystore-key.",
+        )
+
+    def ask() -> None:
+        if find_daemon(directory) is None:
+            made = make_offline(
+                directory,
+                password=new_password(),
+                master_password=master_password,
+                clock=SystemClock(),
+                version=VERSION,
+            )
+            show(_shown(made), as_json=as_json)
+            return
+        with Client.logged_in(directory, master_password) as client:
+            password = new_password()
+            body: dict[str, Any] = (
+                {"mode": BackupMode.KEYSTORE}
+                if password is None
+                else {"mode": BackupMode.PASSWORD, "password": password.decode()}
+            )
+            show(client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX), as_json=as_json)
+
+    explained(ask)
+
+
+@backup_app.command("list")
+def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show the backups in the data directory, newest first."""
+    directory = directory_of(context)
+
+    def look() -> None:
+        backups, problems = list_backups(directory)
+        show_list([_shown(backup) for backup in backups], as_json=as_json)
+        for problem in problems:
+            typer.echo(f"waiaas: {problem}", err=True)
+
+    explained(look)
+
+
+@backup_app.command("verify")
+def verify(
+    context: typer.Context,
+    file: FileArgument,
+    *,
+    password_file: BackupPasswordFileOption = None,
+    password_fd: BackupPasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decrypt a backup, check all of it, and leave nothing behind. Needs no daemon."""
+    directory = directory_of(context)
+
+    def look() -> None:
+        opened = _opened(find_backup(directory, file), password_file, password_fd)
+        try:
+            verified = verify_backup(opened, directory=directory)
+        finally:
+            opened.close()
+        show({"file": str(opened.path), "whole": True, **_told(verified)}, as_json=as_json)
+
+    explained(look)
+
+
+@backup_app.command("restore")
+def restore(
+    context: typer.Context,
+    file: FileArgument,
+    *,
+    password_file: BackupPasswordFileOption = None,
+    password_fd: BackupPasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup in the place of the data directory's files, which are kept. No daemon may run.
+
+    The restored ledger pays nothing until it is reconciled with the chain (docs/backups.md).
+    """
+    directory = directory_of(context)
+
+    def work() -> None:
+        opened = _opened(find_backup(directory, file), password_file, password_fd)
+        try:
+            restored = restore_backup(opened, directory, clock=SystemClock())
+        finally:
+            opened.close()
+        facts = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
+        show({**facts, **_told(restored.verified)}, as_json=as_json)
+        typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
+
+    explained(work)
+
+
+def _opened(path: Path, file: Path | None, descriptor: int | None) -> OpenedBackup:
+    """Look at the backup before anybody is asked for a password."""
+    mode = describe(path).mode
+    name = {
+        BackupMode.PASSWORD: "password of this backup",
+        BackupMode.KEYSTORE: "master password of the daemon that made it",
+    }[mode]
+    return open_backup(path, read_password(file=file, descriptor=descriptor, name=name))
+
+
+def _shown(backup: Backup) -> dict[str, object]:
+    return {
+        "id": backup.id,
+        "name": backup.name,
+        "createdAt": backup.created_at,
+        "size": backup.size_bytes,
+        "mode": backup.mode,
+    }
+
+
+def _told(verified: Verified) -> dict[str, object]:
+    manifest = verified.manifest
+    head = manifest.audit_head
+    return {
+        "createdAt": manifest.created_at,
+        "madeBy": manifest.program_version,
+        "daemonId": manifest.daemon_id,
+        "schemaVersion": manifest.schema_version,
+        "auditHead": None if head is None else f"{head.sequence}:{head.hash}",
+        "files": len(manifest.files),
+        "agentsWithoutKey": list(verified.agents_without_key),
+    }

@@ -1,0 +1,25 @@
+"""A backup: one encrypted file with everything needed to bring the daemon back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BackupMode(StrEnum):
+    """What opens a backup. Stored in its header and sent; never renamed."""
+
+    PASSWORD = "password"  # noqa: S105 -- a way to protect something, not a secret
+    """A password that was chosen for this backup."""
+    KEYSTORE = "keystore"
+    """The backup key of the keystore inside; that keystore's master password opens it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What can be told of a backup without opening it."""
+
+    id: str
+    name: str
+    """Of the file."""
+    created_at: int
+    size_bytes: int
+    mode: BackupMode

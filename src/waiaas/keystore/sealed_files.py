@@ -1,0 +1,49 @@
+"""The keystore's files as they lie on the disk: sealed, so they may be copied as they are."""
+
+from pathlib import Path
+from typing import Final
+
+from waiaas.domain.ids import AgentId
+from waiaas.keystore import backup_key, documents, keyfile, vault
+from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing, UnsupportedVersion
+from waiaas.keystore.files import FILE_BYTES_MAX, PrivateDirectory
+
+VAULT_NAME: Final = vault.FILE_NAME
+SEALED_BYTES_MAX: Final = FILE_BYTES_MAX
+
+
+def is_sealed_file_name(name: str) -> bool:
+    """Tell whether a file of this name belongs to a keystore."""
+    return name in {vault.FILE_NAME, backup_key.FILE_NAME} or keyfile.is_file_name(name)
+
+
+def read_sealed_files(directory: Path) -> dict[str, bytes]:
+    """Return every file of the keystore in *directory*, by name; needs no password.
+
+    Raises:
+        KeystoreMissing: there is no keystore.json.
+        DamagedKeystore: keystore.json is not whole: without it the others are worth nothing.
+        KeystoreError: a file is unsafe or cannot be read.
+    """
+    private = PrivateDirectory(directory)
+    files = {}
+    for name in sorted(private.names()):
+        content = private.read(name) if is_sealed_file_name(name) else None
+        if content is not None:
+            files[name] = content
+    if vault.FILE_NAME not in files:
+        raise KeystoreMissing(directory / vault.FILE_NAME)
+    vault.read(files[vault.FILE_NAME], path=directory / vault.FILE_NAME)
+    return files
+
+
+def is_whole_key_file(content: bytes | None, *, agent_id: AgentId, public_key: str) -> bool:
+    """Tell whether a file says it is this agent's, as far as can be told without a password."""
+    if content is None:
+        return False
+    path = Path(keyfile.file_name(agent_id))
+    try:
+        file = documents.decode(content, into=keyfile.KeyFile, version=keyfile.VERSION, path=path)
+    except (DamagedKeystore, UnsupportedVersion):
+        return False
+    return (file.agent_id, file.public_key) == (agent_id, public_key)

@@ -1,0 +1,50 @@
+"""A ledger that came out of a backup pays nothing until it was compared with the chain.
+
+What was paid after the backup was made is not in it: its limits look unspent, and payments that
+were made look as if they were still to make. So the restore marks it, and as long as the mark is
+there nothing is admitted, no payload is recorded and nothing is signed. What was signed before the
+backup is still sent and watched: the same bytes land once, however often they are sent.
+
+The mark has no way off here. Comparing with the chain, which ends in taking it off, comes with
+recovery.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import AuditAction
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import LedgerTransaction
+
+_KEY: Final = "restored_at"
+
+
+def mark_restored(
+    tx: LedgerTransaction, *, wall_s: int, details: Mapping[str, str | int | None]
+) -> None:
+    """Mark the ledger, with the audit row that says from which backup it is."""
+    now_s = ledger_time(tx, wall_s=wall_s)
+    tx.key_values.put(_KEY, str(now_s), now_s=now_s)
+    tx.audit.append(AuditEvent(AuditAction.BACKUP_RESTORED, OPERATOR, details=details), now_s=now_s)
+
+
+def restored_at(tx: LedgerTransaction) -> int | None:
+    """Return the second in which the ledger was restored; None if it was not, or is reconciled."""
+    stored = tx.key_values.get(_KEY)
+    return None if stored is None else int(stored)
+
+
+def require_not_restored(tx: LedgerTransaction) -> None:
+    """Return if the ledger may pay.
+
+    Raises:
+        Refusal: LEDGER_RESTORED.
+    """
+    if restored_at(tx) is not None:
+        raise Refusal(
+            ErrorCode.LEDGER_RESTORED,
+            "this ledger was restored from a backup and pays nothing until it is reconciled",
+            hint="The operator has to reconcile it with the chain (docs/backups.md).",
+        )

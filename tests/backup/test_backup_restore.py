@@ -1,0 +1,338 @@
+"""Restoring: everything or nothing, nothing deleted, nothing under a daemon, then no payment."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from waiaas.backups.errors import BackupError, DamagedBackup
+from waiaas.backups.file import open_with_key
+from waiaas.backups.restore import restore_backup
+from waiaas.backups.swap import claimed
+from waiaas.database import open_ledger
+from waiaas.database.contents import read_contents
+from waiaas.directory import DaemonError, is_initialised
+from waiaas.keystore.signer import open_keystore
+from waiaas.pipeline.restored import restored_at
+
+if TYPE_CHECKING:
+    from tests.backup.conftest import Home, StillClock
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Any:
+    """`restore_backup` narrows it, for the process it expects to be."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def change(directory: Path) -> None:
+    """Go on living after the backup: in the ledger, the keystore and the settings."""
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.key_values.put("later", "v", now_s=1))
+    shutil.copy(
+        directory / "keystore" / "keystore.json",
+        directory / "keystore" / "0198c0de-0000-7000-8000-00000000000f.json",
+    )
+    with (directory / "config.toml").open("a") as stream:
+        stream.write("# later\n")
+
+
+def key_values(ledger_file: Path) -> dict[Any, Any]:
+    rows = read_contents(ledger_file)["key_value_store"].rows
+    return {row[0]: row[1] for row in rows}
+
+
+@pytest.mark.parametrize("place", ["fresh", "there", "lived on"])
+def test_the_directory_is_what_it_was_and_the_old_files_are_kept(
+    home: "Home", directory: Path, clock: "StillClock", tree: Tree, place: str
+) -> None:
+    if place == "fresh":
+        directory = directory.parent / "new" / "place"
+    elif place == "lived on":
+        change(directory)
+    before = tree(directory)
+    restored = restore_backup(home.opened, directory, clock=clock)
+
+    after = tree(directory)
+    original = tree(home.directory)
+    for name in ("keystore/keystore.json", "config.toml"):
+        assert after[name] == original[name]
+    assert {name for name in after if name.startswith("keystore/")} == {
+        "keystore/keystore.json",
+        *(f"keystore/{agent_id}.json" for agent_id in home.agent_ids),
+    }
+    values = key_values(directory / "ledger.db")
+    assert (values["daemon.id"], values.get("later")) == ("the-daemon", None)
+    moved = {"ledger.db", "config.toml"} | {name for name in before if name.startswith("keystore/")}
+    kept = {str(name): content for name, content in tree(restored.replaced).items()}
+    if place == "fresh":
+        assert kept == {}
+    else:
+        assert kept == {name: before[name] for name in moved}
+        assert {n: c for n, c in after.items() if n.startswith("backups/")} == {
+            n: c for n, c in before.items() if n.startswith("backups/")
+        }
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in directory.rglob("*") if p.is_file()}
+    assert modes == {0o600}
+    assert not [path for path in directory.iterdir() if path.name.startswith(("restore", "."))]
+
+
+def test_the_keys_sign_again_and_the_ledger_is_marked_with_its_row(
+    home: "Home", tmp_path: Path, clock: "StillClock", passwords: tuple[bytes, bytes]
+) -> None:
+    directory = tmp_path / "new"
+    verified = restore_backup(home.opened, directory, clock=clock).verified
+    assert verified.agents_without_key == ()
+    keystore = open_keystore(directory / "keystore", passwords[0])
+    for agent_id in home.agent_ids:
+        assert keystore.sign(agent_id, b"m") == home.keystore.sign(agent_id, b"m")
+    with open_ledger(directory) as ledger:
+        assert ledger.read(restored_at) == clock.now_s()
+    log = read_contents(directory / "ledger.db")["audit_log"]
+    last = dict(zip(log.columns, log.rows[-1], strict=True))
+    assert last["event_type"] == "BACKUP_RESTORED"
+    assert home.opened.header.id in str(last["details"])
+
+
+def test_nothing_is_restored_under_whoever_uses_the_directory(
+    home: "Home", directory: Path, clock: "StillClock", tree: Tree
+) -> None:
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.key_values.put("k", "v", now_s=1))
+        before = tree(directory)
+        with pytest.raises(BackupError, match="in use"):
+            restore_backup(home.opened, directory, clock=clock)
+        assert tree(directory) == before
+
+
+def test_a_damaged_backup_changes_nothing(
+    home: "Home", directory: Path, file: Path, clock: "StillClock", tree: Tree
+) -> None:
+    change(directory)
+    before = tree(directory)
+    content = file.read_bytes()
+    for end in (*range(len(content) - 150_000, len(content), 30_000), len(content) - 1):
+        file.write_bytes(content[:end])
+        with pytest.raises(DamagedBackup):
+            restore_backup(open_with_key(file, home.opened._file_key), directory, clock=clock)
+        assert tree(directory) == before
+        assert not list(directory.glob("restore-*"))
+
+
+def test_a_place_that_is_not_for_us_alone_is_refused(
+    home: "Home", directory: Path, tmp_path: Path, clock: "StillClock"
+) -> None:
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(directory)
+    file.touch()
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir(mode=0o755)
+    for bad in (link, file, open_to_all):
+        with pytest.raises(DaemonError):
+            restore_backup(home.opened, bad, clock=clock)
+    assert list(open_to_all.iterdir()) == []
+
+
+def test_a_journal_that_nobody_wrote_moves_nothing(directory: Path, tree: Tree) -> None:
+    before = tree(directory)
+    for bad in (
+        b"",
+        b"{}",
+        b'{"version":1,"staged":"../../etc","replaced":"replaced-x"}',
+        b'{"version":1,"staged":"restore-0198c0de-0000-7000-8000-00000000000f","replaced":"/tmp"}',
+    ):
+        (directory / "restore.json").write_bytes(bad)
+        with pytest.raises(BackupError, match="damaged"), claimed(directory):
+            pass
+    (directory / "restore.json").unlink()
+    assert tree(directory) == before
+
+
+def test_files_made_since_a_restore_was_cut_off_are_not_lost(directory: Path) -> None:
+    """Nobody should have made them; who did has to look."""
+    staged = directory / "restore-0198c0de-0000-7000-8000-00000000000f"
+    replaced = directory / "replaced-x"
+    staged.mkdir()
+    replaced.mkdir()
+    for folder in (staged, replaced):
+        (folder / "ledger.db").write_bytes(b"")
+    journal = f'{{"version":1,"staged":"{staged.name}","replaced":"replaced-x"}}'
+    (directory / "restore.json").write_text(journal)
+    with pytest.raises(BackupError, match="Both"), claimed(directory):
+        pass
+    assert (directory / "ledger.db").stat().st_size
+
+
+# ── cut off anywhere ───────────────────────────────────────────────────────────────────────────
+
+VICTIM = """
+import os, shutil, sys
+from pathlib import Path
+from waiaas.backups.file import open_with_key
+from waiaas.backups.restore import restore_backup
+from waiaas.backups.swap import claimed
+
+base, naive, stride = Path(sys.argv[1]), sys.argv[2] == "naive", int(sys.argv[4])
+opened = open_with_key(base / "a.waiaas-backup", bytearray.fromhex(sys.argv[3]))
+
+class Clock:
+    def now_s(self): return 1_700_000_000
+
+def work(directory):
+    restore_backup(opened, directory, clock=Clock())
+
+def naively(directory):
+    # What one would do at first: out with the old, in with the new.
+    out = directory / "out"
+    out.mkdir(mode=0o700)
+    opened.extract(out)
+    for name in ("ledger.db", "config.toml"):
+        (out / name).replace(directory / name)
+    shutil.rmtree(directory / "keystore")
+    (out / "keystore").rename(directory / "keystore")
+
+def recover(directory):
+    with claimed(directory):
+        pass
+
+def killed_at(number, act, directory):
+    "Fork a child whose life ends before its number-th change of a name, or where a sync begins."
+    child = os.fork()
+    if child == 0:
+        left = [number]
+        def count(*_):
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(99)
+        sync = os.fsync
+        def counted_sync(descriptor):
+            count()
+            sync(descriptor)
+        os.fsync = counted_sync
+        def hook(event, arguments):
+            writes = event == "open" and arguments[2] is not None and arguments[2] & os.O_CREAT
+            names = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link")
+            if (writes or names) and str(directory) in str(arguments[0]):
+                count()
+        sys.addaudithook(hook)
+        try:
+            act(directory)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 99), status
+    return status == 99
+
+act = naively if naive else work
+number = 1
+while True:
+    directory = base / f"first-{number}"
+    shutil.copytree(base / "data", directory)
+    if not killed_at(number, act, directory):
+        break
+    print(directory.name)
+    second = 1
+    while (directory / "restore.json").exists():
+        again = base / f"second-{number}-{second}"
+        shutil.copytree(directory, again)
+        if not killed_at(second, recover, again):
+            break
+        print(again.name)
+        second += stride
+    number += stride
+"""
+
+CRASH = """
+import os, sys
+from waiaas.database import open_ledger
+ledger = open_ledger(sys.argv[1])
+ledger.write(lambda tx: tx.key_values.put("later", "v", now_s=1))
+os._exit(0)
+"""
+
+
+def state(directory: Path, tree: Tree) -> tuple[str, str, str]:
+    """Return of which state each part is: the ledger, the keystore, the settings."""
+    values = key_values(directory / "ledger.db")
+    files = tree(directory)
+    has_later_key = "keystore/0198c0de-0000-7000-8000-00000000000f.json" in files
+    assert "keystore/keystore.json" in files
+    return (
+        "old" if values.get("later") == "v" else "new" if "restored_at" in values else "unmarked",
+        "old" if has_later_key else "new",
+        "old" if b"# later" in files["config.toml"] else "new",
+    )
+
+
+def victims(home: "Home", base: Path, directory: Path, how: str, *, stride: int) -> list[Path]:
+    """Cut a restore off at every *stride*-th step, and the recovery from it; return what is left.
+
+    The newest of the old state is in the WAL alone, as a crash leaves it.
+    """
+    change(directory)
+    python = [sys.executable, "-c"]
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.key_values.put("later", "", now_s=1))
+    subprocess.run([*python, CRASH, str(directory)], check=True)
+    assert (directory / "ledger.db-wal").stat().st_size
+    shutil.copy(home.by_password, base / "a.waiaas-backup")
+    key = home.opened._file_key.hex()
+    done = subprocess.run(
+        [*python, VICTIM, str(base), how, key, str(stride)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    return [base / name for name in done.stdout.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.proof
+def test_cut_off_at_any_step_one_of_the_two_states_is_complete_after_recovery(
+    home: "Home", directory: Path, tmp_path: Path, tree: Tree, proof: Any
+) -> None:
+    is_full = proof.wanted(10) == 10
+    seen = []
+    for _ in proof.until(proof.wanted(150), unit="cuts", budget_s=50):
+        for victim in victims(home, tmp_path, directory, "ours", stride=1 if is_full else 4):
+            assert is_initialised(victim), "nobody is told to begin anew"
+            with claimed(victim) as lock, open_ledger(victim, lock=lock):
+                pass
+            parts = state(victim, tree)
+            assert len(set(parts)) == 1, (victim.name, parts)
+            seen.append(parts[0])
+            assert not (victim / "restore.json").exists()
+            assert not list(victim.glob("restore-*"))
+            if parts[0] == "new":
+                [replaced] = victim.glob("replaced-*-*")
+                assert state(replaced, tree) == ("old",) * 3
+            proof.count()
+    assert {"old", "new"} == set(seen), "it was cut off on both sides of the turning point"
+    proof.control(f"{seen.count('old')} old, {seen.count('new')} new")
+
+
+@pytest.mark.slow
+def test_control_a_restore_without_a_journal_leaves_a_mixture(
+    home: "Home", directory: Path, tmp_path: Path, tree: Tree
+) -> None:
+    mixed = 0
+    for victim in victims(home, tmp_path, directory, "naive", stride=2):
+        if not (victim / "keystore" / "keystore.json").exists():
+            mixed += 1
+            continue
+        mixed += len({part.replace("unmarked", "new") for part in state(victim, tree)}) > 1
+    assert mixed
