@@ -31,8 +31,14 @@ from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.contents import TableRows, read_contents
-from waiaas.database.errors import AlreadyOpen, Closed, DatabaseError, LedgerFull
-from waiaas.database.key_value import DAEMON_ID
+from waiaas.database.errors import (
+    AlreadyOpen,
+    Closed,
+    DatabaseError,
+    LedgerDamaged,
+    LedgerFull,
+    NotADatabase,
+)
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
@@ -49,8 +55,7 @@ from waiaas.directory import (
     write_private,
 )
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
-from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import AuditAction, NetworkType
+from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
@@ -60,10 +65,17 @@ from waiaas.logs import Stderr, log_to_stderr
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.perform import LedgerRestored, World
-from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.worker import Worker
-from waiaas.ports import ChainUnavailable, Clock, LedgerTransaction
+from waiaas.ports import ChainUnavailable, Clock
 from waiaas.system import SystemClock, generate_secret
+from waiaas.upkeep import (
+    keep_checking,
+    notices,
+    report_opening,
+    start_in_ledger,
+    stop_in_ledger,
+    while_sound,
+)
 
 VERSION: Final = metadata.version("waiaas")
 
@@ -79,6 +91,8 @@ _CHAIN_IS_NEW: Final = (
 _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     ChainUnavailable: ErrorCode.CHAIN_UNAVAILABLE,
     LedgerFull: ErrorCode.LEDGER_FULL,
+    LedgerDamaged: ErrorCode.LEDGER_DAMAGED,
+    NotADatabase: ErrorCode.LEDGER_DAMAGED,
     Closed: ErrorCode.SHUTTING_DOWN,
     KeystoreLocked: ErrorCode.SHUTTING_DOWN,
 }
@@ -144,7 +158,8 @@ def run(
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
             lock = stack.enter_context(claimed(directory))
-            ledger = stack.enter_context(open_ledger(directory, lock=lock))
+            told = notices(SystemClock())
+            ledger = stack.enter_context(open_ledger(directory, lock=lock, notices=told))
             ledger.add_failure_callback(_die)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)
@@ -237,9 +252,11 @@ async def _serve(
 ) -> None:
     """Serve until told to stop."""
     clock = SystemClock()
-    for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
-        log.warning("creation finished", agent_id=agent.id, status=agent.status)
-    about = About(VERSION, _start_in_ledger(ledger, clock), localnet_url)
+    report_opening(ledger)
+    about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
+    if ledger.condition().problem is None:
+        for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
+            log.warning("creation finished", agent_id=agent.id, status=agent.status)
     urls = dict(config.rpc.solana_urls())
     if localnet_url is not None:
         urls[NetworkType.LOCALNET] = localnet_url
@@ -277,6 +294,7 @@ async def _serve(
             back_up=maker.make_beside_requests,
             shut_down=life.end_by_client,
             about=about,
+            ledger_condition=ledger.condition,
             started_at_monotonic_s=clock.monotonic_s(),
         )
         server.config.app = Api(
@@ -295,13 +313,20 @@ async def _serve(
         server.when_listening = be_found
         try:
             async with asyncio.TaskGroup() as group:
-                working = group.create_task(_until_failure(worker.run, life))
+                besides = [
+                    group.create_task(_until_failure(work, life))
+                    for work in (
+                        lambda: while_sound(ledger, worker.run),
+                        lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
+                    )
+                ]
                 await _until_failure(lambda: server.serve(sockets=[listener]), life)
-                working.cancel()
+                for task in besides:
+                    task.cancel()
         finally:
             for name in (ADDRESS_NAME, COOKIE_NAME):
                 (directory / name).unlink(missing_ok=True)
-    _stop_in_ledger(ledger, clock)
+    stop_in_ledger(ledger, clock)
     log.info("stopped")
 
 
@@ -339,34 +364,6 @@ async def _chains(
     finally:
         for chain in chains.values():
             await chain.aclose()
-
-
-def _start_in_ledger(ledger: Ledger, clock: Clock) -> str:
-    """Record the start; return this daemon's id, made at the first one."""
-    wall_s = clock.now_s()
-
-    def unit(tx: LedgerTransaction) -> str:
-        now_s = ledger_time(tx, wall_s=wall_s)
-        daemon_id = tx.key_values.get(DAEMON_ID)
-        if daemon_id is None:
-            daemon_id = generate_id()
-            tx.key_values.put(DAEMON_ID, daemon_id, now_s=now_s)
-        started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": VERSION})
-        tx.audit.append(started, now_s=now_s)
-        tx.audit.append(AuditEvent(AuditAction.KEYSTORE_UNLOCKED, SYSTEM), now_s=now_s)
-        return daemon_id
-
-    return ledger.write(unit)
-
-
-def _stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
-    """Record a clean stop. A crash records none, and loses nothing by it; so may a full disk."""
-    wall_s = clock.now_s()
-    stopped = AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM)
-    try:
-        ledger.write(lambda tx: tx.audit.append(stopped, now_s=ledger_time(tx, wall_s=wall_s)))
-    except DatabaseError as error:
-        log.error("the stop could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
 
 
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:

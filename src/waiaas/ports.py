@@ -188,6 +188,16 @@ class LedgerTransaction(Protocol):
     def key_values(self) -> KeyValueTable: ...
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerCondition:
+    """How the ledger is."""
+
+    problem: str | None
+    """Why nothing is written at present, in one sentence; None if writes are accepted."""
+    wal_pages: int
+    """How long the write-ahead log was after the last commit, in pages of 4 KiB."""
+
+
 class Ledger(Protocol):
     """The one record of what was asked, decided and done.
 

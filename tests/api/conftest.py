@@ -249,6 +249,7 @@ class Desk:
             back_up=maker.make_beside_requests,
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
+            ledger_condition=ledger.condition,
             started_at_monotonic_s=0.0,
         )
         return cls(services, clock, ledger, quick)

@@ -54,7 +54,25 @@ def test_the_operator_may_know_what_it_is_doing(
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",
             "restoredAt": None,
+            "ledgerProblem": None,
+            "walPages": desk.ledger.condition().wal_pages,
         }
+
+
+def test_whoever_asks_is_told_that_nothing_can_be_written_and_the_operator_why(
+    desk: "Desk", operator: str
+) -> None:
+    desk.ledger.stop_writing(["page 7 is torn"])
+
+    assert desk.ask("GET", "/health").json["status"] == "read_only"
+    answer = desk.ask("GET", "/v1/admin/status", token=operator)
+    assert answer.json["status"] == "read_only"
+    assert "page 7 is torn" in answer.json["ledgerProblem"]
+    assert "waiaas backup restore" in answer.json["ledgerProblem"]
+    refused = desk.ask("POST", "/v1/agents", {"name": "n", "network": "localnet"}, token=operator)
+    assert (refused.status, refused.code) == (503, "LEDGER_DAMAGED")
+    assert refused.json["retryable"] is False
+    assert "page 7" not in str(refused.json)
 
 
 @pytest.mark.parametrize("status", TransactionStatus)

@@ -9,7 +9,15 @@ import pytest
 from waiaas.api import app
 from waiaas.chains.solana.chain import WrongNetwork
 from waiaas.chains.solana.rpc import RpcError
-from waiaas.database.errors import Closed, CommitUnknown, DatabaseError, LedgerFull, RolledBack
+from waiaas.database.errors import (
+    Closed,
+    CommitUnknown,
+    DatabaseError,
+    LedgerDamaged,
+    LedgerFull,
+    NotADatabase,
+    RolledBack,
+)
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.keystore.errors import KeystoreLocked
@@ -29,6 +37,8 @@ EXPECTED = [
     (RpcError("http://n", code=-1, message="\x1b[31m\u202e", data=None),    "CHAIN_UNAVAILABLE"),
     (WrongNetwork("http://n", expected=NetworkType.DEVNET, genesis_hash="x"), "CHAIN_UNAVAILABLE"),
     (LedgerFull(),                                                          "LEDGER_FULL"),
+    (LedgerDamaged(["page 3"]),                                             "LEDGER_DAMAGED"),
+    (NotADatabase("/secret/path", reason="malformed"),                      "LEDGER_DAMAGED"),
     (Closed(),                                                              "SHUTTING_DOWN"),
     (KeystoreLocked(),                                                      "SHUTTING_DOWN"),
     (Refusal(ErrorCode.NETWORK_NOT_CONFIGURED, "no node"),                "NETWORK_NOT_CONFIGURED"),

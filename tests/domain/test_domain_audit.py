@@ -16,6 +16,7 @@ ATTENTION = {
     "RATE_LIMIT_EXCEEDED": "warning",
     "BACKUP_RESTORED": "warning",
     "KILL_SWITCH_ACTIVATED": "critical",
+    "LEDGER_FULL": "critical",
 }
 """Everything else is for information."""
 

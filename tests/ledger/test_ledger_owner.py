@@ -245,7 +245,12 @@ def test_a_new_directory_belongs_to_its_user_alone(directory: Path) -> None:
     with open_ledger(directory):
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert modes == {"ledger.db": 0o600, "ledger.db-wal": 0o600, "ledger.db-shm": 0o600}
+    assert modes == {
+        "ledger.db": 0o600,
+        "ledger.db-wal": 0o600,
+        "ledger.db-shm": 0o600,
+        "ballast": 0o600,
+    }
 
 
 # ── opening fails ──────────────────────────────────────────────────────────────────────────────

@@ -134,7 +134,7 @@ def test_nothing_is_signed_that_is_not_durable_nor_sent_that_is_not_durable(site
             return [name for name in shift.tap.calls if name not in {"read", "check"}]
 
     order = asyncio.run(scenario())
-    assert order == ["build", "write", "sign", "assemble", "write", "send", "write"]
+    assert order == ["build", "write", "write", "sign", "assemble", "write", "send", "write"]
     assert seen == ["sign", "send"]
 
 

@@ -21,6 +21,7 @@ TEXT_ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
         "identity": "what SQLite says of a file before it is ours",
         "copies": "whether a copy away from its place is whole",
         "connection": "settings of a connection",
+        "integrity": "SQLite's own checks of a file",
         "writer": "where a transaction, and each unit of work in it, begins and ends",
     }
 )

@@ -1,11 +1,14 @@
 """The daemon itself: is it well, who is the operator, what is it doing, please stop."""
 
+from typing import Literal
+
 from waiaas.api.access import login_caller
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.pipeline.restored import restored_at
 from waiaas.pipeline.worker import count_unfinished
+from waiaas.ports import LedgerCondition
 from waiaas.wire.admin import (
     CreateBackup,
     CreatedBackup,
@@ -21,7 +24,7 @@ async def get_health(call: Call) -> Health:
     """Answer that the daemon is ready; it does not listen before it is."""
     services = call.services
     return Health(
-        status="ok",
+        status=_status(services.ledger_condition()),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -42,11 +45,12 @@ async def log_in(call: Call) -> OperatorToken:
 async def get_status(call: Call) -> Status:
     """Tell the operator what the daemon is doing."""
     services = call.services
+    condition = services.ledger_condition()
     agents, unfinished, restored_s = services.ledger.read(
         lambda tx: (tx.agents.count(), count_unfinished(tx), restored_at(tx))
     )
     return Status(
-        status="ok",
+        status=_status(condition),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -57,6 +61,8 @@ async def get_status(call: Call) -> Status:
         networks=sorted(services.chains),
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,
+        ledger_problem=condition.problem,
+        wal_pages=condition.wal_pages,
     )
 
 
@@ -77,6 +83,10 @@ async def shut_down(call: Call) -> ShuttingDown:
     """Begin a clean stop. The cookie is enough: whoever can read it can end the process anyway."""
     call.services.shut_down()
     return ShuttingDown("the daemon is stopping")
+
+
+def _status(condition: LedgerCondition) -> Literal["ok", "read_only"]:
+    return "ok" if condition.problem is None else "read_only"
 
 
 def _uptime_s(call: Call) -> int:

@@ -41,6 +41,7 @@ _POLICY_VIOLATION: Final = 1008
 _SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CHAIN_UNAVAILABLE: "the chain's node gave no usable answer",
     ErrorCode.LEDGER_FULL: "the disk is full: nothing was written",
+    ErrorCode.LEDGER_DAMAGED: "the ledger is damaged: nothing is written any more",
     ErrorCode.SHUTTING_DOWN: "the daemon is stopping",
 }
 """What a caller hears of the states of the world: an agent learns no address and no path."""
@@ -50,6 +51,7 @@ _HINTS: Final[Mapping[ErrorCode, str]] = {
         "Try again; if it lasts, the operator looks after the node."
         " A local network comes with `waiaas start --localnet`."
     ),
+    ErrorCode.LEDGER_DAMAGED: "The operator has to restore a backup; `waiaas status` says more.",
     ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
     ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",
 }

@@ -44,6 +44,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.TRANSACTION_EXPIRED: 410,
     ErrorCode.CHAIN_UNAVAILABLE: 502,
     ErrorCode.LEDGER_FULL: 507,
+    ErrorCode.LEDGER_DAMAGED: 503,
     ErrorCode.SHUTTING_DOWN: 503,
     ErrorCode.INTERNAL_ERROR: 500,
 }

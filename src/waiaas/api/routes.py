@@ -67,6 +67,7 @@ COMMON_CODES: Final = (
     ErrorCode.CONTENT_TYPE_REFUSED,
     ErrorCode.VALIDATION_FAILED,
     ErrorCode.LEDGER_FULL,
+    ErrorCode.LEDGER_DAMAGED,
     ErrorCode.SHUTTING_DOWN,
     ErrorCode.INTERNAL_ERROR,
 )

@@ -7,7 +7,16 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
-from waiaas.ports import Chain, Clock, Faucet, GenerateId, GenerateSecret, Keystore, Ledger
+from waiaas.ports import (
+    Chain,
+    Clock,
+    Faucet,
+    GenerateId,
+    GenerateSecret,
+    Keystore,
+    Ledger,
+    LedgerCondition,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +49,5 @@ class Services:
     """Makes a backup under a password, or with None under the keystore's backup key."""
     shut_down: Callable[[], None]
     about: About
+    ledger_condition: Callable[[], LedgerCondition]
     started_at_monotonic_s: float

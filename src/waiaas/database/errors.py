@@ -15,10 +15,16 @@ DatabaseError
 ├── Closed              used after close
 ├── RolledBack          nothing was written; asking again is safe
 ├── LedgerFull          nothing was written: no space; reading goes on
+├── LedgerDamaged       nothing was written: the file is damaged; reading goes on where it can
+├── CheckStopped        a check of the file was told to stop before it knew anything
 └── CommitUnknown       perhaps written: only a restart and a look can tell
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+
+FINDINGS_SHOWN_MAX = 3
+"""How many of a damaged file's faults a message repeats."""
 
 VALUE_CHARACTERS_SHOWN_MAX = 80
 """How much of a refused value a message repeats."""
@@ -179,6 +185,27 @@ class LedgerFull(DatabaseError):  # noqa: N818 -- says what was found
 
     def __init__(self) -> None:
         super().__init__("the disk is full: nothing was written; free some space and try again")
+
+
+class LedgerDamaged(DatabaseError):  # noqa: N818 -- says what was found
+    """The file is damaged: nothing is written any more; what can still be read is read."""
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        self.findings = tuple(findings)
+        shown = "; ".join(self.findings[:FINDINGS_SHOWN_MAX])
+        if len(self.findings) > FINDINGS_SHOWN_MAX:
+            shown += f"; and {len(self.findings) - FINDINGS_SHOWN_MAX} more"
+        super().__init__(
+            f"the ledger is damaged ({shown}): nothing is written any more. Stop waiaas, keep a "
+            f"copy of the data directory, and restore a backup with `waiaas backup restore`"
+        )
+
+
+class CheckStopped(DatabaseError):  # noqa: N818 -- says what happened
+    """A check of the file was told to stop; it says nothing about the file."""
+
+    def __init__(self) -> None:
+        super().__init__("the check was stopped before it had seen the whole file")
 
 
 class CommitUnknown(DatabaseError):  # noqa: N818 -- says what is known

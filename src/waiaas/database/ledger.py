@@ -9,20 +9,32 @@ calling thread, each on a read-only connection of that thread.
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 from weakref import WeakSet, finalize
 
+from waiaas.database.ballast import Ballast
+from waiaas.database.clean_stop import CleanStop
 from waiaas.database.connection import DatabaseConnection, close_database, open_reader
-from waiaas.database.errors import Closed, DatabaseError
+from waiaas.database.errors import (
+    Closed,
+    DatabaseError,
+    LedgerDamaged,
+    LedgerFull,
+    NotADatabase,
+)
+from waiaas.database.identity import look_before_opening
+from waiaas.database.integrity import CheckKind, check_integrity, must_check_first
 from waiaas.database.lock import DirectoryLock
+from waiaas.database.notices import SILENT, Notices
 from waiaas.database.statements import DEFINED
 from waiaas.database.tables import Tables
-from waiaas.database.writer import Unit, Writer
-from waiaas.ports import LedgerTransaction
+from waiaas.database.units import Unit
+from waiaas.database.writer import Writer
+from waiaas.ports import LedgerCondition, LedgerTransaction
 
 Value = TypeVar("Value")
 
@@ -73,8 +85,15 @@ class _Reader:
 class Ledger:
     """`waiaas.ports.Ledger`, made by `open_ledger`; leaving its `with` block closes it."""
 
-    def __init__(self, directory: Path, *, vfs: str | None, lock: DirectoryLock | None) -> None:
+    def __init__(
+        self, directory: Path, *, vfs: str | None, lock: DirectoryLock | None, notices: Notices
+    ) -> None:
         self.path: Final = str(directory / LEDGER_NAME)
+        self.was_stopped_cleanly = False
+        """Whether the last ledger here was closed in good order."""
+        self.was_checked = False
+        """Whether the file was checked before it was opened; else that is still to be done."""
+        self._clean_stop: Final = CleanStop(directory)
         self._vfs = vfs
         self._failure_callbacks: list[Callable[[DatabaseError], None]] = []
         self._readers: WeakSet[_Reader] = WeakSet()
@@ -85,9 +104,9 @@ class Ledger:
         self._emptied_wal = False
         self._lock = lock or DirectoryLock(directory)
         try:
-            self._writer = Writer(
-                self.path, vfs=vfs, answer=_answer, on_failure=self._report_failure
-            )
+            # Before anything is written: from here on only a clean stop is a clean stop.
+            self.was_stopped_cleanly = self._clean_stop.clear()
+            self._writer = self._open_writer(notices, Ballast(directory))
         except BaseException:
             self._lock.release()
             raise
@@ -98,7 +117,7 @@ class Ledger:
         Whatever *unit* raises undoes it and is raised here.
 
         Raises:
-            RolledBack, LedgerFull: nothing of it was written.
+            RolledBack, LedgerFull, LedgerDamaged: nothing of it was written.
             CommitUnknown: it may have been written; restart and look.
             DirectoryLost: nothing of it was written, nor will be; the process must stop.
             Closed: the ledger is closed.
@@ -121,20 +140,41 @@ class Ledger:
 
         Raises:
             ReadOnlyDatabase: *query* tried to write.
+            NotADatabase: what it asked for is damaged; nothing is written any more.
             Closed: the ledger is closed.
             DatabaseError: called from inside a query, which has its own snapshot to look at.
         """
-        reader = self._reader() or self._open_reader()
-        _refuse_inside_query(reader)
-        with reader.in_use:
-            database = reader.connection.db
-            database.begin("DEFERRED")
-            reader.querying = True
-            try:
-                return query(reader.tables)
-            finally:
-                reader.querying = False
-                database.rollback()
+        try:
+            reader = self._reader() or self._open_reader()
+            _refuse_inside_query(reader)
+            with reader.in_use:
+                database = reader.connection.db
+                database.begin("DEFERRED")
+                reader.querying = True
+                try:
+                    return query(reader.tables)
+                finally:
+                    reader.querying = False
+                    database.rollback()
+        except NotADatabase as error:
+            self.stop_writing([error.reason])
+            raise
+
+    @property
+    def damage(self) -> LedgerDamaged | None:
+        """What was found wrong with the file, if anything was; then nothing is written."""
+        return self._writer.damage
+
+    def condition(self) -> LedgerCondition:
+        """Say whether writes are accepted, and if not why not."""
+        problem = self._writer.damage or (LedgerFull() if self._writer.is_full else None)
+        return LedgerCondition(
+            problem=None if problem is None else str(problem), wal_pages=self._writer.wal_pages
+        )
+
+    def stop_writing(self, findings: Sequence[str]) -> None:
+        """Write nothing any more, not even at the close, because the file was found damaged."""
+        self._writer.stop_for(LedgerDamaged(findings))
 
     def add_failure_callback(self, callback: Callable[[DatabaseError], None]) -> None:
         """Have *callback* called, on the writer's thread, when nothing can be written any more.
@@ -173,6 +213,43 @@ class Ledger:
 
     def _close_writer(self) -> None:
         self._emptied_wal = self._writer.stop()
+        if self._emptied_wal:
+            self._clean_stop.make()
+
+    def _open_writer(self, notices: Notices, ballast: Ballast) -> Writer:
+        """Check and open; on a full disk in the room that the ballast gives."""
+        try:
+            writer = self._checked_writer(notices, ballast, is_full=False)
+        except LedgerFull:
+            ballast.let_go()
+            return self._checked_writer(notices, ballast, is_full=True)
+        ballast.take()
+        return writer
+
+    def _checked_writer(self, notices: Notices, ballast: Ballast, *, is_full: bool) -> Writer:
+        return Writer(
+            self.path,
+            vfs=self._vfs,
+            answer=_answer,
+            on_failure=self._report_failure,
+            notices=notices,
+            ballast=ballast,
+            damage=self._look_for_damage(),
+            is_full=is_full,
+        )
+
+    def _look_for_damage(self) -> LedgerDamaged | None:
+        """Check the file before it is opened for writing, unless that can wait."""
+        look_before_opening(self.path, self._vfs)
+        file = Path(self.path)
+        size_bytes = file.stat().st_size if file.exists() else 0  # A VFS makes it later.
+        self.was_checked = must_check_first(
+            was_clean=self.was_stopped_cleanly, size_bytes=size_bytes
+        )
+        if not self.was_checked or not size_bytes:
+            return None
+        findings = check_integrity(self.path, kind=CheckKind.QUICK, vfs=self._vfs)
+        return LedgerDamaged([str(finding) for finding in findings]) if findings else None
 
     def _reader(self) -> _Reader | None:
         """Return the reader of the calling thread, if it has one."""
@@ -205,16 +282,23 @@ class Ledger:
 
 
 def open_ledger(
-    directory: str | Path, *, vfs: str | None = None, lock: DirectoryLock | None = None
+    directory: str | Path,
+    *,
+    vfs: str | None = None,
+    lock: DirectoryLock | None = None,
+    notices: Notices = SILENT,
 ) -> Ledger:
     """Open the ledger in *directory*, making both if need be: the durable way in.
 
-    Takes the directory's lock, opens the writer with `synchronous=FULL`, pushes the schema.
+    Takes the directory's lock, checks the file, opens the writer with `synchronous=FULL`, pushes
+    the schema. A damaged file is opened for reading alone and its bytes stay as they are: see
+    `Ledger.damage`.
 
     Args:
         directory: the data directory; its parent must exist. A new one gets mode 0700.
         vfs: the name of a registered SQLite VFS, or None for the system's.
         lock: the directory's, if the caller took it already; the ledger gives it up.
+        notices: what is recorded and told about a full disk, damage and a large WAL.
 
     Raises:
         AlreadyOpen: another ledger owns the directory.
@@ -225,7 +309,7 @@ def open_ledger(
         _ = statement.compiled
     try:
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        return Ledger(folder, vfs=vfs, lock=lock)
+        return Ledger(folder, vfs=vfs, lock=lock, notices=notices)
     except OSError as error:
         raise DatabaseError(
             f"{folder} cannot be used as the data directory: {error.strerror}"

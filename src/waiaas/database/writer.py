@@ -12,7 +12,10 @@ SAVEPOINT, COMMIT, and only then the answers. What may happen to a unit:
   nothing of the group is there, and every member is answered *not done*;
 - COMMIT fails otherwise: every member is answered CommitUnknown and nothing is written any more;
 - the file is not at its path any more: every member is answered DirectoryLost before COMMIT, and
-  nothing is written any more.
+  nothing is written any more;
+- a statement meets damage: the group is undone, and nothing is written any more.
+
+After a full disk units are refused unrun until the ballast can be taken back; see `_run_out`.
 
 The WAL is copied into the main file by the writer, after the answers: callers do not wait for it,
 and its failure cannot be taken for a failure of COMMIT.
@@ -22,13 +25,15 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import apsw
 from sqlalchemy import Executable
 
+from waiaas.database.ballast import Ballast
 from waiaas.database.connection import (
+    BUSY_TIMEOUT_MS,
+    DatabaseConnection,
     close_database,
     create_database,
     set_pragma,
@@ -38,14 +43,18 @@ from waiaas.database.errors import (
     CommitUnknown,
     DatabaseError,
     DirectoryLost,
+    LedgerDamaged,
     LedgerFull,
+    NotADatabase,
     RolledBack,
 )
 from waiaas.database.lock import Place
+from waiaas.database.notices import Notice, Notices
 from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
 from waiaas.database.statements import Parameters, Statement
 from waiaas.database.tables import Tables
+from waiaas.database.units import Answer, Outcome, Unit
 
 GROUP_UNITS_MAX: Final = 128
 """Units in one commit at most, so that the first of a group does not wait for ever."""
@@ -53,28 +62,17 @@ GROUP_UNITS_MAX: Final = 128
 WAL_PAGES_MAX: Final = 1000
 """Pages in the WAL from which on it is copied into the main file after a commit."""
 
+WAL_THOUSANDS_WAIT: Final = 4
+"""Thousands of pages in the WAL from which on readers are waited for to copy it whole."""
 
-class Unit:
-    """A function waiting to run in a transaction, and what came of it."""
+WAL_WAIT_MS: Final = 20
+"""How long at most, once in a thousand pages."""
 
-    __slots__ = ("error", "function", "value")
+WAL_PAGES_ALARM: Final = 16 * WAL_PAGES_MAX
+"""Pages in the WAL (some 64 MB) from which on the operator is told."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function: Final = function
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def outcome(self) -> Any:  # noqa: ANN401 -- what the function returned
-        """Return the function's value once the unit is answered, or raise its error."""
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-class Answer(Protocol):
-    """Tells a group's callers that their units' outcomes are final."""
-
-    def __call__(self, group: list[Unit], /) -> None: ...
+WAL_BYTES_KEPT: Final = 16 * 1024 * 1024
+"""A WAL that has grown beyond is cut to this once all of it is copied and nobody reads it."""
 
 
 class Writer:
@@ -87,8 +85,12 @@ class Writer:
         vfs: str | None,
         answer: Answer,
         on_failure: Callable[[DatabaseError], None],
+        notices: Notices,
+        ballast: Ballast,
+        damage: LedgerDamaged | None,
+        is_full: bool,
     ) -> None:
-        """Open the database durably, push the schema, and start.
+        """Open the database durably, push the schema, and start; with *damage* only refuse.
 
         Raises:
             DatabaseError: what `create_database` and `push_schema` raise.
@@ -100,9 +102,18 @@ class Writer:
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._closing = False
         self._stopped = False
-        self._wal_pages = 0
-        self._failure: Callable[[], DatabaseError] | None = None
-        """Makes the error that answers everything from now on; none while all is well."""
+        self._notices = notices
+        self._ballast = ballast
+        self._failure: CommitUnknown | DirectoryLost | LedgerDamaged | None = damage
+        self._connection: DatabaseConnection | None = None
+        self._place: Place | None = None
+        self._has_committed = False
+        self.wal_pages = 0
+        """How long the WAL was after the last commit."""
+        self._wal_is_large = False
+        self._waited_at_thousands = 0
+        self.is_full = is_full
+        """Whether writes are refused until there is space."""
         self._emptied_wal = False
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -140,6 +151,17 @@ class Writer:
         self._thread.join()
         return self._emptied_wal
 
+    @property
+    def damage(self) -> LedgerDamaged | None:
+        """What was found wrong with the file, if anything was."""
+        return self._failure if isinstance(self._failure, LedgerDamaged) else None
+
+    def stop_for(self, damage: LedgerDamaged) -> None:
+        """Write nothing from the next group on. Any thread may say so; the first one is told."""
+        if self._failure is None:
+            self._failure = damage
+            self._notices.report(Notice.DAMAGED, str(damage))
+
     def refuse_inside_unit(self) -> None:
         """Return if the calling thread is not the writer's, which must not wait for itself.
 
@@ -151,7 +173,8 @@ class Writer:
 
     def _run(self, opened: "queue.SimpleQueue[BaseException | None]") -> None:
         try:
-            self._open()
+            if self._failure is None:
+                self._open()
         except BaseException as error:  # noqa: BLE001 -- handed to the opener, whatever it is
             opened.put(error)
             return
@@ -171,6 +194,8 @@ class Writer:
         connection = create_database(self._path, vfs=self._vfs)
         try:
             set_pragma(connection.sqlite, "synchronous", "FULL", 2)
+            limit = WAL_BYTES_KEPT
+            set_pragma(connection.sqlite, "journal_size_limit", f"{limit}", limit)
             push_schema(connection)
         except BaseException:
             close_database(connection)
@@ -186,6 +211,8 @@ class Writer:
 
     def _close(self) -> bool:
         """Close the connection; after a failure without another write to the file."""
+        if self._connection is None:
+            return False
         if self._failure is None:
             return close_database(self._connection)
         self._connection.closed = True
@@ -203,7 +230,11 @@ class Writer:
         """
         if not self._sqlite.in_transaction:
             raise RolledBack("SQLite ended the transaction")
-        return self._run_statement(statement, parameters)
+        try:
+            return self._run_statement(statement, parameters)
+        except NotADatabase as error:
+            self.stop_for(LedgerDamaged([error.reason]))
+            raise
 
     def _refuse_waiting(self) -> None:
         """Answer everything in the queue with why nothing is written any more."""
@@ -216,39 +247,51 @@ class Writer:
                 self._refuse(unit)
 
     def _refuse(self, unit: Unit) -> None:
-        unit.error = Closed() if self._failure is None else self._failure()
+        unit.error = Closed() if self._failure is None else _again(self._failure)
         self._answer([unit])
 
     def _commit_group(self, group: list[Unit]) -> None:
         """Run the first unit of *group* and all that wait, commit, answer."""
         try:
-            self._run_group(group)
-        except BaseException as error:  # noqa: BLE001 -- answered to the group, whatever it is
-            self._answer_not_done(group, error)
-            return
+            if self.is_full:
+                group[0].error = LedgerFull()  # Until proved otherwise, whatever goes wrong.
+                if not self._resume():
+                    return
+                group[0].error = None
+            if self._settle(group) is Outcome.FULL:
+                self._run_out()
+        finally:
+            self._answer(group)
+        if self.wal_pages >= WAL_PAGES_MAX and self._failure is None:
+            self._copy_wal()
+        if (self.wal_pages >= WAL_PAGES_ALARM) is not self._wal_is_large:
+            self._tell_of_wal()
+
+    def _settle(self, group: list[Unit], *, alone: bool = False) -> Outcome:
+        """Run and commit *group*, which may grow unless *alone*; then every member is settled."""
+        try:
+            self._run_group(group, alone=alone)
+        except BaseException as error:  # noqa: BLE001 -- the group's, whatever it is
+            return self._undo(group, error)
         if self._place is not None and not self._place.is_kept():
-            self._connection.db.rollback()
-            self._fail(group, partial(DirectoryLost, self._path))
-            return
-        self._wal_pages = 0
+            return self._fail(group, DirectoryLost(self._path))
+        self._has_committed = False
         try:
             self._control("COMMIT")
         except BaseException as error:  # noqa: BLE001 -- any failure here means: unknown
-            if isinstance(error, apsw.FullError) and not self._wal_pages:
-                self._answer_not_done(group, error)
-            else:
-                self._fail(group, partial(CommitUnknown, str(error)))
-            return
-        self._answer(group)
-        if self._wal_pages >= WAL_PAGES_MAX:
-            self._empty_wal()
+            if isinstance(error, apsw.FullError) and not self._has_committed:
+                return self._undo(group, error)
+            return self._fail(group, CommitUnknown(str(error)))
+        return Outcome.DONE
 
-    def _run_group(self, group: list[Unit]) -> None:
+    def _run_group(self, group: list[Unit], *, alone: bool) -> None:
         self._control("BEGIN IMMEDIATE")
         unit: Unit | None = group[0]
         while unit is not None:
             self._run_unit(unit)
-            unit = self._next_of_group(group)
+            unit = None if alone else self._next_of_group(group)
+        if self.damage is not None:  # Whatever was met on the way is not to be built upon.
+            raise self.damage
 
     def _next_of_group(self, group: list[Unit]) -> Unit | None:
         """Take the next waiting unit into the group, if there is one and room for it."""
@@ -281,39 +324,90 @@ class Writer:
             raise unit.error or RolledBack("SQLite ended the transaction")
         self._control("RELEASE unit")
 
-    def _answer_not_done(self, group: list[Unit], cause: BaseException) -> None:
-        """Answer every member that nothing of it is in the ledger."""
+    def _undo(self, group: list[Unit], cause: BaseException) -> Outcome:
+        """Settle for every member that nothing of it is in the ledger."""
         if isinstance(cause, apsw.Error):
             cause = translated(cause, {}, self._path)
+        is_full = isinstance(cause, LedgerFull)
         for unit in group:
-            if isinstance(cause, LedgerFull):
+            if is_full:
                 unit.error = LedgerFull()
+            elif self.damage is not None:
+                unit.error = LedgerDamaged(self.damage.findings)
             elif unit.error is None:
                 unit.error = RolledBack(getattr(cause, "reason", str(cause)))
-        try:
-            self._connection.db.rollback()
-        finally:
-            self._answer(group)
+        assert self._connection is not None, "a group runs on an open database"
+        self._connection.db.rollback()
+        return Outcome.FULL if is_full else Outcome.UNDONE
 
-    def _fail(self, group: list[Unit], failure: Callable[[], DatabaseError]) -> None:
-        """Stop writing for good, and answer the group and all that comes with *failure*."""
+    def _fail(self, group: list[Unit], failure: CommitUnknown | DirectoryLost) -> Outcome:
+        """Stop writing for good, for a group that is not known to be done."""
         self._failure = failure
         for unit in group:
-            unit.error = failure()
-        try:
-            self._on_failure(failure())
-        finally:
-            self._answer(group)
+            unit.error = _again(failure)
+        self._on_failure(failure)
+        return Outcome.UNKNOWN
+
+    def _run_out(self) -> None:
+        """Refuse writes from now on, and record why in the room that the ballast gives."""
+        self.is_full = True
+        self._ballast.let_go()
+        is_recorded = self._settle([Unit(self._notices.full)], alone=True) is Outcome.DONE
+        notice = Notice.FULL if is_recorded else Notice.FULL_UNRECORDED
+        self._notices.report(notice, str(LedgerFull()))
+
+    def _resume(self) -> bool:
+        """Accept writes again if the ballast can be taken back and that be recorded."""
+        if not self._ballast.take_back():
+            return False
+        if self._settle([Unit(self._notices.resumed)], alone=True) is not Outcome.DONE:
+            self._ballast.let_go()
+            return False
+        self.is_full = False
+        self._notices.report(Notice.RESUMED, "there is space again: the ledger is written to")
+        return True
+
+    def _tell_of_wal(self) -> None:
+        """Tell once that the WAL has outgrown its bound, and once that it no longer does."""
+        self._wal_is_large = not self._wal_is_large
+        self._notices.report(
+            Notice.WAL_LARGE if self._wal_is_large else Notice.WAL_BOUNDED,
+            f"the WAL has {self.wal_pages} pages of 4 KiB, the bound is {WAL_PAGES_ALARM}; it "
+            f"grows while somebody reads an old snapshot, or the main file has no room to grow",
+        )
 
     def _note_commit(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         """Learn from SQLite that a commit took place, and how long the WAL is now."""
-        self._wal_pages = pages
+        self._has_committed = True
+        self.wal_pages = pages
         return apsw.SQLITE_OK
 
-    def _empty_wal(self) -> None:
+    def _copy_wal(self) -> None:
         """Copy what no reader needs any more into the main file.
 
-        If that fails (no space, say) everything still is in the WAL; the next commit tries again.
+        Readers that follow each other closely could keep it from being copied whole for ever. So
+        once in a thousand pages the writer waits for those who read now, but not long. If copying
+        fails (no space, say) everything still is in the WAL; the next commit tries again.
         """
-        with suppress(apsw.Error):
-            self._sqlite.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        thousands = self.wal_pages // WAL_PAGES_MAX
+        waits = thousands >= WAL_THOUSANDS_WAIT and thousands != self._waited_at_thousands
+        self._waited_at_thousands = thousands
+        try:
+            if waits:
+                self._sqlite.set_busy_timeout(WAL_WAIT_MS)
+            mode = apsw.SQLITE_CHECKPOINT_RESTART if waits else apsw.SQLITE_CHECKPOINT_PASSIVE
+            with suppress(apsw.Error):
+                self._sqlite.wal_checkpoint(mode=mode)
+        finally:
+            self._sqlite.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+
+def _again(failure: CommitUnknown | DirectoryLost | LedgerDamaged) -> DatabaseError:
+    """Return the same error for one more caller: each raises one of its own."""
+    match failure:
+        case CommitUnknown(reason=reason):
+            return CommitUnknown(reason)
+        case DirectoryLost(path=path):
+            return DirectoryLost(path)
+        case LedgerDamaged(findings=findings):
+            return LedgerDamaged(findings)

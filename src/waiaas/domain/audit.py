@@ -20,6 +20,7 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
     AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
+    AuditAction.LEDGER_FULL: AuditSeverity.CRITICAL,
 }
 
 

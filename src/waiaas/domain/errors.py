@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     TRANSACTION_EXPIRED = "TRANSACTION_EXPIRED"
     CHAIN_UNAVAILABLE = "CHAIN_UNAVAILABLE"
     LEDGER_FULL = "LEDGER_FULL"
+    LEDGER_DAMAGED = "LEDGER_DAMAGED"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -102,6 +103,7 @@ class ErrorCode(StrEnum):
                 | ErrorCode.SIMULATION_FAILED
                 | ErrorCode.TRANSACTION_FAILED_ON_CHAIN
                 | ErrorCode.TRANSACTION_EXPIRED
+                | ErrorCode.LEDGER_DAMAGED
             ):
                 return False
             case _:

@@ -187,6 +187,12 @@ def _recorded(
 
 async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     """Sign the recorded payload, if that is still permitted, and record the signed bytes."""
+    # Through the writer: a full or damaged ledger refuses, and what could not be recorded is not
+    # signed. A transaction that changes nothing costs no sync.
+    transaction = standing.transaction
+    standing = await world.ledger.write_async(lambda tx: read_standing(tx, transaction))
+    if standing.step is not Step.SIGN:
+        return
     attempt = _attempt_of(standing)
     if _is_forbidden(standing):
         await _write(standing, world, _end_if_forbidden)

@@ -9,9 +9,9 @@ from waiaas.wire.message import Message
 
 
 class Health(Message, frozen=True):
-    """The daemon is up and ready to serve."""
+    """The daemon is up; `read_only` while its ledger takes no writes, so nobody can be paid."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "read_only"]
     version: str
     uptime: int
     timestamp: int
@@ -39,7 +39,7 @@ class OperatorToken(Message, frozen=True):
 class Status(Message, frozen=True):
     """What the daemon is doing."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "read_only"]
     version: str
     uptime: int
     timestamp: int
@@ -52,6 +52,10 @@ class Status(Message, frozen=True):
     localnet_url: str | None
     restored_at: int | None
     """When the ledger came out of a backup; it pays nothing until it is reconciled."""
+    ledger_problem: str | None
+    """Why the status is `read_only`, and what to do."""
+    wal_pages: int
+    """How long the ledger's write-ahead log is, in pages of 4 KiB; the alarm is at 16,000."""
 
 
 class CreateBackup(Message, frozen=True):

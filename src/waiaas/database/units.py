@@ -1,0 +1,38 @@
+"""A unit of work on its way through the writer: what it is, who waits for it, what came of it."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, Protocol
+
+
+class Unit:
+    """A function waiting to run in a transaction, and what came of it."""
+
+    __slots__ = ("error", "function", "value")
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function: Final = function
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def outcome(self) -> Any:  # noqa: ANN401 -- what the function returned
+        """Return the function's value once the unit is answered, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Outcome(Enum):
+    """What came of a group as a whole."""
+
+    DONE = auto()
+    UNDONE = auto()
+    FULL = auto()
+    """Undone, because there is no space."""
+    UNKNOWN = auto()
+
+
+class Answer(Protocol):
+    """Tells a group's callers that their units' outcomes are final."""
+
+    def __call__(self, group: list[Unit], /) -> None: ...

@@ -1,0 +1,162 @@
+"""What the daemon does for its ledger: start and stop in it, keep checking it, say how it is."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from waiaas.database import Ledger, LedgerDamaged, LedgerFull, generate_id
+from waiaas.database.errors import DatabaseError
+from waiaas.database.integrity import CheckKind, check_integrity
+from waiaas.database.key_value import DAEMON_ID
+from waiaas.database.notices import Notice, Notices
+from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.domain.enums import AuditAction
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import Clock, LedgerTransaction
+
+CHECK_INTERVAL_S: Final = 24 * 60 * 60
+"""Between two full checks of the ledger; a restart in between does not begin it anew."""
+
+_CHECKED_AT: Final = "ledger.checked_at"
+
+log = structlog.get_logger()
+
+
+def notices(clock: Clock) -> Notices:
+    """Return what the daemon records and logs of what its ledger notices."""
+
+    def record(action: AuditAction) -> Callable[[LedgerTransaction], None]:
+        def unit(tx: LedgerTransaction) -> None:
+            event = AuditEvent(action, SYSTEM)
+            tx.audit.append(event, now_s=ledger_time(tx, wall_s=clock.now_s()))
+
+        return unit
+
+    return Notices(
+        full=record(AuditAction.LEDGER_FULL),
+        resumed=record(AuditAction.LEDGER_RESUMED),
+        report=_report,
+    )
+
+
+def _report(notice: Notice, sentence: str) -> None:
+    match notice:
+        case Notice.RESUMED | Notice.WAL_BOUNDED:
+            log.info("ledger", notice=notice, reason=sentence)
+        case Notice.WAL_LARGE:
+            log.warning("ledger", notice=notice, reason=sentence)
+        case Notice.FULL | Notice.FULL_UNRECORDED | Notice.DAMAGED:
+            log.critical("ledger", notice=notice, reason=sentence)
+
+
+def report_opening(ledger: Ledger) -> None:
+    """Log how the last stop was, and what the check before the opening found."""
+    log.info(
+        "ledger opened",
+        last_stop="clean" if ledger.was_stopped_cleanly else "not clean",
+        checked=ledger.was_checked,
+    )
+    if ledger.damage is not None:
+        log.critical("ledger", notice=Notice.DAMAGED, reason=str(ledger.damage))
+
+
+def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str) -> str:
+    """Record the start; return this daemon's id, made at the first one.
+
+    A ledger that takes no writes still knows the id; then the start is recorded nowhere.
+
+    Raises:
+        LedgerFull, LedgerDamaged: it takes no writes and knows no id.
+    """
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> str:
+        now_s = ledger_time(tx, wall_s=wall_s)
+        daemon_id = tx.key_values.get(DAEMON_ID)
+        if daemon_id is None:
+            daemon_id = generate_id()
+            tx.key_values.put(DAEMON_ID, daemon_id, now_s=now_s)
+        started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": version})
+        tx.audit.append(started, now_s=now_s)
+        tx.audit.append(AuditEvent(AuditAction.KEYSTORE_UNLOCKED, SYSTEM), now_s=now_s)
+        return daemon_id
+
+    try:
+        return ledger.write(unit)
+    except (LedgerFull, LedgerDamaged) as error:
+        daemon_id = ledger.read(lambda tx: tx.key_values.get(DAEMON_ID))
+        if daemon_id is None:
+            raise
+        log.error("the start could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
+        return daemon_id
+
+
+def stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
+    """Record a clean stop. A crash records none, and loses nothing by it; so may a full disk."""
+    wall_s = clock.now_s()
+    stopped = AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM)
+    try:
+        ledger.write(lambda tx: tx.audit.append(stopped, now_s=ledger_time(tx, wall_s=wall_s)))
+    except DatabaseError as error:
+        log.error("the stop could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
+
+
+async def while_sound(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> None:
+    """Do *work* unless the ledger is damaged; if it fails over damage, only the work ends."""
+    if not _is_sound(ledger):
+        return
+    try:
+        await work()
+    except Exception as error:
+        if _is_sound(ledger):
+            raise
+        log.critical("a worker has stopped: the ledger is damaged", exc_info=error)
+
+
+def _is_sound(ledger: Ledger) -> bool:
+    return ledger.damage is None
+
+
+async def keep_checking(ledger: Ledger, clock: Clock) -> None:
+    """Check the ledger now if that was put off, and fully once a day, until cancelled."""
+    if not ledger.was_checked:
+        await _check(ledger, CheckKind.QUICK)
+    while _is_sound(ledger):
+        last_s = int(ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
+        await clock.sleep(seconds_to_next_check(last_s=last_s, now_s=clock.now_s()))
+        await _check(ledger, CheckKind.FULL)
+        await _record_check(ledger, clock.now_s())
+
+
+def seconds_to_next_check(*, last_s: int, now_s: int) -> int:
+    """Return how long to wait, at most the interval however wrong a clock was."""
+    return min(max(last_s + CHECK_INTERVAL_S - now_s, 0), CHECK_INTERVAL_S)
+
+
+async def _check(ledger: Ledger, kind: CheckKind) -> None:
+    """Check in a thread, beside everything else; a cancelled caller stops the check."""
+    stop = threading.Event()
+    try:
+        findings = await asyncio.to_thread(
+            check_integrity, ledger.path, kind=kind, is_stopped=stop.is_set
+        )
+    except DatabaseError as error:
+        log.error("the ledger could not be checked", kind=kind, reason=str(error))  # noqa: TRY400 -- expected
+        return
+    finally:
+        stop.set()
+    log.info("ledger checked", kind=kind, findings=len(findings))
+    if findings:
+        ledger.stop_writing([str(finding) for finding in findings])
+
+
+async def _record_check(ledger: Ledger, wall_s: int) -> None:
+    try:
+        await ledger.write_async(
+            lambda tx: tx.key_values.put(_CHECKED_AT, f"{wall_s}", now_s=wall_s)
+        )
+    except DatabaseError as error:
+        log.warning("the check could not be recorded", reason=str(error))

@@ -1,0 +1,244 @@
+"""Upkeep: what the daemon records and logs of its ledger, and when it checks it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, open_ledger
+from waiaas.database.connection import open_reader
+from waiaas.database.errors import NotADatabase
+from waiaas.database.notices import Notice
+from waiaas.logs import log_to_stderr
+from waiaas.upkeep import (
+    CHECK_INTERVAL_S,
+    keep_checking,
+    notices,
+    report_opening,
+    seconds_to_next_check,
+    start_in_ledger,
+    stop_in_ledger,
+    while_sound,
+)
+
+NOW_S = 1_700_000_000
+PAGE_BYTES = 4096
+
+
+class DayClock:
+    """A clock whose time passes only when somebody waits; it stops whoever waits too often."""
+
+    def __init__(self, *, waits_max: int = 3) -> None:
+        self.wall_s = NOW_S
+        self.waits: list[float] = []
+        self._waits_max = waits_max
+
+    def now_s(self) -> int:
+        return self.wall_s
+
+    def monotonic_s(self) -> float:
+        return float(self.wall_s)
+
+    async def sleep(self, seconds: float) -> None:
+        if len(self.waits) == self._waits_max:
+            raise asyncio.CancelledError
+        self.waits.append(seconds)
+        self.wall_s += int(seconds)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def clock() -> DayClock:
+    return DayClock()
+
+
+@pytest.fixture
+def ledger(directory: Path, clock: DayClock) -> Iterator[Ledger]:
+    with open_ledger(directory, notices=notices(clock)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    log_to_stderr()
+    return lambda: [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+
+def audit(ledger: Ledger) -> list[tuple[str, str, int]]:
+    with open_reader(ledger.path) as connection:
+        rows = connection.db.execute(select(audit_log))
+    return [(row.event_type, row.severity, row.timestamp) for row in rows]
+
+
+def check(ledger: Ledger, clock: DayClock) -> None:
+    """Let the checks run until the clock has had enough."""
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_checking(ledger, clock))
+
+    asyncio.run(main())
+
+
+# ── records ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_full_disk_and_its_end_are_audit_rows(ledger: Ledger, clock: DayClock) -> None:
+    asked = notices(clock)
+    ledger.write(asked.full)
+    clock.wall_s -= 100  # Ledger time does not go back.
+    ledger.write(asked.resumed)
+    assert audit(ledger) == [
+        ("LEDGER_FULL", "critical", NOW_S),
+        ("LEDGER_RESUMED", "info", NOW_S),
+    ]
+
+
+@pytest.mark.parametrize("notice", Notice)
+def test_every_notice_is_logged(
+    clock: DayClock, logged: Callable[[], list[dict[str, Any]]], notice: Notice
+) -> None:
+    notices(clock).report(notice, "a sentence")
+    [line] = logged()
+    assert (line["notice"], line["reason"]) == (notice, "a sentence")
+    mild = {"RESUMED": "info", "WAL_BOUNDED": "info", "WAL_LARGE": "warning"}
+    assert line["level"] == mild.get(notice, "critical")
+
+
+def test_a_start_on_a_ledger_that_takes_no_writes_still_knows_who_we_are(
+    ledger: Ledger, clock: DayClock, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    daemon_id = start_in_ledger(ledger, clock, version="1")
+    ledger.stop_writing(["page 3"])
+    assert start_in_ledger(ledger, clock, version="1") == daemon_id
+    stop_in_ledger(ledger, clock)
+    report_opening(ledger)
+    events = [line["event"] for line in logged()]
+    assert events[1:3] == ["the start could not be recorded", "the stop could not be recorded"]
+    assert events[3:] == ["ledger opened", "ledger"]
+    assert [row[0] for row in audit(ledger)] == ["DAEMON_STARTED", "KEYSTORE_UNLOCKED"]
+
+
+def test_a_first_start_on_a_ledger_that_takes_no_writes_is_refused(
+    ledger: Ledger, clock: DayClock
+) -> None:
+    ledger.stop_writing(["page 3"])
+    with pytest.raises(LedgerDamaged):
+        start_in_ledger(ledger, clock, version="1")
+
+
+# ── work ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_works_on_a_damaged_ledger(ledger: Ledger) -> None:
+    worked: list[None] = []
+
+    async def work() -> None:
+        worked.append(None)
+
+    asyncio.run(while_sound(ledger, work))
+    ledger.stop_writing(["page 3"])
+    asyncio.run(while_sound(ledger, work))
+    assert len(worked) == 1
+
+
+def test_work_that_fails_over_damage_ends_and_any_other_failure_is_the_daemons(
+    ledger: Ledger,
+) -> None:
+    async def stumble() -> None:
+        raise LedgerFull
+
+    async def meet_damage() -> None:
+        ledger.stop_writing(["page 3"])
+        raise NotADatabase(ledger.path, reason="malformed")
+
+    with pytest.raises(LedgerFull):
+        asyncio.run(while_sound(ledger, stumble))
+    asyncio.run(while_sound(ledger, meet_damage))
+
+
+# ── checks ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("last_s", "now_s", "wait_s"),
+    [
+        (0, NOW_S, 0),
+        (NOW_S, NOW_S, CHECK_INTERVAL_S),
+        (NOW_S, NOW_S + 100, CHECK_INTERVAL_S - 100),
+        (NOW_S, NOW_S + CHECK_INTERVAL_S, 0),
+        (NOW_S + 10**9, NOW_S, CHECK_INTERVAL_S),
+    ],
+)
+def test_the_next_check_is_a_day_after_the_last_however_wrong_a_clock_was(
+    last_s: int, now_s: int, wait_s: int
+) -> None:
+    assert seconds_to_next_check(last_s=last_s, now_s=now_s) == wait_s
+
+
+def test_the_ledger_is_checked_fully_once_a_day_also_across_restarts(
+    ledger: Ledger, clock: DayClock, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    check(ledger, clock)
+    assert clock.waits == [0, CHECK_INTERVAL_S, CHECK_INTERVAL_S]
+    assert [(line["kind"], line["findings"]) for line in logged()] == [("full", 0)] * 3
+    later = DayClock(waits_max=1)
+    later.wall_s = clock.wall_s + 100
+    check(ledger, later)
+    assert later.waits == [CHECK_INTERVAL_S - 100]
+
+
+def test_a_large_ledger_is_checked_quickly_after_the_start_and_damage_ends_the_writing(
+    directory: Path,
+    clock: DayClock,
+    logged: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_ledger(directory) as ledger:
+
+        def fill(tx: Any) -> None:
+            for number in range(300):
+                tx.key_values.put(f"key {number:04}", "x" * 500, now_s=1)
+
+        ledger.write(fill)
+    path = directory / "ledger.db"
+    content = bytearray(path.read_bytes())
+    begin = content.rindex(b"x" * 100) // PAGE_BYTES * PAGE_BYTES
+    content[begin : begin + PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(content)
+    monkeypatch.setattr("waiaas.database.integrity.FIRST_CHECK_BYTES_MAX", 1)
+
+    with open_ledger(directory, notices=notices(clock)) as ledger:
+        assert (ledger.was_checked, ledger.damage) == (False, None)
+        check(ledger, clock)
+        with pytest.raises(LedgerDamaged):
+            ledger.write(lambda tx: tx.key_values.put("a", "", now_s=1))
+    lines = logged()
+    assert lines[0]["kind"] == "quick"
+    assert lines[0]["findings"] > 0
+    assert lines[1]["notice"] == "DAMAGED"
+    assert not clock.waits
+
+
+def test_a_stop_does_not_wait_for_a_check(ledger: Ledger, clock: DayClock) -> None:
+    def fill(tx: Any) -> None:
+        for number in range(200_000):
+            tx.key_values.put(f"key {number}", "", now_s=1)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            checking = group.create_task(keep_checking(ledger, clock))
+            await asyncio.to_thread(lambda: None)
+            checking.cancel()
+
+    ledger.write(fill)
+    asyncio.run(main())
+    assert ledger.read(lambda tx: tx.key_values.get("ledger.checked_at")) is None
