@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -470,6 +471,61 @@ def test_sqlite_by_itself_throws_a_wal_without_its_file_away(
     assert list(naive.execute("SELECT * FROM sqlite_schema")) == []
     naive.close()
     assert not Path(f"{path}-wal").exists()
+
+
+# ── a transaction to roll back ─────────────────────────────────────────────────────────────────
+
+
+def _leave_a_journal(path: Path, *, pages: int) -> None:
+    """Leave what a transaction cut off leaves: the journal of a file that had so many pages."""
+    header = bytes.fromhex("d9d505f920a163d7") + struct.pack(">5I", 0, 1, pages, 512, 4096)
+    Path(f"{path}-journal").write_bytes(header.ljust(512, b"\0"))
+
+
+TORN: Final = bytes(512) + b"x" * 2048
+"""A first page of which the first sector did not reach the disk, nor the last ones."""
+
+
+@pytest.mark.parametrize("content", [TORN, b"SQLite format 3\0".ljust(2560, b"\0"), TORN * 4])
+def test_a_first_opening_cut_off_inside_its_first_page_is_done_again(
+    path: Path, content: bytes
+) -> None:
+    path.write_bytes(content)
+    _leave_a_journal(path, pages=0)
+    _open(path)
+    assert not Path(f"{path}-journal").exists()
+
+
+def test_control_without_regard_to_the_journal_such_a_file_is_no_database(path: Path) -> None:
+    path.write_bytes(TORN)
+    _leave_a_journal(path, pages=0)
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    naive = apsw.Connection(f"{path.as_uri()}?immutable=1", flags=flags)
+    with pytest.raises(apsw.NotADBError):
+        naive.execute("PRAGMA application_id").fetchall()
+    naive.close()
+
+
+def test_a_file_without_its_journal_stays_what_it_is(path: Path, digests: Digests) -> None:
+    path.write_bytes(TORN)
+    _refused(path, NotADatabase, digests)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 65536])
+def test_a_torn_file_that_held_something_is_refused_unchanged(
+    path: Path, digests: Digests, pages: int
+) -> None:
+    path.write_bytes(TORN)
+    _leave_a_journal(path, pages=pages)
+    _refused(path, NotADatabase, digests)
+
+
+def test_another_application_s_unfinished_transaction_is_left_to_it(
+    path: Path, digests: Digests
+) -> None:
+    _foreign(path, "CREATE TABLE t (x)")
+    _leave_a_journal(path, pages=2)
+    _refused(path, ForeignDatabase, digests)
 
 
 # ── files and folders ──────────────────────────────────────────────────────────────────────────

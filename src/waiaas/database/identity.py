@@ -23,6 +23,9 @@ from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION
 _LOOK_TIMEOUT_MS: Final = 5000
 _FILE_MODE: Final = 0o600
 
+_JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+"""How SQLite's rollback journals begin; bytes 16 to 20 are the pages there were, big-endian."""
+
 _making_a_file = threading.Lock()
 """Held while a file is looked for or made: that `close()` must not meet another thread's locks."""
 
@@ -133,9 +136,11 @@ def _look(path: str, vfs: str | None) -> Identity:
     try:
         return _identify_file(path, apsw.SQLITE_OPEN_READONLY, vfs)
     except apsw.ReadOnlyError:
-        # A first opening was cut off inside its switch to WAL, before anything of ours was
-        # written; a writer must roll that back, a reader cannot. What the main file holds, read
-        # without regard to the journal, tells whether it is such a file or somebody else's.
+        # A transaction was cut off before the file was in WAL mode, and a reader cannot roll it
+        # back. If it was the first one, what it wrote may be torn: a writer will find no pages.
+        if _began_empty(f"{os.path.realpath(path)}-journal"):
+            return Identity(application_id=0, user_version=0, objects=0)
+        # Otherwise what the main file holds, read without regard to the journal, tells whose it is.
         uri = Path(path).absolute().as_uri() + "?immutable=1"
         try:
             return _identify_file(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs)
@@ -143,6 +148,19 @@ def _look(path: str, vfs: str | None) -> Identity:
             raise translated(error, {}, path) from error
     except apsw.Error as error:
         raise translated(error, {}, path) from error
+
+
+def _began_empty(journal: str) -> bool:
+    """Tell whether rolling back *journal* leaves an empty file.
+
+    It is read by us, because SQLite does not tell; it never locks a journal, so no lock is lost.
+    """
+    try:
+        with Path(journal).open("rb") as file:
+            header = file.read(20)
+    except FileNotFoundError:
+        return False
+    return header.startswith(_JOURNAL_MAGIC) and header[16:] == bytes(4)
 
 
 def _identify_file(name: str, flags: int, vfs: str | None) -> Identity:
