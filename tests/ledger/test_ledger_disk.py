@@ -5,6 +5,7 @@ to fail. DESIGN 4.3: durable by default; an exception at COMMIT means unknown, b
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -145,6 +146,27 @@ def test_control_a_commit_with_the_seven_pragmas_alone_is_not_synced(
         disk.syncs.clear()
         connection.sqlite.execute("INSERT INTO key_value_store VALUES ('b', 'b', 1)")
         assert disk.syncs.total() == 0
+
+
+@pytest.mark.parametrize("maker", ["the ledger", "init"])
+def test_the_directory_s_own_name_is_synced_before_anything_is_in_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, maker: str
+) -> None:
+    synced: list[tuple[bool, list[Path]]] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        is_parent = os.path.samestat(os.fstat(descriptor), directory.parent.stat())
+        synced.append((is_parent, list(directory.iterdir())))
+
+    monkeypatch.setattr(os, "fsync", note)
+    if maker == "init":
+        directory.mkdir(mode=0o700)
+    with open_ledger(directory):
+        assert synced == [(True, [])]
+    with create_database(directory / "alone.db"):
+        assert len(synced) == 1  # Control: SQLite alone does not.
 
 
 def test_units_that_wait_together_share_one_sync(

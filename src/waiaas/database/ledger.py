@@ -7,6 +7,7 @@ calling thread, each on a read-only connection of that thread.
 """
 
 import asyncio
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -309,11 +310,22 @@ def open_ledger(
         _ = statement.compiled
     try:
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        _keep_name(folder)
         return Ledger(folder, vfs=vfs, lock=lock, notices=notices)
     except OSError as error:
         raise DatabaseError(
             f"{folder} cannot be used as the data directory: {error.strerror}"
         ) from error
+
+
+def _keep_name(folder: Path) -> None:
+    """Make the directory's own name durable: SQLite syncs names in it, never the one it has."""
+    with suppress(PermissionError):  # Who may not list the parent did not make it either.
+        parent = os.open(folder.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 def _refuse_inside_query(reader: _Reader | None) -> None:
