@@ -382,6 +382,8 @@ class Office:
             set_pragma(writer._sqlite, "synchronous", synchronous, level)
             # So few pages in memory that a large group reaches the WAL before it commits.
             set_pragma(writer._sqlite, "cache_size", str(cache_pages), cache_pages)
+            # Closing must not wait for a visitor that will not go.
+            writer._sqlite.set_busy_timeout(0)
             tell = writer._answer
 
             def answer(group: list[Unit]) -> None:
@@ -395,10 +397,14 @@ class Office:
             writer._answer = answer
             yield ledger
 
+    def settle(self) -> None:
+        """Wait for the writer to have copied what it wants to: a reader may come or go."""
+        self.call(lambda _tx: None)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Keep a reader's snapshot open; closed from without, as by another program."""
-        self.call(lambda _tx: None)  # By its answer the writer has copied what it wanted to.
+        self.settle()
         reader = open_reader(self._directory / LEDGER_NAME, vfs=self._recorder.name)
         reader.db.begin("DEFERRED")
         reader.db.execute(select(agents.c.id))
@@ -418,14 +424,19 @@ class Office:
         asyncio.run(self._together(works))
 
     async def _together(self, works: Sequence[Function]) -> None:
-        may_go = threading.Event()
+        begun, may_go = threading.Event(), threading.Event()
+
+        def hold(_tx: LedgerTransaction) -> None:
+            begun.set()
+            may_go.wait()
 
         async def let_go() -> None:
+            begun.wait()  # Until then the writer may be copying the WAL of the group before.
             self._ledger.read(lambda tx: tx.agents.count())
             may_go.set()
 
         async with asyncio.TaskGroup() as callers:
-            for work in (lambda _tx: may_go.wait(), *works):
+            for work in (hold, *works):
                 callers.create_task(self._call_async(work))
             callers.create_task(let_go())
 
@@ -463,6 +474,7 @@ def _life(office: Office, rng: random.Random, *, groups: int, synchronous: str) 
     with ExitStack() as visit, office.open(synchronous=synchronous, cache_pages=10):
         with office.snapshot():  # Meanwhile the WAL cannot start over.
             work(groups // 4)
+            office.settle()
         work(groups // 6)
         # A visitor stays behind and keeps the WAL from being emptied.
         visit.enter_context(office.snapshot())
