@@ -19,7 +19,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -41,8 +41,8 @@ from waiaas.database import (
 )
 from waiaas.database import writer as writer_module
 from waiaas.database.connection import open_reader, set_pragma
-from waiaas.database.ledger import LEDGER_NAME
-from waiaas.database.writer import Unit
+from waiaas.database.ledger import LEDGER_NAME, _WaitingUnit
+from waiaas.database.units import Unit
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import (
     AgentStatus,
@@ -397,19 +397,33 @@ class Office:
             writer._answer = answer
             yield ledger
 
-    def settle(self) -> None:
-        """Wait for the writer to have copied what it wants to: a reader may come or go."""
-        self.call(lambda _tx: None)
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the writer inside a unit, where it copies nothing: a reader may come or go."""
+        begun, may_go = threading.Event(), threading.Event()
+
+        def hold(_tx: LedgerTransaction) -> None:
+            begun.set()
+            may_go.wait()
+
+        unit = _WaitingUnit(hold)
+        self._ledger._writer.submit(unit)
+        begun.wait()
+        yield
+        may_go.set()
+        unit.done.acquire()
+        self._noted.release()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Keep a reader's snapshot open; closed from without, as by another program."""
-        self.settle()
-        reader = open_reader(self._directory / LEDGER_NAME, vfs=self._recorder.name)
-        reader.db.begin("DEFERRED")
-        reader.db.execute(select(agents.c.id))
+        with self._held():
+            reader = open_reader(self._directory / LEDGER_NAME, vfs=self._recorder.name)
+            reader.db.begin("DEFERRED")
+            reader.db.execute(select(agents.c.id))
         yield
-        close_database(reader)
+        with nullcontext() if self._ledger._closed else self._held():
+            close_database(reader)
 
     def call(self, work: Function) -> None:
         """Have one unit written from this thread."""
@@ -474,7 +488,6 @@ def _life(office: Office, rng: random.Random, *, groups: int, synchronous: str) 
     with ExitStack() as visit, office.open(synchronous=synchronous, cache_pages=10):
         with office.snapshot():  # Meanwhile the WAL cannot start over.
             work(groups // 4)
-            office.settle()
         work(groups // 6)
         # A visitor stays behind and keeps the WAL from being emptied.
         visit.enter_context(office.snapshot())
@@ -488,6 +501,9 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """Return a function that records a ledger's life, or the *life* it is given."""
     # Copied into the main file every few commits, not every few hundred.
     monkeypatch.setattr(writer_module, "WAL_PAGES_MAX", 60)
+    # Whoever waits for a reader waits by the wall clock; nobody waits in a recorded life.
+    monkeypatch.setattr(writer_module, "WAL_WAIT_MS", 0)
+    monkeypatch.setattr(writer_module, "BUSY_TIMEOUT_MS", 0)
     recorders: list[Recorder] = []
 
     def run(
