@@ -1,13 +1,17 @@
 """Closing: what was queued is done or refused, never lost; afterwards every use is refused."""
 
+import queue
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from waiaas.database import Ledger, open_ledger
-from waiaas.database.errors import Closed
+from waiaas.database.errors import Closed, DatabaseError
 from waiaas.database.ledger import _WaitingUnit
 from waiaas.ports import LedgerTransaction
 
@@ -186,3 +190,160 @@ def test_a_unit_written_while_the_ledger_closes_is_done_or_refused_and_never_los
 def _assert_stored(ledger: Ledger, keys: list[str], *, wanted: bool) -> None:
     found = ledger.read(lambda tx: [tx.key_values.get(key) is not None for key in keys])
     assert found == [wanted] * len(keys)
+
+
+# ── interrupted ────────────────────────────────────────────────────────────────────────────────
+
+INTERRUPTED_CLOSE = """
+import _thread, sys, threading
+from waiaas.database import AlreadyOpen, open_ledger
+ledger = open_ledger(sys.argv[1])
+begun, may_end = threading.Event(), threading.Event()
+
+def slow(tx):
+    begun.set()
+    may_end.wait()
+    tx.key_values.put("slow", "done", now_s=1)
+
+threading.Thread(target=ledger.write, args=(slow,)).start()
+begun.wait()
+closing = ledger._writer._ended.wait
+def interrupted():
+    ledger._writer._ended.wait = closing
+    raise KeyboardInterrupt
+ledger._writer._ended.wait = interrupted
+try:
+    ledger.close()
+except KeyboardInterrupt:
+    print("interrupted")
+try:
+    open_ledger(sys.argv[1])
+except AlreadyOpen:
+    print("still owned")
+may_end.set()
+print(ledger.close())
+with open_ledger(sys.argv[1]) as again:
+    print(again.read(lambda tx: tx.key_values.get("slow")))
+"""
+
+
+def test_an_interrupted_close_keeps_the_directory_until_the_writer_has_ended(
+    directory: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_CLOSE, str(directory)],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    assert done.stdout.split("\n") == ["interrupted", "still owned", "True", "done", ""]
+
+
+def test_an_interrupted_opening_leaves_neither_a_thread_nor_a_lock(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = threading.active_count()
+    get = queue.SimpleQueue.get
+
+    class Interrupted(queue.SimpleQueue):  # type: ignore[type-arg]  # -- stands for the opener's
+        def get(self, *arguments: Any) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+            return get(self, *arguments)
+
+    monkeypatch.setattr("waiaas.database.writer.queue.SimpleQueue", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_ledger(directory)
+    monkeypatch.undo()
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.key_values.put("a", "b", now_s=1))
+    assert threading.active_count() == threads
+
+
+def test_a_reader_whose_close_fails_does_not_keep_the_writer_open(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(directory)
+    ledger.read(lambda tx: tx.agents.count())
+
+    def fail(_connection: object) -> bool:
+        raise DatabaseError("no")
+
+    monkeypatch.setattr("waiaas.database.ledger.close_database", fail)
+    with pytest.raises(DatabaseError, match="no"):
+        ledger.close()
+    monkeypatch.undo()
+    with open_ledger(directory):
+        pass
+
+
+# ── misuse ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _asynchronous(tx: LedgerTransaction) -> None:
+    tx.key_values.put("a", "b", now_s=1)
+
+
+def _generating(tx: LedgerTransaction) -> Iterator[None]:
+    tx.key_values.put("a", "b", now_s=1)
+    yield
+
+
+@pytest.mark.parametrize("function", [_asynchronous, _generating])
+def test_what_only_makes_a_coroutine_or_generator_is_refused(
+    ledger: Ledger, function: Callable[[LedgerTransaction], object]
+) -> None:
+    for use in (ledger.write, ledger.read):
+        with pytest.raises(DatabaseError, match="plain function"):
+            use(function)
+
+
+def test_a_transaction_kept_from_a_read_is_of_no_use(ledger: Ledger) -> None:
+    kept = ledger.read(lambda tx: tx)
+    with pytest.raises(DatabaseError, match="must not be kept"):
+        kept.agents.count()
+
+
+FORKED = """
+import os, sys
+from waiaas.database import DatabaseError, open_ledger
+ledger = open_ledger(sys.argv[1])
+uses = (lambda: ledger.write(lambda tx: None), lambda: ledger.read(lambda tx: None), ledger.close)
+told_r, told_w = os.pipe()
+end_r, end_w = os.pipe()
+child = os.fork()
+if not child:
+    os.close(end_w)
+    for use in uses:
+        try:
+            use()
+        except DatabaseError as error:
+            os.write(told_w, b"refused ")
+    os.write(told_w, b"|")
+    os.read(end_r, 1)
+    os._exit(0)
+told = b""
+while not told.endswith(b"|"):
+    told += os.read(told_r, 100)
+print(told.decode())
+ledger.close()
+with open_ledger(sys.argv[1]):
+    print("opened again, though the child lives")
+os.close(end_w)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_can_neither_use_the_ledger_nor_keep_its_directory(
+    directory: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, str(directory)],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    lines = ["refused refused refused |", "opened again, though the child lives", ""]
+    assert done.stdout.split("\n") == lines

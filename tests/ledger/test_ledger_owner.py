@@ -348,3 +348,36 @@ def test_an_unprivileged_user_is_told_of_a_directory_that_may_not_be_read(tmp_pa
             open_ledger(directory)
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "l\ud800"])
+def test_a_name_that_no_directory_can_have_is_refused_in_words(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatabaseError, match="cannot be used as the data directory"):
+        open_ledger(tmp_path / name)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_ledger_with_a_second_name_is_refused(
+    directory: Path, tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    with open_ledger(directory):
+        pass
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    link(directory / "ledger.db", other / "ledger.db")
+    with pytest.raises(DatabaseError, match="a single name"):
+        open_ledger(other)
+
+
+def test_a_ledger_is_read_where_it_was_opened_wherever_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with open_ledger("data") as made:
+            made.write(lambda tx, name=name: tx.key_values.put("where", name, now_s=1))  # type: ignore[misc]  # -- a default
+    monkeypatch.chdir(tmp_path / "here")
+    with open_ledger("data") as ledger:
+        monkeypatch.chdir(tmp_path / "there")
+        assert ledger.read(lambda tx: tx.key_values.get("where")) == "here"

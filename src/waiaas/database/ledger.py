@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 from weakref import WeakSet, finalize
 
 from waiaas.database.ballast import Ballast
@@ -31,9 +31,9 @@ from waiaas.database.identity import look_before_opening
 from waiaas.database.integrity import CheckKind, check_integrity, must_check_first
 from waiaas.database.lock import DirectoryLock
 from waiaas.database.notices import SILENT, Notices
-from waiaas.database.statements import DEFINED
+from waiaas.database.statements import DEFINED, Parameters, Statement
 from waiaas.database.tables import Tables
-from waiaas.database.units import Unit
+from waiaas.database.units import Unit, refuse_unrun
 from waiaas.database.writer import Writer
 from waiaas.ports import LedgerCondition, LedgerTransaction
 
@@ -69,16 +69,29 @@ class _AwaitingUnit(Unit):
         self.done: Final[asyncio.Future[None]] = loop.create_future()
 
 
+class _Snapshot:
+    """What one query sees. Its *tx* is of no use before and after."""
+
+    def __init__(self, connection: DatabaseConnection) -> None:
+        self._connection = connection
+        self.is_open = False
+
+    def execute(self, statement: Statement, parameters: Parameters | None = None, /) -> list[Any]:
+        if not self.is_open:
+            raise DatabaseError("the query has ended; its tx must not be kept")
+        return self._connection.db.execute(statement, parameters)
+
+
 class _Reader:
     """One thread's read-only connection."""
 
     def __init__(self, path: str, *, vfs: str | None) -> None:
         self.connection: Final[DatabaseConnection] = open_reader(path, vfs=vfs)
-        self.tables: Final = Tables(self.connection.db.execute)
+        self.snapshot: Final = _Snapshot(self.connection)
+        """Open while its own thread is inside a query."""
+        self.tables: Final = Tables(self.snapshot.execute)
         self.in_use: Final = threading.Lock()
         """Held while a query runs, so that `close` on another thread waits for it."""
-        self.querying = False
-        """Whether its own thread is inside a query."""
         # Closed with its thread; the garbage collector may be a long time coming.
         finalize(self, close_database, self.connection).atexit = False
 
@@ -102,6 +115,7 @@ class Ledger:
         self._of_thread = threading.local()
         self._closing = threading.Lock()
         self._closed = False
+        self._is_given_up = False
         self._emptied_wal = False
         self._lock = lock or DirectoryLock(directory)
         try:
@@ -143,19 +157,23 @@ class Ledger:
             ReadOnlyDatabase: *query* tried to write.
             NotADatabase: what it asked for is damaged; nothing is written any more.
             Closed: the ledger is closed.
-            DatabaseError: called from inside a query, which has its own snapshot to look at.
+            DatabaseError: called from inside a query, which has its own snapshot to look at, or in
+                a forked process, which must not use this one's connections.
         """
+        self._writer.refuse_other_process()
         try:
             reader = self._reader() or self._open_reader()
             _refuse_inside_query(reader)
             with reader.in_use:
                 database = reader.connection.db
                 database.begin("DEFERRED")
-                reader.querying = True
+                reader.snapshot.is_open = True
                 try:
-                    return query(reader.tables)
+                    value = query(reader.tables)
+                    refuse_unrun(value)
+                    return value
                 finally:
-                    reader.querying = False
+                    reader.snapshot.is_open = False
                     database.rollback()
         except NotADatabase as error:
             self.stop_writing([error.reason])
@@ -187,7 +205,8 @@ class Ledger:
     def close(self) -> bool:
         """Close the readers, finish and close the writer, give the directory up.
 
-        Queries in progress end first, and units that wait are done. Closing again is harmless.
+        Queries in progress end first, and units that wait are done. Closing again is harmless, and
+        after an interrupt it waits again.
 
         Returns:
             True if the WAL was left empty.
@@ -195,13 +214,17 @@ class Ledger:
         Raises:
             DatabaseError: called from inside a unit or a query, which would wait for itself.
         """
-        self._writer.refuse_inside_unit()
+        self._writer.refuse_elsewhere()
         _refuse_inside_query(self._reader())
-        with self._closing, ExitStack() as steps:
-            if not self._closed:
-                steps.callback(self._lock.release)
-                steps.callback(self._close_writer)
-                self._close_readers()
+        with self._closing:
+            if not self._is_given_up:
+                try:
+                    self._close_readers()
+                finally:
+                    # If this is interrupted the writer still writes: then the lock is kept.
+                    self._close_writer()
+                    self._lock.release()
+                    self._is_given_up = True
         return self._emptied_wal
 
     def _close_readers(self) -> None:
@@ -305,17 +328,25 @@ def open_ledger(
         AlreadyOpen: another ledger owns the directory.
         DatabaseError: whatever `create_database` and `push_schema` raise.
     """
-    folder = Path(directory)
     for statement in DEFINED:
         _ = statement.compiled
     try:
+        folder = Path(os.fsdecode(directory)).absolute()  # The process may change its own later.
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         _keep_name(folder)
+        _refuse_link(folder / LEDGER_NAME)
         return Ledger(folder, vfs=vfs, lock=lock, notices=notices)
-    except OSError as error:
+    except (OSError, UnicodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DatabaseError(
-            f"{folder} cannot be used as the data directory: {error.strerror}"
+            f"{directory!s} cannot be used as the data directory: {reason}"
         ) from error
+
+
+def _refuse_link(file: Path) -> None:
+    """Return if *file* has one name: under a second one, another lock would guard it."""
+    if file.is_symlink() or (file.exists() and file.is_file() and file.stat().st_nlink > 1):
+        raise DatabaseError(f"{file} is a link or has one; the ledger's file has a single name")
 
 
 def _keep_name(folder: Path) -> None:
@@ -329,7 +360,7 @@ def _keep_name(folder: Path) -> None:
 
 
 def _refuse_inside_query(reader: _Reader | None) -> None:
-    if reader is not None and reader.querying:
+    if reader is not None and reader.snapshot.is_open:
         raise DatabaseError("a query must not use the ledger to read or close, only its tx")
 
 

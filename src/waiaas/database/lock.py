@@ -48,6 +48,7 @@ class DirectoryLock:
         """
         self._descriptor: int | None = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            self._pid: Final = os.getpid()
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(directory.stat(), os.fstat(self._descriptor)):
                 raise AlreadyOpen(directory)  # noqa: TRY301 -- released below, like any failure
@@ -60,5 +61,8 @@ class DirectoryLock:
     def release(self) -> None:
         """Give the lock up; harmless if it is not held."""
         if self._descriptor is not None:
+            # A forked child may keep the descriptor, and with it the lock. It must not end ours.
+            if os.getpid() == self._pid:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from enum import Enum, auto
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, Protocol
+
+from waiaas.database.errors import DatabaseError
 
 
 class Unit:
@@ -20,6 +23,19 @@ class Unit:
         if self.error is not None:
             raise self.error
         return self.value
+
+
+def refuse_unrun(value: object) -> None:
+    """Return if *value* came from a plain function.
+
+    Raises:
+        DatabaseError: it is a coroutine or generator, of whose function nothing was run.
+    """
+    if isinstance(value, CoroutineType | GeneratorType):
+        value.close()
+    elif not isinstance(value, AsyncGeneratorType):
+        return
+    raise DatabaseError("what runs in a transaction is a plain function, not async, no generator")
 
 
 class Outcome(Enum):

@@ -21,6 +21,7 @@ The WAL is copied into the main file by the writer, after the answers: callers d
 and its failure cannot be taken for a failure of COMMIT.
 """
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -54,7 +55,7 @@ from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
 from waiaas.database.statements import Parameters, Statement
 from waiaas.database.tables import Tables
-from waiaas.database.units import Answer, Outcome, Unit
+from waiaas.database.units import Answer, Outcome, Unit, refuse_unrun
 
 GROUP_UNITS_MAX: Final = 128
 """Units in one commit at most, so that the first of a group does not wait for ever."""
@@ -115,12 +116,20 @@ class Writer:
         self.is_full = is_full
         """Whether writes are refused until there is space."""
         self._emptied_wal = False
+        self._pid = os.getpid()
+        self._ended = threading.Event()
+        """Set when the connection is closed. A join that was interrupted would not say."""
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, args=(opened,), name="waiaas-ledger-writer", daemon=True
         )
         self._thread.start()
-        error = opened.get()
+        try:
+            error = opened.get()
+        except BaseException:  # Interrupted; the thread must not outlive the directory's lock.
+            self._queue.put(None)
+            self._ended.wait()
+            raise
         if error is not None:
             self._thread.join()
             raise error
@@ -129,10 +138,11 @@ class Writer:
         """Queue *unit*; it is answered exactly once.
 
         Raises:
-            DatabaseError: called from inside a unit, which would wait for itself.
+            DatabaseError: called from inside a unit, which would wait for itself, or in a process
+                that was forked, which has no such thread.
             Closed: the writer is closing.
         """
-        self.refuse_inside_unit()
+        self.refuse_elsewhere()
         if self._closing:
             raise Closed
         self._queue.put(unit)
@@ -142,12 +152,15 @@ class Writer:
     def stop(self) -> bool:
         """Finish what waits, close the connection; True if the WAL was left empty.
 
+        May be called again after an interrupt, and then waits again.
+
         Raises:
             DatabaseError: called from inside a unit, which would wait for itself.
         """
-        self.refuse_inside_unit()
+        self.refuse_elsewhere()
         self._closing = True
         self._queue.put(None)
+        self._ended.wait()
         self._thread.join()
         return self._emptied_wal
 
@@ -162,16 +175,29 @@ class Writer:
             self._failure = damage
             self._notices.report(Notice.DAMAGED, str(damage))
 
-    def refuse_inside_unit(self) -> None:
-        """Return if the calling thread is not the writer's, which must not wait for itself.
+    def refuse_other_process(self) -> None:
+        """Return if this is the process that opened the ledger; raise DatabaseError if not."""
+        if os.getpid() != self._pid:
+            raise DatabaseError("a ledger stays with the process that opened it; open another one")
+
+    def refuse_elsewhere(self) -> None:
+        """Return if the caller may use the ledger.
 
         Raises:
-            DatabaseError: it is.
+            DatabaseError: it is the writer's thread, which must not wait for itself; or another
+                process, forked from the ledger's.
         """
+        self.refuse_other_process()
         if threading.current_thread() is self._thread:
             raise DatabaseError("a unit of work must not use the ledger to write or close, only tx")
 
     def _run(self, opened: "queue.SimpleQueue[BaseException | None]") -> None:
+        try:
+            self._run_until_stopped(opened)
+        finally:
+            self._ended.set()
+
+    def _run_until_stopped(self, opened: "queue.SimpleQueue[BaseException | None]") -> None:
         try:
             if self._failure is None:
                 self._open()
@@ -316,6 +342,7 @@ class Writer:
         self._control("SAVEPOINT unit")
         try:
             unit.value = unit.function(self._tables)
+            refuse_unrun(unit.value)
         except BaseException as error:  # noqa: BLE001 -- the caller's, whatever it is
             unit.error = error
             if self._sqlite.in_transaction:
