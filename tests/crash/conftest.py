@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from waiaas.database import audit_log, key_value_store, open_ledger, transactions
+from waiaas.database.audit_verify import verify_audit
 from waiaas.database.connection import DatabaseConnection, close_database, open_reader
 from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, requests, reservations
 
@@ -140,6 +141,9 @@ def _contents(connection: DatabaseConnection, *, thorough: bool) -> Contents:
     check = "integrity_check" if thorough else "quick_check"
     damage = [text for (text,) in sqlite.execute(f"PRAGMA {check}") if text != "ok"]
     damage += [f"foreign key: {row}" for row in sqlite.execute("PRAGMA foreign_key_check")]
+    fault = verify_audit(connection).fault
+    if fault is not None:
+        damage.append(f"audit chain: {fault.explanation}")
     identity = (sqlite.pragma("application_id"), sqlite.pragma("user_version"))
     if identity != (APPLICATION_ID, SCHEMA_VERSION):
         damage.append(f"identity {identity}")
@@ -148,7 +152,7 @@ def _contents(connection: DatabaseConnection, *, thorough: bool) -> Contents:
     asked = _rows(connection, requests.c.tx_id, requests.c.idempotency_key)
     held = _rows(connection, reservations.c.tx_id, reservations.c.amount)
     audit_ids = [row_id for (row_id,) in _rows(connection, audit_log.c.id)]
-    audited = _rows(connection, audit_log.c.tx_id)
+    audited = [row for row in _rows(connection, audit_log.c.tx_id) if row != (None,)]
     counted = _rows(connection, key_value_store.c.value)
     if len(set(audited)) != len(audited):
         damage.append("a payment was audited twice")

@@ -64,12 +64,19 @@ def _be_victim(order: dict[str, Any], report: Report) -> NoReturn:
     status = 1
     try:
         signal.alarm(HANG_S)
+        threading.excepthook = _end_with_the_thread
         VICTIMS[order["victim"]](Path(order["directory"]), report, **order["options"])
         status = 0
     except BaseException:  # noqa: BLE001 -- the nursery's code must not go on in its child
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _end_with_the_thread(args: threading.ExceptHookArgs) -> NoReturn:
+    """End the victim whose caller failed; its other threads would hide it."""
+    traceback.print_exception(args.exc_value)
+    os._exit(1)
 
 
 class _Watch:

@@ -55,10 +55,10 @@ FAULTS = {
     Fault("delete", "io", "behind"): ONCE,
 }
 
-IN_MAKE_TEST_MAX = 15
+IN_MAKE_TEST = range(4, 11)
 """Cases of one fault in `make test`: a tenth of all writes would take half a minute."""
 
-CONTROL_ERRORS = 20
+CONTROL_ERRORS = 30
 
 Calls = dict[Mode, Counter[str]]
 """How many calls of each kind a life on a sound disk makes."""
@@ -102,7 +102,7 @@ def test_what_callers_are_told_is_true_whichever_call_fails(
     cases = cases_of(fault, calls, seed=proof.seed)
     wanted = proof.wanted(len(cases))
     if wanted < len(cases):
-        wanted = min(wanted, IN_MAKE_TEST_MAX)
+        wanted = min(len(cases), max(IN_MAKE_TEST[0], min(wanted, IN_MAKE_TEST[-1])))
     events = Counter[str]()
     for turn in proof.until(wanted, unit="errors", budget_s=30):
         mode, call = cases[turn]

@@ -63,8 +63,12 @@ def test_no_kill_loses_halves_or_doubles_what_was_acknowledged(
         if number % LIVES == 0:
             told = (story, story_on_disk)[number // LIVES % 2](f"{number}")
         *kill, units = any_moment(source, looks)
-        wal_pages = source.choice([20, 1000])
-        end = nursery.bring_up("pays", told.directory, kill=kill, units=units, wal_pages=wal_pages)
+        life = {
+            "units": units,
+            "wal_pages": source.choice([20, 1000]),
+            "is_copied": source.random() < 1 / 4,
+        }
+        end = nursery.bring_up("pays", told.directory, kill=kill, **life)
         assert end.was_killed
         told.add(end)
         acknowledged += len(end.ids("acknowledged"))

@@ -31,6 +31,7 @@ from waiaas.database import writer as writer_module
 from waiaas.database.errors import LedgerFull
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.push import schema_sql
+from waiaas.database.snapshot import copy_database
 from waiaas.domain.audit import AuditEvent, agent_actor
 from waiaas.domain.enums import (
     AgentStatus,
@@ -164,13 +165,20 @@ def refused_payment(tx_id: str) -> Unit:
 # ── under load ─────────────────────────────────────────────────────────────────────────────────
 
 
-def pays(directory: Path, report: Report, *, units: int, wal_pages: int) -> None:
-    """Pay from threads and from tasks at once, close, and wait for the end."""
+def pays(
+    directory: Path, report: Report, *, units: int, wal_pages: int, is_copied: bool = False
+) -> None:
+    """Pay from threads and from tasks at once, close, and wait for the end.
+
+    If *is_copied*, a backup of the ledger is made meanwhile, and another one, and so on.
+    """
     _copy_wal_after(wal_pages)
     report("born")
     ledger = open_ledger(directory)
     report("opened")
     ledger.write(hire)
+    if is_copied:
+        _thread(_copy_again_and_again, directory)
     numbers = iter(range(units))
     callers = [_thread(_pay_and_look, ledger, report, numbers) for _ in range(THREADS)]
     callers.append(
@@ -193,6 +201,13 @@ def _thread(target: Callable[..., None], *arguments: Any) -> threading.Thread:
     thread = threading.Thread(target=target, args=arguments)
     thread.start()
     return thread
+
+
+def _copy_again_and_again(directory: Path) -> None:
+    copy = directory / "copy.db"
+    while True:
+        copy.unlink(missing_ok=True)
+        copy_database(directory / LEDGER_NAME, copy)
 
 
 def _pay_and_look(ledger: Ledger, report: Report, numbers: Iterator[int]) -> None:
@@ -461,6 +476,6 @@ VICTIMS: Final[dict[str, Callable[..., None]]] = {
 }
 """Everything the nursery can bring up, by name; one line for each case.
 
-A migration needs none: it is `opens`, or `opens and closes`, on the directory of an older release
-(`begin` in `test_crash_opening.py`). A backup beside a busy writer is one more function and line.
+An upgrade needs none: it is `opens`, or `opens and closes`, on the directory of an older release
+(`begin` in `test_crash_opening.py`).
 """

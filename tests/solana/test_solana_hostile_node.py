@@ -81,12 +81,16 @@ async def flood_of_headers(_body: bytes, writer: asyncio.StreamWriter) -> None:
 @pytest.fixture(scope="session")
 def asked(node: Node) -> Ask:
     def asked(
-        respond: Respond, *, url: str = "http://127.0.0.1:{port}/", returns: type[Any] = int
+        respond: Respond,
+        *,
+        url: str = "http://127.0.0.1:{port}/",
+        returns: type[Any] = int,
+        timeout_s: float = TIMEOUT_S,
     ) -> Any:
         async def ask() -> Any:
             async with node(respond) as port:
                 rpc = JsonRpc(
-                    url.format(port=port), timeout_s=TIMEOUT_S, body_bytes_max=BODY_BYTES_MAX
+                    url.format(port=port), timeout_s=timeout_s, body_bytes_max=BODY_BYTES_MAX
                 )
                 try:
                     return await rpc.call("getSlot", [], returns=returns)
@@ -234,8 +238,9 @@ def test_a_node_is_asked_once_whatever_becomes_of_the_question(name: str, asked:
         questions.append(body)
         await BAD[name][0](body, writer)
 
+    # On a busy machine the node may be long in hearing the question at all.
     with pytest.raises(ChainUnavailable):
-        asked(respond)
+        asked(respond, timeout_s=10 * TIMEOUT_S)
     assert len(questions) == 1
 
 

@@ -296,7 +296,8 @@ def close_database(connection: DatabaseConnection) -> bool:
     except apsw.ThreadingViolationError as error:
         raise DatabaseError("the connection is in use by another thread; close it there") from error
     finally:
-        with suppress(apsw.ThreadingViolationError):
+        # A file that could not be removed or read any more is the next opening's business.
+        with suppress(apsw.ThreadingViolationError, apsw.IOError):
             sqlite.close(force=True)
             connection.closed = True
 
