@@ -58,7 +58,7 @@ FAULTS = {
 IN_MAKE_TEST = range(4, 11)
 """Cases of one fault in `make test`: a tenth of all writes would take half a minute."""
 
-CONTROL_ERRORS = 30
+CONTROL_ERRORS = 40
 
 Calls = dict[Mode, Counter[str]]
 """How many calls of each kind a life on a sound disk makes."""
