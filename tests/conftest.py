@@ -26,6 +26,14 @@ _COLUMNS: Final = ("proof", "cases", "of", "losses", "controls")
 _PROPERTY: Final = "proof"
 
 
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """Start every test with the usual umask: what the daemon sets for its process ends with it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prove", action="store_true", help="run every case of every proof")
     parser.addoption("--seed", type=int, default=1, help="where the cases of the proofs begin")

@@ -51,7 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: tuple[int, int,
     monkeypatch.setattr(demo, "_ask_chain", ask_chain)
     monkeypatch.setattr(demo, "_tell", last_act)
     monkeypatch.setattr("tempfile.mkdtemp", lambda **_: str(tmp_path / "demo"))
-    demo.demo()
+    demo.first_payment()
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,6 @@ from waiaas.directory import (
 PASSWORD = b"correct horse battery staple"
 
 
-@pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """`initialise` narrows it, for the process it expects to be."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     private = tmp_path / "data"

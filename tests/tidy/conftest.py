@@ -1,10 +1,12 @@
 """What the tidy rules look at: the files of this repository, sorted into kinds.
 
-A rule is a test that names a kind of file as its argument and is then run once for each file of
-that kind. A file that is not committed yet counts too: a rule speaks before the commit.
+A rule is a test that names a kind of files as its argument and asserts that none of them breaks
+it. A file that is not committed yet counts too: a rule speaks before the commit.
 """
 
+import ast
 import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -37,34 +39,100 @@ def _under(path: Path, *folders: str) -> bool:
     return any(path.is_relative_to(ROOT / folder) for folder in folders)
 
 
-def _of_kind(kind: str) -> list[Path]:
-    python = [path for path in _files() if path.suffix == ".py"]
-    source = [path for path in python if _under(path, "src")]
-    kinds = {
-        "any_file": list(_files()),
-        "python_file": python,
-        "source_file": source,
-        "program_file": [path for path in python if _under(path, "src", "tools", "benchmarks")],
-        "core_file": [path for path in source if _under(path, *(f"src/waiaas/{p}" for p in CORE))],
-        "pure_file": [path for path in source if _under(path, *(f"src/waiaas/{p}" for p in PURE))],
-        "database_file": [path for path in source if _under(path, "src/waiaas/database")],
-        "other_source_file": [path for path in source if not _under(path, "src/waiaas/database")],
-        "test_file": [path for path in python if _under(path, "tests")],
-        "markdown_file": [path for path in _files() if path.suffix == ".md"],
-        "requirements_file": [
-            path for path in _files() if _under(path, "requirements") and path.suffix == ".txt"
-        ],
-    }
-    return kinds.get(kind, [])
+class Files:
+    """The files of one kind; a rule is held against each, and those that break it are named."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths: Final = tuple(paths)
+        assert self._paths, "no file is of this kind"
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._paths)
+
+    def whose_path(self, breaks: Callable[[Path], object]) -> dict[str, object]:
+        """Return what a rule finds in paths below the top, by path, where it finds anything."""
+        return {
+            str(path): found
+            for path in (path.relative_to(ROOT) for path in self._paths)
+            if (found := breaks(path))
+        }
+
+    def whose_text(self, breaks: Callable[[str], object]) -> dict[str, object]:
+        """Return what a rule finds in texts, by path, where it finds anything."""
+        return self.whose_path(lambda path: breaks(_text(ROOT / path)))
+
+    def whose_code(self, breaks: Callable[[ast.Module], object]) -> dict[str, object]:
+        """Return what a rule finds in parsed modules, by path, where it finds anything."""
+        return self.whose_path(lambda path: breaks(_tree(ROOT / path)))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a rule once for each file of the kind that its argument names."""
-    for argument in metafunc.fixturenames:
-        if argument.endswith("_file"):
-            paths = _of_kind(argument)
-            assert paths, f"no such kind of file, or none of that kind: {argument}"
-            metafunc.parametrize(argument, paths, ids=[str(p.relative_to(ROOT)) for p in paths])
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+def _python(*folders: str) -> Files:
+    return Files(p for p in _files() if p.suffix == ".py" and _under(p, *folders))
+
+
+@pytest.fixture(scope="session")
+def any_files() -> Files:
+    return Files(_files())
+
+
+@pytest.fixture(scope="session")
+def python_files() -> Files:
+    return _python(".")
+
+
+@pytest.fixture(scope="session")
+def program_files() -> Files:
+    return _python("src", "tools", "benchmarks")
+
+
+@pytest.fixture(scope="session")
+def source_files() -> Files:
+    return _python("src")
+
+
+@pytest.fixture(scope="session")
+def core_files() -> Files:
+    return _python(*(f"src/waiaas/{name}" for name in CORE))
+
+
+@pytest.fixture(scope="session")
+def pure_files() -> Files:
+    return _python(*(f"src/waiaas/{name}" for name in PURE))
+
+
+@pytest.fixture(scope="session")
+def database_files() -> Files:
+    return _python("src/waiaas/database")
+
+
+@pytest.fixture(scope="session")
+def other_source_files() -> Files:
+    return Files(p for p in _python("src") if not _under(p, "src/waiaas/database"))
+
+
+@pytest.fixture(scope="session")
+def test_files() -> Files:
+    return _python("tests")
+
+
+@pytest.fixture(scope="session")
+def markdown_files() -> Files:
+    return Files(p for p in _files() if p.suffix == ".md")
+
+
+@pytest.fixture(scope="session")
+def requirements_files() -> Files:
+    return Files(p for p in _files() if _under(p, "requirements") and p.suffix == ".txt")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -36,13 +36,9 @@ def functions_that_wait(tree: ast.Module) -> list[str]:
     return [node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
 
 
-def test_the_core_writes_no_floats(core_file: Path, root: Path) -> None:
-    name = str(core_file.relative_to(root))
-    lines = float_literals(ast.parse(core_file.read_bytes()))
-    if name in FLOATS_ALLOWED:
-        assert lines, f"{name} needs its exception no longer; strike it from the list"
-    else:
-        assert not lines
+def test_the_core_writes_no_floats(core_files: Any) -> None:
+    found = core_files.whose_code(float_literals)
+    assert found.keys() == FLOATS_ALLOWED.keys(), "an exception no longer needed is struck off"
 
 
 def test_every_exception_for_floats_is_of_a_file_that_exists(root: Path) -> None:
@@ -55,13 +51,13 @@ def test_control_a_float_is_noticed(bad: str) -> None:
     assert not float_literals(ast.parse("seconds: float\nx = 10**18"))
 
 
-def test_the_pure_core_never_waits(pure_file: Path) -> None:
-    assert not functions_that_wait(ast.parse(pure_file.read_bytes()))
+def test_the_pure_core_never_waits(pure_files: Any) -> None:
+    assert not pure_files.whose_code(functions_that_wait)
 
 
-def test_no_function_of_the_ledger_waits_but_the_door_to_the_writer(database_file: Path) -> None:
-    waiting = functions_that_wait(ast.parse(database_file.read_bytes()))
-    assert set(waiting) <= WAITING_ALLOWED
+def test_no_function_of_the_ledger_waits_but_the_door_to_the_writer(database_files: Any) -> None:
+    waiting = database_files.whose_code(functions_that_wait)
+    assert set().union(*waiting.values()) <= WAITING_ALLOWED, waiting
 
 
 def test_control_a_function_that_waits_is_noticed() -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 FENCE: Final = re.compile(r"^\s*(```|~~~)")
 TITLE: Final = re.compile(r"^# +\S")
@@ -35,13 +35,16 @@ def broken_links(text: str, *, folder: Path) -> list[str]:
     return [target for target in relative_links(text) if not (folder / target).exists()]
 
 
-def test_every_page_has_exactly_one_title(markdown_file: Path) -> None:
-    assert len(titles(markdown_file.read_text(encoding="utf-8"))) == 1
+def test_every_page_has_exactly_one_title(markdown_files: Any) -> None:
+    assert not markdown_files.whose_text(lambda page: len(titles(page)) != 1)
 
 
-def test_every_relative_link_leads_to_a_file(markdown_file: Path) -> None:
-    text = markdown_file.read_text(encoding="utf-8")
-    assert not broken_links(text, folder=markdown_file.parent)
+def test_every_relative_link_leads_to_a_file(markdown_files: Any, root: Path) -> None:
+    assert not markdown_files.whose_path(
+        lambda page: broken_links(
+            (root / page).read_text(encoding="utf-8"), folder=(root / page).parent
+        )
+    )
 
 
 def test_control_titles_are_counted_outside_code_only() -> None:

@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -43,8 +43,15 @@ def is_too_long(source: str) -> bool:
     return len(source.splitlines()) > LINES_PER_FILE_MAX
 
 
-def test_every_module_of_the_program_opens_with_a_docstring(program_file: Path) -> None:
-    assert says_what_it_is_for(ast.parse(program_file.read_bytes()))
+def test_control_a_rule_names_every_file_that_breaks_it(source_files: Any, root: Path) -> None:
+    modules = {str(path.relative_to(root)) for path in (root / "src").rglob("*.py")}
+    assert set(source_files.whose_path(lambda _: True)) == modules
+    assert set(source_files.whose_text(lambda text: text)) == modules
+    assert set(source_files.whose_code(ast.get_docstring)) == modules
+
+
+def test_every_module_of_the_program_opens_with_a_docstring(program_files: Any) -> None:
+    assert not program_files.whose_code(lambda tree: not says_what_it_is_for(tree))
 
 
 @pytest.mark.parametrize("bad", ["", "# a comment\nx = 1", "x = 1\n'too late'", "''"])
@@ -52,8 +59,8 @@ def test_control_a_module_that_opens_with_something_else_is_noticed(bad: str) ->
     assert not says_what_it_is_for(ast.parse(bad))
 
 
-def test_no_source_file_is_too_long_to_read(source_file: Path) -> None:
-    assert not is_too_long(source_file.read_text(encoding="utf-8"))
+def test_no_source_file_is_too_long_to_read(source_files: Any) -> None:
+    assert not source_files.whose_text(is_too_long)
 
 
 def test_control_a_long_file_is_noticed() -> None:
@@ -61,8 +68,8 @@ def test_control_a_long_file_is_noticed() -> None:
     assert is_too_long("x = 1\n" * LINES_PER_FILE_MAX + "x = 1")
 
 
-def test_no_function_of_the_core_is_too_long_to_read(core_file: Path) -> None:
-    assert not long_functions(ast.parse(core_file.read_bytes()))
+def test_no_function_of_the_core_is_too_long_to_read(core_files: Any) -> None:
+    assert not core_files.whose_code(long_functions)
 
 
 @pytest.mark.parametrize("keyword", ["def", "async def"])
@@ -72,8 +79,8 @@ def test_control_a_long_function_is_noticed(keyword: str) -> None:
     assert long_functions(ast.parse(f"class C:\n  {keyword} f():\n{body}    pass\n"))
 
 
-def test_every_source_module_is_named_after_what_it_holds(source_file: Path, root: Path) -> None:
-    assert not nameless_parts(source_file.relative_to(root))
+def test_every_source_module_is_named_after_what_it_holds(source_files: Any) -> None:
+    assert not source_files.whose_path(nameless_parts)
 
 
 @pytest.mark.parametrize("bad", ["utils.py", "base/tables.py", "key_manager.py", "_helpers.py"])
@@ -82,8 +89,8 @@ def test_control_a_name_that_names_nothing_is_noticed(bad: str) -> None:
     assert not nameless_parts(Path("src/waiaas/database.py"))
 
 
-def test_every_import_is_absolute(source_file: Path) -> None:
-    assert not relative_imports(ast.parse(source_file.read_bytes()))
+def test_every_import_is_absolute(source_files: Any) -> None:
+    assert not source_files.whose_code(relative_imports)
 
 
 @pytest.mark.parametrize("bad", ["from . import a", "from .a import b", "from ..a import b"])

@@ -6,7 +6,7 @@ The host names below are put together from pieces, or this file would break its 
 import json
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -79,8 +79,8 @@ def keys_of(value: object) -> set[str]:
             return set()
 
 
-def test_no_file_names_the_host_of_a_package_registry(any_file: Path) -> None:
-    assert not registry_hosts(any_file.read_text(encoding="utf-8", errors="replace"))
+def test_no_file_names_the_host_of_a_package_registry(any_files: Any) -> None:
+    assert not any_files.whose_text(registry_hosts)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -95,9 +95,9 @@ def test_control_a_longer_name_that_merely_contains_a_host_is_not_one() -> None:
 
 
 def test_every_locked_requirement_has_a_version_a_hash_and_no_address(
-    requirements_file: Path,
+    requirements_files: Any,
 ) -> None:
-    assert not loose_requirements(requirements_file.read_text(encoding="utf-8"))
+    assert not requirements_files.whose_text(loose_requirements)
 
 
 @pytest.mark.parametrize(

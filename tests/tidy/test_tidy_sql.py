@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -84,16 +84,14 @@ def upserting_functions(tree: ast.Module) -> list[str]:
     ]
 
 
-def test_no_sql_is_written_outside_the_ledger(other_source_file: Path) -> None:
-    assert not sql_texts(ast.parse(other_source_file.read_bytes()))
+def test_no_sql_is_written_outside_the_ledger(other_source_files: Any) -> None:
+    assert not other_source_files.whose_code(sql_texts)
 
 
-def test_in_the_ledger_sql_text_is_in_the_modules_that_define_it(
-    database_file: Path, root: Path
-) -> None:
-    module = database_file.relative_to(root / "src/waiaas/database").with_suffix("")
-    if module.parts[0] not in TEXT_ALLOWED:
-        assert not sql_texts(ast.parse(database_file.read_bytes()))
+def test_in_the_ledger_sql_text_is_in_the_modules_that_define_it(database_files: Any) -> None:
+    found = database_files.whose_code(sql_texts)
+    modules = {Path(name).relative_to("src/waiaas/database").parts[0] for name in found}
+    assert {Path(module).stem for module in modules} <= TEXT_ALLOWED.keys(), found
 
 
 @pytest.mark.parametrize(
@@ -130,25 +128,15 @@ def test_control_prose_is_not_taken_for_sql(good: str) -> None:
     assert not sql_texts(ast.parse(good))
 
 
-def test_an_upsert_is_never_written_as_text(source_file: Path) -> None:
-    tree = ast.parse(source_file.read_bytes())
-    assert not [line for line, text in texts(tree) if UPSERT_TEXT.search(text)]
+def test_an_upsert_is_never_written_as_text(source_files: Any) -> None:
+    assert not source_files.whose_code(
+        lambda tree: [line for line, text in texts(tree) if UPSERT_TEXT.search(text)]
+    )
 
 
-def test_at_most_one_function_of_the_whole_program_builds_an_upsert(
-    repository_files: tuple[Path, ...], root: Path
-) -> None:
-    sources = [
-        path
-        for path in repository_files
-        if path.suffix == ".py" and path.is_relative_to(root / "src")
-    ]
-    helpers = [
-        f"{path.relative_to(root)}: {name}"
-        for path in sources
-        for name in upserting_functions(ast.parse(path.read_bytes()))
-    ]
-    assert len(helpers) <= 1
+def test_at_most_one_function_of_the_whole_program_builds_an_upsert(source_files: Any) -> None:
+    helpers = source_files.whose_code(upserting_functions)
+    assert sum(map(len, helpers.values())) <= 1, helpers
 
 
 def test_control_an_upsert_is_noticed() -> None:

@@ -6,8 +6,8 @@ The marker words are put together from pieces, or this file would break its own 
 import io
 import re
 import tokenize
-from pathlib import Path
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import pytest
 
@@ -35,8 +35,8 @@ def unexplained(source: str, *, marks: str) -> list[str]:
     ]
 
 
-def test_unfinished_work_names_its_issue(any_file: Path) -> None:
-    assert not unfinished_work(any_file.read_text(encoding="utf-8", errors="replace"))
+def test_unfinished_work_names_its_issue(any_files: Any) -> None:
+    assert not any_files.whose_text(unfinished_work)
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -47,13 +47,13 @@ def test_control_unfinished_work_without_an_issue_is_noticed(marker: str) -> Non
     assert not unfinished_work(f"{marker}LIST")
 
 
-def test_every_suppression_in_the_program_has_a_code_and_a_reason(program_file: Path) -> None:
-    source = program_file.read_text(encoding="utf-8")
-    assert not unexplained(source, marks="noqa|type: *ignore|pragma: *no")
+def test_every_suppression_in_the_program_has_a_code_and_a_reason(program_files: Any) -> None:
+    every = partial(unexplained, marks="noqa|type: *ignore|pragma: *no")
+    assert not program_files.whose_text(every)
 
 
-def test_every_ignored_type_error_in_the_tests_has_a_code_and_a_reason(test_file: Path) -> None:
-    assert not unexplained(test_file.read_text(encoding="utf-8"), marks="type: *ignore")
+def test_every_ignored_type_error_in_the_tests_has_a_code_and_a_reason(test_files: Any) -> None:
+    assert not test_files.whose_text(partial(unexplained, marks="type: *ignore"))
 
 
 @pytest.mark.parametrize(

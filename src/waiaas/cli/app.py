@@ -1,4 +1,7 @@
-"""The command line: `waiaas <resource> <verb>`. Most commands ask the daemon."""
+"""The command line: `waiaas <resource> <verb>`. Most commands ask the daemon.
+
+What only the daemon needs is imported by the commands that run it: a client starts twice as fast.
+"""
 
 import os
 import sys
@@ -9,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiaas.cli import agents, audit, backups, demo, transactions
+from waiaas.cli import agents, audit, backups, transactions
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -22,7 +25,6 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.secret import read_password
 from waiaas.config import ConfigError, DaemonSettings, data_directory, load_config
-from waiaas.daemon import VERSION, initialise, run, run_localnet, stop_localnet
 from waiaas.directory import DaemonError, is_initialised, require_initialised, watch_daemon
 
 STOP_S_MAX = 35.0
@@ -40,7 +42,6 @@ app.add_typer(agents.policy_app, name="policy")
 app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
-app.command("demo")(demo.demo)
 
 
 def main() -> None:
@@ -61,6 +62,8 @@ def _open_standard_streams() -> None:
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer's shape for an eager option
     if wanted:
+        from waiaas.daemon import VERSION
+
         typer.echo(VERSION)
         raise typer.Exit
 
@@ -93,6 +96,8 @@ def init(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Make the data directory: an empty ledger, and a keystore under a new master password."""
+    from waiaas.daemon import initialise
+
     directory = directory_of(context)
     try:
         made = not is_initialised(directory)
@@ -124,6 +129,8 @@ def start(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
+    from waiaas.daemon import run
+
     directory = directory_of(context)
     try:
         require_initialised(directory)
@@ -144,6 +151,8 @@ def start(
 @app.command()
 def stop(context: typer.Context) -> None:
     """Stop the daemon, and the local network it brought along."""
+    from waiaas.daemon import stop_localnet
+
     directory = directory_of(context)
 
     def ask() -> None:
@@ -183,12 +192,22 @@ def _say(line: str) -> None:
 
 
 @app.command()
+def demo() -> None:
+    """Make a first payment, have one denied, and check both against ledger and chain."""
+    from waiaas.cli.demo import first_payment
+
+    first_payment()
+
+
+@app.command()
 def localnet(
     state: Annotated[Path, typer.Option(help="File to say in where the network is.")],
     port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
     slot_ms: Annotated[int, typer.Option(min=1, help="Time between two blocks.")] = 400,
 ) -> None:
     """Run the embedded Solana network by itself, until Ctrl-C. Its money is worth nothing."""
+    from waiaas.daemon import run_localnet
+
     try:
         run_localnet(state, port=port, slot_ms=slot_ms, announce=typer.echo)
     except DaemonError as error:

@@ -9,7 +9,6 @@ import typer
 from waiaas.cli.client import explained
 from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show
 from waiaas.cli.secret import new_private_file
-from waiaas.offline import export_audit_log, read_audit_head, verify_audit_log
 
 audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
 
@@ -28,6 +27,8 @@ def verify(
 
     Without --anchor nobody can tell a cut end, or a history that was made anew, from a whole one.
     """
+    from waiaas.offline import verify_audit_log
+
     directory = directory_of(context)
     found = explained(lambda: verify_audit_log(directory, anchor_file=anchor))
     fault = found.fault
@@ -58,6 +59,8 @@ def export(
     ] = None,
 ) -> None:
     """Write the audit log with its chain, as it stands, as lines of JSON."""
+    from waiaas.offline import export_audit_log
+
     directory = directory_of(context)
 
     def write() -> None:
@@ -75,6 +78,8 @@ def export(
 @audit_app.command("head")
 def head(context: typer.Context) -> None:
     """Print the head of the chain as one line for an anchor file. Verify first, then keep it."""
+    from waiaas.offline import read_audit_head
+
     directory = directory_of(context)
     line = explained(lambda: read_audit_head(directory))
     if line is None:

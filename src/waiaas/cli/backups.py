@@ -5,14 +5,10 @@ Only `create` needs the daemon, and only while one runs; the others work on file
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from waiaas.backups.create import find_backup, list_backups, make_offline
-from waiaas.backups.file import OpenedBackup, describe, open_backup
-from waiaas.backups.restore import restore_backup
-from waiaas.backups.verify import Verified, verify_backup
 from waiaas.cli.client import Client, explained
 from waiaas.cli.context import (
     JsonOption,
@@ -23,10 +19,13 @@ from waiaas.cli.context import (
     show_list,
 )
 from waiaas.cli.secret import read_password
-from waiaas.daemon import VERSION
 from waiaas.directory import find_daemon
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.system import SystemClock
+
+if TYPE_CHECKING:
+    from waiaas.backups.file import OpenedBackup
+    from waiaas.backups.verify import Verified
 
 backup_app = typer.Typer(
     help="Encrypted backups of the ledger, the keys and the settings.", no_args_is_help=True
@@ -82,6 +81,9 @@ def create(
 
     def ask() -> None:
         if find_daemon(directory) is None:
+            from waiaas.backups.create import make_offline
+            from waiaas.daemon import VERSION
+
             made = make_offline(
                 directory,
                 password=new_password(),
@@ -106,6 +108,8 @@ def create(
 @backup_app.command("list")
 def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None:
     """Show the backups in the data directory, newest first."""
+    from waiaas.backups.create import list_backups
+
     directory = directory_of(context)
 
     def look() -> None:
@@ -127,6 +131,9 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Decrypt a backup, check all of it, and leave nothing behind. Needs no daemon."""
+    from waiaas.backups.create import find_backup
+    from waiaas.backups.verify import verify_backup
+
     directory = directory_of(context)
 
     def look() -> None:
@@ -153,6 +160,9 @@ def restore(
 
     The restored ledger pays nothing until it is reconciled with the chain (docs/backups.md).
     """
+    from waiaas.backups.create import find_backup
+    from waiaas.backups.restore import restore_backup
+
     directory = directory_of(context)
 
     def work() -> None:
@@ -168,8 +178,10 @@ def restore(
     explained(work)
 
 
-def _opened(path: Path, file: Path | None, descriptor: int | None) -> OpenedBackup:
+def _opened(path: Path, file: Path | None, descriptor: int | None) -> "OpenedBackup":
     """Look at the backup before anybody is asked for a password."""
+    from waiaas.backups.file import describe, open_backup
+
     mode = describe(path).mode
     name = {
         BackupMode.PASSWORD: "password of this backup",
@@ -188,7 +200,7 @@ def _shown(backup: Backup) -> dict[str, object]:
     }
 
 
-def _told(verified: Verified) -> dict[str, object]:
+def _told(verified: "Verified") -> dict[str, object]:
     manifest = verified.manifest
     head = manifest.audit_head
     return {

@@ -53,8 +53,8 @@ class NotAsSaid(Exception):  # noqa: N818 -- what the demo is there to notice
     """A step did not do what it says."""
 
 
-def demo() -> None:
-    """Make a first payment, have one denied, and check both against ledger and chain."""
+def first_payment() -> None:
+    """Do every step in a directory of its own, and leave nothing behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)  # So that it cleans up behind itself.
     directory = Path(tempfile.mkdtemp(prefix="waiaas-demo-"))
@@ -171,17 +171,19 @@ def _compare(tables: LedgerContents, url: str, agent: str, recipient: str, tx_ha
 
 def _require_solana_py() -> None:
     try:
-        import solana.rpc.async_api  # noqa: F401, PLC0415 -- an extra of the demo alone
+        import solana.rpc.async_api  # noqa: F401 -- an extra of the demo alone
     except ImportError as error:
         raise NotAsSaid("solana-py is not installed: pip install 'waiaas[demo]'") from error
 
 
 async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tuple[int, int, int]:
     """Return both balances and the fee, as a client that is not ours reads them."""
-    from solana.rpc.async_api import AsyncClient  # noqa: PLC0415 -- an extra of the demo alone
-    from solana.rpc.commitment import Commitment  # noqa: PLC0415 -- goes with the import above
-    from solders.pubkey import Pubkey  # noqa: PLC0415 -- goes with the import above
-    from solders.signature import Signature  # noqa: PLC0415 -- goes with the import above
+    from solana.rpc.async_api import (
+        AsyncClient,
+    )  # An extra of the demo alone, as are the three below.
+    from solana.rpc.commitment import Commitment
+    from solders.pubkey import Pubkey
+    from solders.signature import Signature
 
     async with AsyncClient(url, commitment=Commitment("confirmed")) as client:
         has_recipient = (await client.get_balance(Pubkey.from_string(recipient))).value
