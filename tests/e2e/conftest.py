@@ -260,11 +260,14 @@ class Waiaas:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return ours without settings of waiaas, and with *changes*."""
+    """Return ours without settings of waiaas, and with *changes*.
+
+    Without coverage's either: it doubles what a process costs to start, and there are hundreds.
+    """
     ours = {
         name: value
         for name, value in os.environ.items()  # noqa: TID251 -- handed on, not read
-        if not name.startswith("WAIAAS_")
+        if not name.startswith(("WAIAAS_", "COVERAGE_"))
     }
     return {**ours, **(changes or {})}
 
