@@ -89,8 +89,8 @@ def test_a_statement_has_named_parameters_only_and_no_values_of_its_own(
             assert not element.expanding
             assert element.value is None
     named = set(re.findall(r":(\w+)", statement.compiled.sql))
-    assert named == {name for name, _ in statement.compiled.kinds}
-    assert {kind for _, kind in statement.compiled.kinds} <= {str, int}, "a parameter has a type"
+    assert named == {name for name, *_ in statement.compiled.kinds}
+    assert {kind for _, kind, _ in statement.compiled.kinds} <= {str, int}, "a parameter has a type"
 
 
 @ours
@@ -107,7 +107,7 @@ def test_a_statement_has_no_literals_and_no_in_list(statement: Statement) -> Non
 def test_a_statement_is_understood_by_the_real_schema(
     shared: DatabaseConnection, statement: Statement
 ) -> None:
-    nothing = dict.fromkeys((name for name, _ in statement.compiled.kinds), None)
+    nothing = dict.fromkeys((name for name, *_ in statement.compiled.kinds), None)
     assert shared.sqlite.execute(f"EXPLAIN {statement.compiled.sql}", nothing).fetchall()
 
 
@@ -389,13 +389,13 @@ def test_a_statement_that_does_not_fit_its_parameters_is_a_clear_error(
         database.db.execute(statement, parameters)
 
 
-@pytest.mark.parametrize("name", [name for s in DEFINED for name, _ in s.compiled.kinds][:1])
+@pytest.mark.parametrize("name", [name for s in DEFINED for name, *_ in s.compiled.kinds][:1])
 def test_our_own_statements_refuse_missing_and_unknown_parameters_too(
     database: DatabaseConnection, name: str
 ) -> None:
     for statement in DEFINED:
         whole: dict[str, Any] = {
-            name: "x" if kind is str else 1 for name, kind in statement.compiled.kinds
+            name: "x" if kind is str else 1 for name, kind, _ in statement.compiled.kinds
         }
         with pytest.raises(DatabaseError, match="does not have 'nosuch'"):
             database.db.execute(statement, whole | {"nosuch": 1})

@@ -1,7 +1,5 @@
 """Audit events: who did what, and how much attention it deserves."""
 
-import dataclasses
-
 import pytest
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent, agent_actor
@@ -40,10 +38,11 @@ def test_actors_are_told_apart_by_their_names() -> None:
 
 def test_an_event_cannot_be_changed() -> None:
     event = AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         event.actor = OPERATOR  # type: ignore[misc]  # -- the refusal is what is tested
 
 
-def test_two_events_share_no_details() -> None:
-    one, other = (AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM) for _ in range(2))
-    assert one.details is not other.details
+def test_no_details_cannot_become_somebody_elses() -> None:
+    event = AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM)
+    with pytest.raises(TypeError):
+        event.details["a"] = 1  # type: ignore[index]  # -- the refusal is what is tested

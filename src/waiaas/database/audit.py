@@ -1,8 +1,10 @@
 """The audit log: appended to, with its link of the chain, in the transaction of the act."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 from sqlalchemy import bindparam, func, insert, select
 
 from waiaas.database.chain import GENESIS, canonical, link_hash
@@ -49,8 +51,6 @@ _LATEST: Final = define(
     )
 )
 
-_json_text: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
-
 
 class AuditLog:
     """`waiaas.ports.AuditTable` on a connection."""
@@ -87,3 +87,15 @@ class AuditLog:
     def latest_timestamp(self) -> int:
         rows = self._run(_LATEST)
         return int(rows[0].timestamp) if rows else 0
+
+
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_escape: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
+
+def _json_text(details: Mapping[str, str | int | None]) -> str:
+    facts = dict(details)
+    try:
+        return _encode(facts).decode()
+    except UnicodeEncodeError:  # Half a surrogate pair: JSON has a form for it, UTF-8 has none.
+        return _escape(facts)

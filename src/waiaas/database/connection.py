@@ -7,13 +7,13 @@ die with any `close()` of the file, whoever opened it).
 """
 
 import os
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 from weakref import WeakSet
 
 import apsw
@@ -23,6 +23,7 @@ from waiaas.database.errors import (
     CommitUnknown,
     DatabaseError,
     LedgerFull,
+    NotADatabase,
     PragmaRefused,
     ReadOnlyDatabase,
     RolledBack,
@@ -86,9 +87,10 @@ class Database:
         self._sqlite = sqlite
         self._path = path
         self._cursor = sqlite.cursor()
-        self._thread = threading.get_ident()
-        self._in_block = False
-        """Whether a `transaction` block runs: nothing in it may be committed by itself."""
+        self._thread = get_ident()
+        self._never_autocommits = False
+        """Whether nothing may be committed by itself, as in a `transaction` block."""
+        self._on_damage: Callable[[NotADatabase], None] = _not_told
 
     def execute(
         self, statement: Statement | Executable, parameters: Parameters | None = None
@@ -100,11 +102,12 @@ class Database:
             ConstraintViolated: a unique index, foreign key or trigger refused the row.
             ReadOnlyDatabase, LedgerFull, Closed, DatabaseError: as their names say.
         """
-        self._require_own_thread()
+        if get_ident() != self._thread:
+            self._refuse_thread()
         given = {} if parameters is None else parameters
-        text = compiled(statement, given)
+        text = statement.compiled if type(statement) is Statement else compiled(statement, given)
         values = text.values(given)
-        if self._in_block and not self._sqlite.in_transaction:
+        if self._never_autocommits and not self._sqlite.in_transaction:
             raise RolledBack("SQLite ended the transaction")
         try:
             return text.rows(self._cursor.execute(text.sql, values))
@@ -112,17 +115,28 @@ class Database:
             # An interrupt too: half read, the statement would keep its snapshot.
             self._replace_cursor()
             if isinstance(error, apsw.Error | UnicodeError | OverflowError):
-                raise translated(error, values, self._path, text=text) from error
+                refusal = translated(error, values, self._path, text=text)
+                if isinstance(refusal, NotADatabase):
+                    self._on_damage(refusal)
+                raise refusal from error
             raise
+
+    def refuse_autocommit(self, *, on_damage: Callable[[NotADatabase], None]) -> None:
+        """From now on run statements in an open transaction only, and tell of damage they meet.
+
+        A unit of work may swallow the error with which SQLite rolled everything back, or which
+        told of damage; its next statement would then commit by itself, or build on the damage.
+        """
+        self._never_autocommits = True
+        self._on_damage = on_damage
 
     def _replace_cursor(self) -> None:
         with suppress(apsw.Error):
             self._cursor.close(force=True)
             self._cursor = apsw.Cursor(self._sqlite)
 
-    def _require_own_thread(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise DatabaseError("one connection belongs to one thread; open another one")
+    def _refuse_thread(self) -> NoReturn:
+        raise DatabaseError("one connection belongs to one thread; open another one")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -135,14 +149,14 @@ class Database:
             CommitUnknown: COMMIT failed otherwise; whether it took place must be looked up.
         """
         self.begin("IMMEDIATE")
-        self._in_block = True
+        never_autocommits, self._never_autocommits = self._never_autocommits, True
         try:
             yield
         except BaseException:
             self.rollback()
             raise
         finally:
-            self._in_block = False
+            self._never_autocommits = never_autocommits
         if not self._sqlite.in_transaction:
             raise RolledBack("SQLite ended the transaction")
         try:
@@ -156,7 +170,8 @@ class Database:
 
     def begin(self, kind: str) -> None:
         """Begin a transaction: IMMEDIATE takes the write lock now, DEFERRED reads one snapshot."""
-        self._require_own_thread()
+        if get_ident() != self._thread:
+            self._refuse_thread()
         try:
             self._sqlite.execute(f"BEGIN {kind}")
         except apsw.BusyError as error:
@@ -169,6 +184,10 @@ class Database:
         with suppress(apsw.ConnectionClosedError):  # Closing has rolled it back.
             if self._sqlite.in_transaction:
                 self._sqlite.execute("ROLLBACK")
+
+
+def _not_told(_damage: NotADatabase) -> None:
+    """Who runs statements by himself sees the error."""
 
 
 class DatabaseConnection:

@@ -9,7 +9,7 @@ object and set of parameter names.
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import NoneType
 from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
@@ -90,8 +90,9 @@ class CompiledStatement:
                 if name in compiled.binds:
                     kind = _python_type(compiled.binds[name].type)
                     _require_kind(self.columns.get(name, name), value, kind=kind)
-        self.kinds: Final = tuple((name, _python_type(bind.type)) for name, bind in given.items())
-        """The parameters to be given, each with its Python type."""
+        kinds = {name: _python_type(bind.type) for name, bind in given.items()}
+        self.kinds: Final = tuple((name, kind, _KNOWN_TYPES[kind]) for name, kind in kinds.items())
+        """The parameters to be given, each with its Python type, and the types that surely fit."""
         self.returns_rows: Final = not isinstance(core, UpdateBase) or bool(core.exported_columns)
         self._make_row: Callable[[Iterable[Any]], Any] | None = None
 
@@ -108,8 +109,8 @@ class CompiledStatement:
         if len(parameters) != len(self.kinds):
             self._refuse_names(parameters)
         try:
-            for name, kind in self.kinds:
-                if type(parameters[name]) not in _KNOWN_TYPES[kind]:
+            for name, kind, known_types in self.kinds:
+                if type(parameters[name]) not in known_types:
                     column = self.columns.get(name, name)
                     _require_kind(column, parameters[name], kind=kind)
         except KeyError:
@@ -128,11 +129,12 @@ class CompiledStatement:
                 return []
             names = [column[0] for column in description]
             row = _row_type("Row", names, rename=True)
-            self._make_row = row._make
+            # `row._make` without its check: a row has as many values as columns.
+            self._make_row = partial(tuple.__new__, row)
         return list(map(self._make_row, cursor))
 
     def _refuse_names(self, parameters: Parameters) -> None:
-        wanted = {name for name, _ in self.kinds}
+        wanted = {name for name, *_ in self.kinds}
         problems = [f"misses {name!r}" for name in sorted(wanted - parameters.keys())]
         problems += [f"does not have {name!r}" for name in sorted(parameters.keys() - wanted)]
         if problems:

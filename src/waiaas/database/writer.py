@@ -26,10 +26,9 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import apsw
-from sqlalchemy import Executable
 
 from waiaas.database.ballast import Ballast
 from waiaas.database.connection import (
@@ -46,14 +45,12 @@ from waiaas.database.errors import (
     DirectoryLost,
     LedgerDamaged,
     LedgerFull,
-    NotADatabase,
     RolledBack,
 )
 from waiaas.database.lock import Place
 from waiaas.database.notices import Notice, Notices
 from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
-from waiaas.database.statements import Parameters, Statement
 from waiaas.database.tables import Tables
 from waiaas.database.units import Answer, Outcome, Unit, refuse_unrun
 
@@ -231,9 +228,11 @@ class Writer:
         connection.sqlite.set_wal_hook(self._note_commit)
         self._connection = connection
         self._sqlite = connection.sqlite
-        self._run_statement = connection.db.execute
         self._control = apsw.Cursor(connection.sqlite).execute
-        self._tables = Tables(self._execute)
+        connection.db.refuse_autocommit(
+            on_damage=lambda damage: self.stop_for(LedgerDamaged([damage.reason]))
+        )
+        self._tables = Tables(connection.db.execute)
 
     def _close(self) -> bool:
         """Close the connection; after a failure without another write to the file."""
@@ -245,22 +244,6 @@ class Writer:
         self._sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         self._sqlite.close(force=True)
         return False
-
-    def _execute(
-        self, statement: Statement | Executable, parameters: Parameters | None = None, /
-    ) -> list[Any]:
-        """Run a unit's statement, but never in autocommit.
-
-        A unit may have swallowed the error with which SQLite rolled everything back; its next
-        statement would then commit by itself.
-        """
-        if not self._sqlite.in_transaction:
-            raise RolledBack("SQLite ended the transaction")
-        try:
-            return self._run_statement(statement, parameters)
-        except NotADatabase as error:
-            self.stop_for(LedgerDamaged([error.reason]))
-            raise
 
     def _refuse_waiting(self) -> None:
         """Answer everything in the queue with why nothing is written any more."""

@@ -1,8 +1,8 @@
 """What is worth remembering: one event per act, written in the transaction of the act."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from waiaas.domain.enums import AuditAction, AuditSeverity
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
@@ -29,8 +29,10 @@ def agent_actor(agent_id: AgentId) -> str:
     return f"agent:{agent_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+_NO_DETAILS: Final[Mapping[str, str | int | None]] = MappingProxyType({})
+
+
+class AuditEvent(NamedTuple):
     """One row of the audit log, before it has a number and a time."""
 
     action: AuditAction
@@ -39,7 +41,7 @@ class AuditEvent:
     agent_id: AgentId | None = None
     session_id: SessionId | None = None
     tx_id: TransactionId | None = None
-    details: Mapping[str, str | int | None] = field(default_factory=dict)
+    details: Mapping[str, str | int | None] = _NO_DETAILS
     """Facts that explain the act. Never a secret."""
     ip_address: str | None = None
 
