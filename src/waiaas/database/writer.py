@@ -283,6 +283,7 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 -- the group's, whatever it is
             return self._undo(group, error)
         if self._place is not None and not self._place.is_kept():
+            self._roll_back()
             return self._fail(group, DirectoryLost(self._path))
         self._has_committed = False
         try:
@@ -346,9 +347,12 @@ class Writer:
                 unit.error = LedgerDamaged(self.damage.findings)
             elif unit.error is None:
                 unit.error = RolledBack(getattr(cause, "reason", str(cause)))
+        self._roll_back()
+        return Outcome.FULL if is_full else Outcome.UNDONE
+
+    def _roll_back(self) -> None:
         assert self._connection is not None, "a group runs on an open database"
         self._connection.db.rollback()
-        return Outcome.FULL if is_full else Outcome.UNDONE
 
     def _fail(self, group: list[Unit], failure: CommitUnknown | DirectoryLost) -> Outcome:
         """Stop writing for good, for a group that is not known to be done."""
