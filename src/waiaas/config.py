@@ -21,6 +21,8 @@ DATA_DIR_VARIABLE: Final = "WAIAAS_DATA_DIR"
 DATA_DIR_DEFAULT: Final = "~/.waiaas"
 
 PORT_DEFAULT: Final = 3100
+BACKUP_INTERVAL_HOURS_DEFAULT: Final = 24
+BACKUP_KEEP_DEFAULT: Final = 7
 
 TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are errors.
 
@@ -33,6 +35,11 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # solana_devnet = ""
 # solana_testnet = ""
 # solana_localnet = ""     # a validator of your own; `waiaas start --localnet` brings one along
+
+[backup]
+# The daemon makes backups by itself; the master password opens them.
+# interval_hours = {BACKUP_INTERVAL_HOURS_DEFAULT}      # 1 to 8760; 0: none
+# keep = {BACKUP_KEEP_DEFAULT}                 # how many of them; yours are never removed
 """
 """What `waiaas init` writes."""
 
@@ -66,11 +73,21 @@ class RpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {network: url for network, url in urls.items() if url}
 
 
+class BackupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The backups that the daemon makes by itself."""
+
+    interval_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = BACKUP_INTERVAL_HOURS_DEFAULT
+    """Between two of them; 0: none are made."""
+    keep: Annotated[int, msgspec.Meta(ge=1, le=1000)] = BACKUP_KEEP_DEFAULT
+    """How many of them are kept; nobody else's are ever removed."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting."""
 
     daemon: DaemonSettings = DaemonSettings()
     rpc: RpcSettings = RpcSettings()
+    backup: BackupSettings = BackupSettings()
 
 
 def data_directory(option: str | None) -> Path:

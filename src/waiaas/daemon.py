@@ -23,6 +23,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
 from waiaas.backups.create import BackupMaker
+from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
 from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.localnet import server as localnet_server
@@ -274,6 +275,9 @@ async def _serve(
             generate_id=generate_id,
             version=VERSION,
         )
+        schedule = BackupSchedule(
+            maker, directory=directory, ledger=ledger, clock=clock, settings=config.backup
+        )
         services = Services(
             ledger=ledger,
             keystore=keystore,
@@ -292,6 +296,7 @@ async def _serve(
             wake=worker.wake,
             count_blocked=worker.count_blocked,
             back_up=maker.make_beside_requests,
+            backup_condition=schedule.condition,
             shut_down=life.end_by_client,
             about=about,
             ledger_condition=ledger.condition,
@@ -318,6 +323,7 @@ async def _serve(
                     for work in (
                         lambda: while_sound(ledger, worker.run),
                         lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
+                        lambda: while_sound(ledger, schedule.run),
                     )
                 ]
                 await _until_failure(lambda: server.serve(sockets=[listener]), life)

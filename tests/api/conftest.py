@@ -27,8 +27,10 @@ from waiaas.api.routes import COMMON_CODES, Route
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
 from waiaas.backups.create import BackupMaker
+from waiaas.backups.schedule import BackupSchedule
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
+from waiaas.config import BackupSettings
 from waiaas.daemon import _ERROR_CODES, _listen
 from waiaas.database import (
     Ledger,
@@ -235,6 +237,9 @@ class Desk:
             generate_id=generate_id,
             version="1.2.3",
         )
+        schedule = BackupSchedule(
+            maker, directory=directory, ledger=ledger, clock=clock, settings=BackupSettings()
+        )
         services = Services(
             ledger=ledger,
             keystore=quick,
@@ -247,6 +252,7 @@ class Desk:
             wake=lambda _: None,
             count_blocked=lambda: 0,
             back_up=maker.make_beside_requests,
+            backup_condition=schedule.condition,
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
             ledger_condition=ledger.condition,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from waiaas.database import transactions
+from waiaas.domain.backup import ScheduleCondition
 from waiaas.domain.enums import NetworkType, TransactionStatus
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def test_the_operator_may_know_what_it_is_doing(
         about=about,
         chains={**desk.services.chains, NetworkType.DEVNET: None},
         count_blocked=lambda: 7,
+        backup_condition=lambda: ScheduleCondition(NOW_S - 5, "The disk is full."),
     )
     body = {"to": RECIPIENT, "amount": "1"}
     desk.ask("POST", "/v1/transactions/send", body, token=hired.token)
@@ -56,6 +58,8 @@ def test_the_operator_may_know_what_it_is_doing(
             "restoredAt": None,
             "ledgerProblem": None,
             "walPages": desk.ledger.condition().wal_pages,
+            "lastScheduledBackupAt": NOW_S - 5,
+            "scheduledBackupProblem": "The disk is full.",
         }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from waiaas.config import (
     TEMPLATE,
+    BackupSettings,
     Config,
     ConfigError,
     DaemonSettings,
@@ -31,6 +32,11 @@ from waiaas.domain.enums import NetworkType
             {"WAIAAS_RPC_SOLANA_MAINNET": "https://b"},
             Config(rpc=RpcSettings(solana_devnet="http://a", solana_mainnet="https://b")),
         ),
+        (
+            "[backup]\nkeep = 1",
+            {"WAIAAS_BACKUP_INTERVAL_HOURS": "0"},
+            Config(backup=BackupSettings(interval_hours=0, keep=1)),
+        ),
     ],
 )
 def test_the_environment_wins_over_the_file(
@@ -52,6 +58,12 @@ def test_the_environment_wins_over_the_file(
         (b"[daemon]\nport = -1", "$.daemon.port"),
         (b"[daemon]\nport = 1\nport = 2", "config.toml"),
         (b"[rpc]\nsolana_devnet = 1", "$.rpc.solana_devnet"),
+        (b"[backup]\ninterval_hours = -1", "$.backup.interval_hours"),
+        (b"[backup]\ninterval_hours = 8761", "$.backup.interval_hours"),
+        (b"[backup]\ninterval_hours = 1.5", "$.backup.interval_hours"),
+        (b"[backup]\ninterval = 1", "interval"),
+        (b"[backup]\nkeep = 0", "$.backup.keep"),
+        (b"[backup]\nkeep = 1001", "$.backup.keep"),
         (b"[daemon", "config.toml"),
         (b"\xff", "config.toml"),
     ],
@@ -68,6 +80,9 @@ def test_a_mistake_in_the_file_is_named(toml: bytes, named: str) -> None:
         ("WAIAAS_DAEMON_PORT", "many"),
         ("WAIAAS_DAEMON_PORT", ""),
         ("WAIAAS_DAEMON_PORT", "65536"),
+        ("WAIAAS_BACKUP_INTERVAL_HOURS", "daily"),
+        ("WAIAAS_BACKUP_KEEP", "0"),
+        ("WAIAAS_BACKUP_INTERVAL", "1"),
         ("WAIAAS_DAEMON", "1"),
         ("WAIAAS_", "1"),
         ("WAIAAS_DAEMON_", "1"),

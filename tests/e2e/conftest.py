@@ -260,7 +260,7 @@ class Waiaas:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return ours without settings of waiaas, and with *changes*.
+    """Return ours without settings of waiaas, without backups on a schedule, with *changes*.
 
     Without coverage's either: it doubles what a process costs to start, and there are hundreds.
     """
@@ -269,7 +269,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in os.environ.items()  # noqa: TID251 -- handed on, not read
         if not name.startswith(("WAIAAS_", "COVERAGE_"))
     }
-    return {**ours, **(changes or {})}
+    return {**ours, "WAIAAS_BACKUP_INTERVAL_HOURS": "0", **(changes or {})}
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ async def get_status(call: Call) -> Status:
     """Tell the operator what the daemon is doing."""
     services = call.services
     condition = services.ledger_condition()
+    backups = services.backup_condition()
     agents, unfinished, restored_s = services.ledger.read(
         lambda tx: (tx.agents.count(), count_unfinished(tx), restored_at(tx))
     )
@@ -63,6 +64,8 @@ async def get_status(call: Call) -> Status:
         restored_at=restored_s,
         ledger_problem=condition.problem,
         wal_pages=condition.wal_pages,
+        last_scheduled_backup_at=backups.last_made_at,
+        scheduled_backup_problem=backups.problem,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from waiaas.api.operator import OperatorAccess
-from waiaas.domain.backup import Backup
+from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
 from waiaas.ports import (
@@ -47,6 +47,8 @@ class Services:
     """Tells how many transactions failed their last step."""
     back_up: Callable[[bytes | None], Awaitable[Backup]]
     """Makes a backup under a password, or with None under the keystore's backup key."""
+    backup_condition: Callable[[], ScheduleCondition]
+    """Tells how it stands with the backups that the daemon makes by itself."""
     shut_down: Callable[[], None]
     about: About
     ledger_condition: Callable[[], LedgerCondition]

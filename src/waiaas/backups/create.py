@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ from waiaas.backups.file import (
 from waiaas.backups.swap import claimed
 from waiaas.database import Closed, DatabaseError, Ledger, generate_id, open_ledger
 from waiaas.database.copies import read_copy
+from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.snapshot import copy_database
@@ -56,8 +58,40 @@ from waiaas.ports import Clock, GenerateId, LedgerTransaction
 BACKUPS_NAME: Final = "backups"
 """The folder in the data directory."""
 
+UNCHANGED: Final = "Nothing was changed."
+
 _KEY_BYTES: Final = 32
 _DRAFT: Final = re.compile(r"\.\S+\.new")
+
+
+def _write_nothing(_tx: LedgerTransaction, _backup: Backup, _now_s: int) -> None:
+    """Leave it at the audit row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """On whose behalf a backup is made, and what belongs to that. As it stands: an operator's."""
+
+    actor: str = OPERATOR
+    mark: str = ""
+    """What its file's name says about it."""
+    details: dict[str, str] = field(default_factory=dict)
+    """More of them for the audit row."""
+    record: Callable[[LedgerTransaction, Backup, int], None] = _write_nothing
+    """Writes, with the audit row, what else there is to write; given the ledger time."""
+    must_be_sound: bool = False
+    """Whether the ledger's copy must pass the full check: pages, references, audit chain."""
+    is_stopped: Callable[[], bool] = lambda: False
+    """Asked again and again; once it says True there will be no backup."""
+
+    def go_on(self) -> None:
+        """Return unless it is to stop.
+
+        Raises:
+            BackupError: it is.
+        """
+        if self.is_stopped():
+            raise BackupError("It was told to stop.", remedy=UNCHANGED)
 
 
 class BackupMaker:
@@ -120,7 +154,20 @@ class BackupMaker:
         with self._one_at_a_time:
             return self._make(password)
 
-    def _make(self, password: bytes | None) -> Backup:
+    def make_if_free(self, occasion: Occasion) -> Backup:
+        """Make a backup under the keystore's backup key, unless another one is being made.
+
+        Raises:
+            BackupError: there is none, and why.
+        """
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise BackupError("Another backup is being made.", remedy="Nothing is to be done.")
+        try:
+            return self._make(None, occasion)
+        finally:
+            self._one_at_a_time.release()
+
+    def _make(self, password: bytes | None, occasion: Occasion | None = None) -> Backup:
         backup_id, created_at = self._generate_id(), self._clock.now_s()
         mode = BackupMode.KEYSTORE if password is None else BackupMode.PASSWORD
         facts = key_facts(backup_id=backup_id, created_at=created_at, mode=mode)
@@ -135,7 +182,7 @@ class BackupMaker:
                     created_at=created_at,
                     protection=protection,
                 )
-                return self._write(header, file_key)
+                return self._write(header, file_key, occasion or Occasion())
             finally:
                 wipe(file_key)
 
@@ -145,15 +192,15 @@ class BackupMaker:
         assert self._keystore is not None, "whoever asks for the backup key unlocked the keystore"
         return self._keystore.protect_file_key(file_key, facts=facts)
 
-    def _write(self, header: Header, file_key: bytearray) -> Backup:
+    def _write(self, header: Header, file_key: bytearray, occasion: Occasion) -> Backup:
         folder = private_folder(self._directory / BACKUPS_NAME)
         remove_work_folders(self._directory)
         _remove_drafts(folder)
-        name = _file_name(header)
+        name = _file_name(header, occasion.mark)
         draft = folder / f".{name}.new"
         try:
             with work_folder(self._directory) as work:
-                manifest, contents = self._collect(header, work)
+                manifest, contents = self._collect(header, work, occasion)
                 with new_file(draft) as file:
                     write_backup(
                         file,
@@ -161,23 +208,29 @@ class BackupMaker:
                         manifest=manifest,
                         contents=contents,
                         file_key=file_key,
+                        go_on=occasion.go_on,
                     )
-            if open_with_key(draft, file_key).extract(None) != manifest:
+            if open_with_key(draft, file_key).extract(None, go_on=occasion.go_on) != manifest:
                 raise OSError("it does not read back as it was written")
             made = describe(draft)
             backup = Backup(made.id, name, made.created_at, made.size_bytes, made.mode)
             # Before it has its name: no backup is without its row. A row may be without its backup.
-            self._record(backup)
+            self._record(backup, occasion)
             os.link(draft, folder / name)  # Unlike a renaming, never in place of another file.
         finally:
             draft.unlink(missing_ok=True)
             sync_folder(folder)
         return backup
 
-    def _collect(self, header: Header, work: Path) -> tuple[Manifest, dict[str, Content]]:
+    def _collect(
+        self, header: Header, work: Path, occasion: Occasion
+    ) -> tuple[Manifest, dict[str, Content]]:
         """Take the snapshot; return what goes into the backup."""
         copy = work / LEDGER_FILE
         copy_database(self._directory / LEDGER_NAME, copy)
+        occasion.go_on()
+        if occasion.must_be_sound:
+            _require_sound(copy, is_stopped=occasion.is_stopped)
         facts, daemon_id = read_copy(copy, lambda tx: tx.key_values.get(DAEMON_ID))
         keys = read_sealed_files(self._directory / KEYSTORE_NAME)
         contents: dict[str, Content] = {LEDGER_FILE: copy}
@@ -199,17 +252,21 @@ class BackupMaker:
             schema_version=facts.schema_version,
             created_at=header.created_at,
             audit_head=None if head is None else AuditHeadEntry(head.sequence, head.hash),
-            files=[entry_of(name, content) for name, content in contents.items()],
+            files=[
+                entry_of(name, content, go_on=occasion.go_on) for name, content in contents.items()
+            ],
         )
         return manifest, contents
 
-    def _record(self, backup: Backup) -> None:
+    def _record(self, backup: Backup, occasion: Occasion) -> None:
         wall_s = self._clock.now_s()
-        details = {"id": backup.id, "name": backup.name, "mode": backup.mode}
-        event = AuditEvent(AuditAction.BACKUP_CREATED, OPERATOR, details=details)
+        details = {"id": backup.id, "name": backup.name, "mode": backup.mode} | occasion.details
+        event = AuditEvent(AuditAction.BACKUP_CREATED, occasion.actor, details=details)
 
         def unit(tx: LedgerTransaction) -> None:
-            tx.audit.append(event, now_s=ledger_time(tx, wall_s=wall_s))
+            now_s = ledger_time(tx, wall_s=wall_s)
+            tx.audit.append(event, now_s=now_s)
+            occasion.record(tx, backup, now_s)
 
         self._ledger.write(unit)
 
@@ -258,7 +315,7 @@ def make_offline(
 
 
 @contextlib.contextmanager
-def explained(*, remedy: str = "Nothing was changed.") -> Iterator[None]:
+def explained(*, remedy: str = UNCHANGED) -> Iterator[None]:
     """Turn what the ledger, the keystore and the system say into a BackupError."""
     try:
         yield
@@ -270,9 +327,18 @@ def explained(*, remedy: str = "Nothing was changed.") -> Iterator[None]:
         raise BackupError(f"{sentence(error).rstrip('.')}.", remedy=remedy) from error
 
 
-def _file_name(header: Header) -> str:
+def _require_sound(copy: Path, *, is_stopped: Callable[[], bool]) -> None:
+    findings = check_integrity(copy, kind=CheckKind.FULL, is_stopped=is_stopped)
+    if findings:
+        raise BackupError(
+            f"The ledger is damaged ({findings[0]}): no backup was made of it.",
+            remedy="Look with `waiaas audit verify` and restore a backup made before.",
+        )
+
+
+def _file_name(header: Header, mark: str) -> str:
     when = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(header.created_at))
-    return f"{when}-{header.id[-8:]}{SUFFIX}"
+    return f"{when}-{mark}{header.id[-8:]}{SUFFIX}"
 
 
 def _remove_drafts(folder: Path) -> None:

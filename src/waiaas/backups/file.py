@@ -13,7 +13,7 @@ the rest    a stream (`waiaas.backups.stream`), bound to that SHA-256, of:
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final, Literal
@@ -96,6 +96,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Content = bytes | Path
 """A file's bytes, or where it lies; it must not change while it is read."""
 
+GoOn = Callable[[], None]
+"""Called before each piece of a long work; raises if that is to end."""
+
+
+def to_the_end() -> None:
+    """Go on, whatever happens."""
+
 
 def key_facts(*, backup_id: str, created_at: int, mode: BackupMode) -> bytes:
     """Return what the sealed file key of a backup is bound to."""
@@ -105,10 +112,10 @@ def key_facts(*, backup_id: str, created_at: int, mode: BackupMode) -> bytes:
 # ── writing ────────────────────────────────────────────────────────────────────────────────────
 
 
-def entry_of(name: str, content: Content) -> FileEntry:
+def entry_of(name: str, content: Content, *, go_on: GoOn = to_the_end) -> FileEntry:
     """Return the manifest's entry for a file."""
     digest, size = hashlib.sha256(), 0
-    for piece in _pieces(content):
+    for piece in _pieces(content, go_on):
         digest.update(piece)
         size += len(piece)
     return FileEntry(name, size, digest.hexdigest())
@@ -121,6 +128,7 @@ def write_backup(
     manifest: Manifest,
     contents: Mapping[str, Content],
     file_key: bytearray,
+    go_on: GoOn = to_the_end,
 ) -> None:
     """Write a whole backup; *contents* are the files of the manifest by name."""
     encoded = documents.encode(header)
@@ -132,18 +140,20 @@ def write_backup(
     listed = documents.encode(manifest)
     writer.write(len(listed).to_bytes(_LENGTH_BYTES, "big") + listed)
     for entry in manifest.files:
-        for piece in _pieces(contents[entry.name]):
+        for piece in _pieces(contents[entry.name], go_on):
             writer.write(piece)
     writer.finish()
 
 
-def _pieces(content: Content) -> Iterator[bytes]:
+def _pieces(content: Content, go_on: GoOn) -> Iterator[bytes]:
+    go_on()
     if isinstance(content, bytes):
         yield content
         return
     with content.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
             yield piece
+            go_on()
 
 
 # ── reading ────────────────────────────────────────────────────────────────────────────────────
@@ -215,11 +225,12 @@ class OpenedBackup(SecretHolder):
         """Overwrite the key."""
         wipe(self._file_key)
 
-    def extract(self, folder: Path | None) -> Manifest:
+    def extract(self, folder: Path | None, *, go_on: GoOn = to_the_end) -> Manifest:
         """Read every byte and check it; with a *folder*, write the files there, durably.
 
         Args:
             folder: an empty one that only its owner may enter. Its own name is not synced.
+            go_on: called before each piece; what it raises ends the work.
 
         Raises:
             DamagedBackup: some of it is not what was written. What was extracted is to be removed.
@@ -233,7 +244,7 @@ class OpenedBackup(SecretHolder):
                 if folder is not None:
                     (folder / KEYSTORE_NAME).mkdir(mode=0o700)
                 for entry in manifest.files:
-                    self._extract_file(reader, entry, folder)
+                    self._extract_file(reader, entry, folder, go_on)
                 reader.finish()
             except StreamNotValid as error:
                 raise DamagedBackup(self.path, problem=str(error)) from None
@@ -256,13 +267,16 @@ class OpenedBackup(SecretHolder):
                 raise DamagedBackup(self.path, problem="a file in it belongs to no backup")
         return manifest
 
-    def _extract_file(self, reader: OpeningReader, entry: FileEntry, folder: Path | None) -> None:
+    def _extract_file(
+        self, reader: OpeningReader, entry: FileEntry, folder: Path | None, go_on: GoOn
+    ) -> None:
         target: AbstractContextManager[BinaryIO | None] = nullcontext()
         if folder is not None:
             target = new_file(folder / entry.name)
         digest, left = hashlib.sha256(), entry.size
         with target as file:
             while left:
+                go_on()
                 piece = reader.read_exactly(min(left, _PIECE_BYTES))
                 digest.update(piece)
                 left -= len(piece)

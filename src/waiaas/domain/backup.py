@@ -23,3 +23,13 @@ class Backup:
     created_at: int
     size_bytes: int
     mode: BackupMode
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleCondition:
+    """How it stands with the backups that the daemon makes by itself."""
+
+    last_made_at: int | None
+    """When the newest of them was made that is still there; None if there is none."""
+    problem: str | None
+    """Why the last attempt failed, and what to do; None if it did not, or none is to be made."""

@@ -56,6 +56,10 @@ class Status(Message, frozen=True):
     """Why the status is `read_only`, and what to do."""
     wal_pages: int
     """How long the ledger's write-ahead log is, in pages of 4 KiB; the alarm is at 16,000."""
+    last_scheduled_backup_at: int | None
+    """When the newest backup was made that the daemon made by itself and that is still there."""
+    scheduled_backup_problem: str | None
+    """Why the last attempt at one failed, and what to do."""
 
 
 class CreateBackup(Message, frozen=True):

@@ -1,0 +1,238 @@
+"""Backups that nobody has to think of: one when the last is old enough, and no more than needed.
+
+The ledger says which backups the schedule made, and in which order: each is listed in the
+transaction of its audit row, before its file has its name. The files say which of them are still
+there, as they were made. Only what both say counts, and only that is ever removed: no backup of an
+operator's, none that was renamed or changed, none of another daemon, and none from a history that
+a restore has replaced.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from waiaas.backups.create import BACKUPS_NAME, UNCHANGED, BackupMaker, Occasion, explained
+from waiaas.backups.disk import sync_folder
+from waiaas.backups.errors import BackupError
+from waiaas.backups.file import describe
+from waiaas.config import BackupSettings
+from waiaas.database import DatabaseError, Ledger
+from waiaas.directory import sentence
+from waiaas.domain.audit import SYSTEM
+from waiaas.domain.backup import Backup, ScheduleCondition
+from waiaas.pipeline.record import ledger_time
+from waiaas.ports import Clock, LedgerTransaction
+
+START_PAUSE_S: Final = 3
+"""Whoever waits for the start, and the payments that wait with him, go first."""
+PAUSE_S: Final = 10 * 60
+"""After an attempt until the next look; twice as long after each further failure, up to an hour."""
+LOOK_S_MAX: Final = 60 * 60
+"""Between two looks: a file may be gone, a clock set, a machine suspended."""
+SPARE_BYTES: Final = 64 * 1024 * 1024
+"""What a scheduled backup leaves free beyond what it takes: payments need it more."""
+
+_MARK: Final = "scheduled-"
+_KEY: Final = "backup.schedule"
+_S_PER_HOUR: Final = 60 * 60
+
+log = structlog.get_logger()
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What the ledger keeps of the schedule."""
+
+    made: tuple[Backup, ...] = ()
+    """In the order in which they were made, whatever the clock said."""
+    problem: str | None = None
+    """Why the last attempt failed."""
+
+
+def seconds_to_next(*, made_at: Iterable[int], now_s: int, interval_s: int) -> int:
+    """Return how long to wait for the next backup, at most two intervals.
+
+    A backup from further ahead than an interval was dated by a clock that was wrong, and tells
+    nothing: one backup too many does no harm.
+    """
+    credible = [second for second in made_at if second <= now_s + interval_s]
+    return max(max(credible) + interval_s - now_s, 0) if credible else 0
+
+
+def beyond(made: Sequence[Backup], *, keep: int) -> Sequence[Backup]:
+    """Return the oldest of *made*, those that are more than *keep*; made in this order."""
+    return made[: max(len(made) - keep, 0)]
+
+
+class BackupSchedule:
+    """Makes the backups of one daemon, and removes its old ones."""
+
+    def __init__(
+        self,
+        maker: BackupMaker,
+        *,
+        directory: Path,
+        ledger: Ledger,
+        clock: Clock,
+        settings: BackupSettings,
+    ) -> None:
+        self._maker = maker
+        self._directory = directory
+        self._folder = directory / BACKUPS_NAME
+        self._ledger = ledger
+        self._clock = clock
+        self._interval_s = settings.interval_hours * _S_PER_HOUR
+        self._keep = settings.keep
+        self._unrecorded_problem: str | None = None
+
+    def condition(self) -> ScheduleCondition:
+        """Say when the last one was made, and what keeps the next from being made."""
+        kept = self._ledger.read(_kept)
+        there = self._as_made(kept.made)
+        if not self._interval_s:
+            problem = None
+        elif self._ledger.damage is not None:
+            problem = "No backup is made of a damaged ledger."
+        else:
+            problem = self._unrecorded_problem or kept.problem
+        return ScheduleCondition(there[-1].created_at if there else None, problem)
+
+    async def run(self) -> None:
+        """Make each backup when it is due, until cancelled or the ledger is damaged."""
+        if not self._interval_s:
+            return
+        await self._clock.sleep(START_PAUSE_S)
+        pause_s = PAUSE_S
+        while self._ledger.damage is None:
+            made = self._ledger.read(_kept).made
+            wait_s = seconds_to_next(
+                made_at=[backup.created_at for backup in self._as_made(made)],
+                now_s=self._clock.now_s(),
+                interval_s=self._interval_s,
+            )
+            if wait_s:
+                await self._clock.sleep(min(wait_s, LOOK_S_MAX))
+            else:
+                is_made = await self._attempt(made, pause_s=pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = PAUSE_S if is_made else min(2 * pause_s, LOOK_S_MAX)
+
+    async def _attempt(self, made: Sequence[Backup], *, pause_s: int) -> bool:
+        """Make one, or log and record why there is none; payments go on either way."""
+        try:
+            await self._make_beside(made)
+        except BackupError as error:
+            problem = str(error)
+            log.error("scheduled backup failed", reason=problem, again_in_s=pause_s)  # noqa: TRY400 -- expected
+        except Exception as error:
+            problem = f"An unexpected error, {type(error).__name__}: the daemon's log has it."
+            log.exception("scheduled backup failed", again_in_s=pause_s)
+        else:
+            self._unrecorded_problem = None  # The ledger's went in the backup's transaction.
+            return True
+        await self._record(problem)
+        return False
+
+    async def _make_beside(self, made: Sequence[Backup]) -> None:
+        """Make one on a thread of its own; a cancelled caller stops it and waits for its end."""
+        stop = threading.Event()
+        making = asyncio.get_running_loop().run_in_executor(
+            None, partial(self._make, made, stop=stop)
+        )
+        try:
+            await asyncio.shield(making)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([making])
+            raise
+
+    def _make(self, made: Sequence[Backup], *, stop: threading.Event) -> None:
+        self._require_room()
+        listed = [backup for backup in made if os.path.lexists(self._folder / backup.name)]
+        replaced = beyond(self._as_made(made), keep=self._keep - 1)
+
+        def record(tx: LedgerTransaction, backup: Backup, now_s: int) -> None:
+            # Those to be removed stay on the list until they are seen to be gone.
+            _put(tx, _Kept((*listed, backup)), now_s=now_s)
+
+        occasion = Occasion(
+            actor=SYSTEM,
+            mark=_MARK,
+            # Written down before anything is removed.
+            details={"replaces": ", ".join(old.name for old in replaced)} if replaced else {},
+            record=record,
+            must_be_sound=True,
+            is_stopped=stop.is_set,
+        )
+        backup = self._maker.make_if_free(occasion)
+        log.info("scheduled backup made", name=backup.name, size_bytes=backup.size_bytes)
+        self._remove(replaced)
+
+    def _require_room(self) -> None:
+        problem = self._ledger.condition().problem
+        if problem is not None:
+            raise BackupError(f"The ledger takes no writes: {problem}.", remedy=UNCHANGED)
+        with explained():
+            ledger = Path(self._ledger.path)
+            files = [ledger, ledger.with_name(f"{ledger.name}-wal")]
+            bytes_needed = 2 * sum(file.stat().st_size for file in files if file.exists())
+            bytes_free = shutil.disk_usage(self._directory).free
+        if bytes_free < bytes_needed + SPARE_BYTES:
+            raise BackupError(
+                f"A scheduled backup takes {bytes_needed} bytes and leaves {SPARE_BYTES} free; on"
+                f" the disk of {self._directory} {bytes_free} are free.",
+                remedy="Free some, or keep fewer (backup.keep in config.toml).",
+            )
+
+    def _remove(self, replaced: Sequence[Backup]) -> None:
+        """Remove old ones; the new one is on the disk. Those that stay are tried again with it."""
+        for backup in self._as_made(replaced):
+            try:
+                (self._folder / backup.name).unlink()
+                sync_folder(self._folder)
+            except OSError as error:
+                log.warning("old backup stays", name=backup.name, reason=sentence(error))
+            else:
+                log.info("old backup removed", name=backup.name)
+
+    def _as_made(self, backups: Iterable[Backup]) -> list[Backup]:
+        """Return those whose files are there, and are as long and begin as when they were made."""
+        return [backup for backup in backups if _is_as_made(self._folder / backup.name, backup)]
+
+    async def _record(self, problem: str) -> None:
+        wall_s = self._clock.now_s()
+
+        def unit(tx: LedgerTransaction) -> None:
+            kept = msgspec.structs.replace(_kept(tx), problem=problem)
+            _put(tx, kept, now_s=ledger_time(tx, wall_s=wall_s))
+
+        try:
+            await self._ledger.write_async(unit)
+        except DatabaseError as error:
+            self._unrecorded_problem = problem
+            log.warning("the failed backup could not be recorded", reason=str(error))
+        else:
+            self._unrecorded_problem = None
+
+
+def _is_as_made(path: Path, backup: Backup) -> bool:
+    try:
+        return describe(path) == backup
+    except BackupError:
+        return False
+
+
+def _kept(tx: LedgerTransaction) -> _Kept:
+    stored = tx.key_values.get(_KEY)
+    return _Kept() if stored is None else msgspec.json.decode(stored, type=_Kept)
+
+
+def _put(tx: LedgerTransaction, kept: _Kept, *, now_s: int) -> None:
+    tx.key_values.put(_KEY, msgspec.json.encode(kept).decode(), now_s=now_s)

@@ -1,0 +1,50 @@
+"""Scheduled backups with the program as shipped: nobody asks for them, and they are good."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import libfaketime  # type: ignore[import-untyped]  # -- only its place is wanted
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+FAKETIME: Final = (
+    Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+)
+HOURLY_AND_ONE: Final = {"WAIAAS_BACKUP_INTERVAL_HOURS": "1", "WAIAAS_BACKUP_KEEP": "1"}
+TWO_HOURS_AHEAD: Final = {
+    "LD_PRELOAD": str(FAKETIME),
+    "FAKETIME": "+2h",
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+}
+
+
+@pytest.mark.skipif(not FAKETIME.is_file(), reason="libfaketime was built for another system")
+def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
+    waiaas: Any, wait: Any
+) -> None:
+    backups = waiaas.data / "backups"
+
+    def scheduled() -> set[str]:
+        return {path.name for path in backups.glob("*-scheduled-*.waiaas-backup")}
+
+    daemon = waiaas.start(localnet=False, env=HOURLY_AND_ONE)
+    mine = waiaas.json("backup", "create", "--keystore-key", password=True)["name"]
+    [first] = wait("the first scheduled backup", scheduled)
+    status = waiaas.json("status")
+    assert status["scheduledBackupProblem"] is None
+    told = waiaas.json("backup", "verify", first, password=True)
+    assert (told["whole"], told["daemonId"]) == (True, status["daemonId"])
+    assert told["createdAt"] == status["lastScheduledBackupAt"]
+    daemon.process.terminate()
+    assert daemon.ended() == 0
+    assert not list(waiaas.data.glob(".backup-work-*"))
+
+    # Two hours later, as far as the machine's clock goes.
+    daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
+    [second] = wait("the second in place of the first", lambda: scheduled() - {first})
+    wait("the first to be gone", lambda: first not in scheduled())
+    assert (backups / mine).exists()
+    daemon.process.terminate()
+    assert daemon.ended() == 0
+    assert scheduled() == {second}
