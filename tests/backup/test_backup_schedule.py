@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from waiaas.database import (
 from waiaas.database.connection import open_reader
 from waiaas.domain.backup import Backup, BackupMode, ScheduleCondition
 from waiaas.logs import log_to_stderr
-from waiaas.ports import LedgerCondition
+from waiaas.ports import LedgerCondition, LedgerTransaction
 
 if TYPE_CHECKING:
     from tests.backup.conftest import Home
@@ -97,9 +98,11 @@ class Life:
             settings=BackupSettings(interval_hours=hours, keep=keep),
         )
 
-    def live(self, seconds: int, **how: Any) -> BackupSchedule:
+    def live(
+        self, seconds: int, *, schedule: BackupSchedule | None = None, **how: Any
+    ) -> BackupSchedule:
         """Be a daemon for so long."""
-        schedule = self.schedule(**how)
+        schedule = schedule or self.schedule(**how)
         self.clock.end_s = self.clock.wall_s + seconds
 
         async def main() -> None:
@@ -252,6 +255,9 @@ def test_the_oldest_of_its_own_go_once_a_new_one_is_there_and_its_row_names_them
     first = life.rows()[-3][1]["name"]
     assert not (life.folder / first).exists()
     assert [row[1].get("replaces") for row in life.rows()[-3:]] == [None, None, first]
+    # What is gone is forgotten, one backup later.
+    stored = life.ledger.read(lambda tx: tx.key_values.get("backup.schedule"))
+    assert [backup["name"] for backup in json.loads(stored or "")["made"]] == [first, second, third]
     # Fewer are to be kept from now on.
     life.live(DAY_S, keep=1)
     [fourth] = life.made()
@@ -259,6 +265,8 @@ def test_the_oldest_of_its_own_go_once_a_new_one_is_there_and_its_row_names_them
         "system",
         {**life.rows()[-1][1], "name": fourth, "replaces": f"{second}, {third}"},
     )
+    stored = life.ledger.read(lambda tx: tx.key_values.get("backup.schedule"))
+    assert first not in (stored or "")
     assert life.operators <= life.names()
     assert [line["name"] for line in logged() if line["event"] == "old backup removed"] == [
         *(first, second, third)
@@ -325,6 +333,26 @@ def test_what_was_renamed_changed_or_exchanged_is_not_removed_and_does_not_count
     kept = {"mine.waiaas-backup", cut, exchanged}
     assert kept < set(life.made())
     assert len(life.made()) == len(kept) + 2
+
+
+def test_one_that_is_exchanged_while_the_next_is_made_is_not_removed(
+    life: Life, home: "Home"
+) -> None:
+    life.live(HOUR_S, keep=1)
+    [first] = life.made()
+    protect = life.keystore.protect_file_key
+
+    class Slow:
+        """A keystore so slow that an operator puts a file of his in a place meanwhile."""
+
+        def protect_file_key(self, file_key: bytearray, *, facts: bytes) -> Any:
+            (life.folder / first).write_bytes(home.by_keystore.read_bytes())
+            return protect(file_key, facts=facts)
+
+    life.keystore = Slow()
+    life.live(DAY_S, keep=1)
+    assert (life.folder / first).read_bytes() == home.by_keystore.read_bytes()
+    assert len(life.made()) == 2
 
 
 def test_one_that_cannot_be_removed_is_said_and_tried_again(
@@ -398,6 +426,7 @@ def test_a_failure_is_logged_recorded_and_tried_again_and_leaves_nothing(
     # A restart does not forget it.
     condition = life.schedule().condition()
     assert (condition.last_made_at, condition.problem) == (None, lines[0]["reason"])
+    assert life.schedule(hours=0).condition().problem is None, "nothing is to be made"
 
     life.folder.chmod(0o700)
     schedule = life.live(60)
@@ -419,23 +448,29 @@ def test_a_full_disk_is_told_though_it_cannot_be_recorded(life: Life, logged: Lo
     ledger = life.ledger
 
     class FullLedger:
-        """The ledger on a disk that is full."""
+        """The ledger on a disk that is full for a while."""
 
         path, damage, read = ledger.path, None, ledger.read
 
         def condition(self) -> LedgerCondition:
-            return LedgerCondition(str(LedgerFull()), 0)
+            is_full = life.clock.wall_s < NOW_S + PAUSE_S
+            return LedgerCondition(str(LedgerFull()) if is_full else None, 0)
 
         async def write_async(self, _: object) -> None:
             raise LedgerFull
 
-    schedule = life.live(60, ledger=FullLedger())
+    schedule = life.schedule(ledger=FullLedger())
+    life.live(60, schedule=schedule)
     assert "disk is full" in str(schedule.condition().problem)
     assert [line["event"] for line in logged()] == [
         "scheduled backup failed",
         "the failed backup could not be recorded",
     ]
     assert life.made() == []
+    life.clock.wall_s += PAUSE_S
+    life.live(60, schedule=schedule)
+    assert schedule.condition().problem is None
+    assert len(life.made()) == 1
 
 
 def test_payments_need_the_room_more(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,27 +556,33 @@ def test_control_a_copy_that_is_not_looked_at_closely_would_be_taken_for_good(li
 def test_told_to_stop_at_any_point_there_is_none_and_nothing_is_left(
     life: Life, tree: Tree
 ) -> None:
+    def fill(tx: LedgerTransaction) -> None:
+        for number in range(500):
+            tx.key_values.put(f"key {number}", "", now_s=1)
+
+    life.ledger.write(fill)  # Enough for a check to be asked in between.
     before, rows = tree(life.folder), life.rows()
-    last = 0
-    for last in range(1, 10_000):
-        left = [last]
+    asked_in: list[set[str]] = []
 
-        def is_stopped(left: list[int] = left) -> bool:
-            left[0] -= 1
-            return left[0] <= 0
+    def make(*, stopped_at: int | None) -> None:
+        asked_in.clear()
 
-        occasion = Occasion(must_be_sound=True, is_stopped=is_stopped)
-        try:
-            life.maker().make_if_free(occasion)
-        except BackupError as error:
-            assert "stop" in str(error)  # noqa: PT017 -- one of many
-        else:
-            break
+        def is_stopped() -> bool:
+            asked_in.append({frame.name for frame in traceback.extract_stack()})
+            return len(asked_in) == stopped_at
+
+        life.maker().make_if_free(Occasion(must_be_sound=True, is_stopped=is_stopped))
+
+    make(stopped_at=None)
+    long_works = {"_require_sound", "entry_of", "write_backup", "extract"}
+    assert set().union(*asked_in) >= long_works, "none of them keeps a stop waiting"
+    before, rows = tree(life.folder), life.rows()
+    for number in range(1, len(asked_in) + 1):
+        with pytest.raises(BackupError, match="stop"):
+            make(stopped_at=number)
         assert tree(life.folder) == before
         assert life.rows() == rows
         assert not list(life.directory.glob(".backup-work-*"))
-    assert last > 10
-    assert len(life.made()) == 1
 
 
 def test_a_stop_ends_the_one_that_is_being_made_and_goes_on_after_it(

@@ -228,7 +228,6 @@ class BackupMaker:
         """Take the snapshot; return what goes into the backup."""
         copy = work / LEDGER_FILE
         copy_database(self._directory / LEDGER_NAME, copy)
-        occasion.go_on()
         if occasion.must_be_sound:
             _require_sound(copy, is_stopped=occasion.is_stopped)
         facts, daemon_id = read_copy(copy, lambda tx: tx.key_values.get(DAEMON_ID))
