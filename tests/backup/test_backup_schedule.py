@@ -1,6 +1,7 @@
 """Scheduled backups: due by what is there, told truly, pruned with care, never in anybody's way."""
 
 import asyncio
+import gc
 import json
 import os
 import threading
@@ -586,7 +587,7 @@ def test_told_to_stop_at_any_point_there_is_none_and_nothing_is_left(
 
 
 def test_a_stop_ends_the_one_that_is_being_made_and_goes_on_after_it(
-    life: Life, tree: Tree
+    life: Life, tree: Tree, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
     protect = life.keystore.protect_file_key
@@ -617,6 +618,8 @@ def test_a_stop_ends_the_one_that_is_being_made_and_goes_on_after_it(
     assert tree(life.folder) == before
     assert life.rows() == rows
     assert life.schedule().condition() == ScheduleCondition(None, None), "a stop is no failure"
+    gc.collect()  # An error that nobody heard of would be told now.
+    assert (capfd.readouterr().err, caplog.records) == ("", [])
     assert not list(life.directory.glob(".backup-work-*"))
 
 

@@ -29,8 +29,8 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
         return {path.name for path in backups.glob("*-scheduled-*.waiaas-backup")}
 
     daemon = waiaas.start(localnet=False, env=HOURLY_AND_ONE)
-    mine = waiaas.json("backup", "create", "--keystore-key", password=True)["name"]
     [first] = wait("the first scheduled backup", scheduled)
+    mine = waiaas.json("backup", "create", "--keystore-key", password=True)["name"]
     status = waiaas.json("status")
     assert status["scheduledBackupProblem"] is None
     told = waiaas.json("backup", "verify", first, password=True)

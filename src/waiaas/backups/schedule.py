@@ -147,11 +147,13 @@ class BackupSchedule:
             None, partial(self._make, made, stop=stop)
         )
         try:
-            await asyncio.shield(making)
+            await asyncio.wait([making])  # Which does not cancel it, whoever cancels us.
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait([making])
+            making.exception()  # Heard, and of no interest any more.
             raise
+        making.result()
 
     def _make(self, made: Sequence[Backup], *, stop: threading.Event) -> None:
         self._require_room()
