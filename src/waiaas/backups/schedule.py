@@ -95,14 +95,14 @@ class BackupSchedule:
     def condition(self) -> ScheduleCondition:
         """Say when the last one was made, and what keeps the next from being made."""
         kept = self._ledger.read(_kept)
-        there = self._as_made(kept.made)
+        last = next((backup for backup in reversed(kept.made) if self._is_as_made(backup)), None)
         if not self._interval_s:
             problem = None
         elif self._ledger.damage is not None:
             problem = "No backup is made of a damaged ledger."
         else:
             problem = self._unrecorded_problem or kept.problem
-        return ScheduleCondition(there[-1].created_at if there else None, problem)
+        return ScheduleCondition(None if last is None else last.created_at, problem)
 
     async def run(self) -> None:
         """Make each backup when it is due, until cancelled or the ledger is damaged."""
@@ -112,8 +112,9 @@ class BackupSchedule:
         pause_s = PAUSE_S
         while self._ledger.damage is None:
             made = self._ledger.read(_kept).made
+            there = await asyncio.to_thread(self._as_made, made)
             wait_s = seconds_to_next(
-                made_at=[backup.created_at for backup in self._as_made(made)],
+                made_at=[backup.created_at for backup in there],
                 now_s=self._clock.now_s(),
                 interval_s=self._interval_s,
             )
@@ -205,8 +206,14 @@ class BackupSchedule:
                 log.info("old backup removed", name=backup.name)
 
     def _as_made(self, backups: Iterable[Backup]) -> list[Backup]:
-        """Return those whose files are there, and are as long and begin as when they were made."""
-        return [backup for backup in backups if _is_as_made(self._folder / backup.name, backup)]
+        return [backup for backup in backups if self._is_as_made(backup)]
+
+    def _is_as_made(self, backup: Backup) -> bool:
+        """Tell whether the file is there, and as long and with the header that it was made with."""
+        try:
+            return describe(self._folder / backup.name) == backup
+        except BackupError:
+            return False
 
     async def _record(self, problem: str) -> None:
         wall_s = self._clock.now_s()
@@ -222,13 +229,6 @@ class BackupSchedule:
             log.warning("the failed backup could not be recorded", reason=str(error))
         else:
             self._unrecorded_problem = None
-
-
-def _is_as_made(path: Path, backup: Backup) -> bool:
-    try:
-        return describe(path) == backup
-    except BackupError:
-        return False
 
 
 def _kept(tx: LedgerTransaction) -> _Kept:
