@@ -30,8 +30,9 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
 
     daemon = waiaas.start(localnet=False, env=HOURLY_AND_ONE)
     [first] = wait("the first scheduled backup", scheduled)
-    mine = waiaas.json("backup", "create", "--keystore-key", password=True)["name"]
-    status = waiaas.json("status")
+    operator = daemon.operator()
+    mine = operator.ask("POST", "/v1/admin/backups", {"mode": "keystore"})["name"]
+    status = operator.get("/v1/admin/status")
     assert status["scheduledBackupProblem"] is None
     told = waiaas.json("backup", "verify", first, password=True)
     assert (told["whole"], told["daemonId"]) == (True, status["daemonId"])
