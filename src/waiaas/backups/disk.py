@@ -48,14 +48,18 @@ def remove_leftovers(parent: Path) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Return the folder, made if need be.
+    """Return the folder, made if need be with those above it; their names are durable.
 
     Raises:
         DaemonError: it is there and open to others, or no folder.
+        OSError: it cannot be made.
     """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        sync_folder(path.parent)
+        path.mkdir(mode=0o700, parents=True)
+    for folder in made or [path]:  # Whoever made it may have died before this.
+        with contextlib.suppress(PermissionError):  # Who may not list it made nothing in it.
+            sync_folder(folder.parent)
     require_private(path)
     return path
 

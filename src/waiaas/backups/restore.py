@@ -3,7 +3,6 @@
 A running daemon holds the lock of its directory, so nothing is restored under it.
 """
 
-import contextlib
 import os
 import shutil
 import time
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from waiaas.backups.create import explained
-from waiaas.backups.disk import sync_folder
+from waiaas.backups.disk import private_folder, sync_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import LEDGER_FILE, OpenedBackup
 from waiaas.backups.swap import claimed, swap
 from waiaas.backups.verify import Verified, extract_and_check
 from waiaas.database import generate_id, open_ledger
-from waiaas.directory import KEYSTORE_NAME, require_private
+from waiaas.directory import KEYSTORE_NAME
 from waiaas.pipeline.restored import mark_restored
 from waiaas.ports import Clock
 
@@ -43,10 +42,8 @@ def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Re
         BackupError: nothing was changed, or a restore had begun that the next start finishes.
     """
     os.umask(0o077)
-    with explained(), contextlib.suppress(FileExistsError):
-        directory.mkdir(mode=0o700, parents=True)
     with explained():
-        require_private(directory)
+        private_folder(directory)
         with claimed(directory):
             staged = directory / f"restore-{generate_id()}"
             try:

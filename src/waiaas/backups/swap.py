@@ -10,8 +10,8 @@ that moment nothing was touched, and the new tree is thrown away.
     3. the journal goes
 
 Whoever opens the ledger or the keystore does it inside `claimed`, which ends a swap that was cut
-off. Renames between two folders of
-one file system; each step is on the disk before the next begins.
+off. Renames between two folders of one file system; each step is on the disk before the next
+begins.
 """
 
 import contextlib
@@ -103,6 +103,7 @@ def finish_swap(directory: Path) -> None:
             remedy="A restore was cut off, and its journal was changed since. Move it away and"
             " restore the backup again.",
         ) from error
+    sync_folder(directory)  # Whoever wrote the journal may have died before it was durable.
     _go_forward(directory, journal)
 
 
