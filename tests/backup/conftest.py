@@ -3,11 +3,15 @@
 Argon2id at full cost takes 0.1 s, so opened backups are shared, too.
 """
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -126,3 +130,45 @@ def tree() -> Callable[[Path], dict[str, bytes]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture
+def killed(home: Home) -> Callable[..., list[Path]]:
+    """Return a function that kills whoever does something, at every *stride*-th step from *first*.
+
+    So many *writes* of SQLite's are one step, too; 0: none is. It works on copies of `data` in the
+    folder *base*, and returns what is left of them.
+    """
+
+    def run(
+        base: Path, act: str, *, first: int = 1, stride: int = 1, writes: int = 0
+    ) -> list[Path]:
+        shutil.copy(home.by_password, base / "a.waiaas-backup")
+        order = {
+            "base": str(base),
+            "act": act,
+            "stride": stride,
+            "first": first,
+            "writes": writes,
+            "file_key": home.opened._file_key.hex(),
+            "master": MASTER.decode(),
+        }
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("victims.py"))],
+            input=json.dumps(order),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stderr == ""
+        return [base / name for name in done.stdout.split()]
+
+    return run
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """Yield a folder in memory, for tests in which no machine dies: a sync only takes its time."""
+    shared = Path("/dev/shm")  # noqa: S108 -- what is made in it has a private name
+    with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)

@@ -175,86 +175,6 @@ def test_files_made_since_a_restore_was_cut_off_are_not_lost(directory: Path) ->
 
 # ── cut off anywhere ───────────────────────────────────────────────────────────────────────────
 
-VICTIM = """
-import os, shutil, sys
-from pathlib import Path
-from waiaas.backups.file import open_with_key
-from waiaas.backups.restore import restore_backup
-from waiaas.backups.swap import claimed
-
-base, naive, stride = Path(sys.argv[1]), sys.argv[2] == "naive", int(sys.argv[4])
-opened = open_with_key(base / "a.waiaas-backup", bytearray.fromhex(sys.argv[3]))
-
-class Clock:
-    def now_s(self): return 1_700_000_000
-
-def work(directory):
-    restore_backup(opened, directory, clock=Clock())
-
-def naively(directory):
-    # What one would do at first: out with the old, in with the new.
-    out = directory / "out"
-    out.mkdir(mode=0o700)
-    opened.extract(out)
-    for name in ("ledger.db", "config.toml"):
-        (out / name).replace(directory / name)
-    shutil.rmtree(directory / "keystore")
-    (out / "keystore").rename(directory / "keystore")
-
-def recover(directory):
-    with claimed(directory):
-        pass
-
-def killed_at(number, act, directory):
-    "Fork a child whose life ends before its number-th change of a name, or where a sync begins."
-    child = os.fork()
-    if child == 0:
-        left = [number]
-        def count(*_):
-            left[0] -= 1
-            if left[0] == 0:
-                os._exit(99)
-        sync = os.fsync
-        def counted_sync(descriptor):
-            count()
-            sync(descriptor)
-        os.fsync = counted_sync
-        def hook(event, arguments):
-            writes = event == "open" and arguments[2] is not None and arguments[2] & os.O_CREAT
-            names = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link")
-            if (writes or names) and str(directory) in str(arguments[0]):
-                count()
-        sys.addaudithook(hook)
-        try:
-            act(directory)
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, 99), status
-    return status == 99
-
-act = naively if naive else work
-number = 1
-while True:
-    directory = base / f"first-{number}"
-    shutil.copytree(base / "data", directory)
-    if not killed_at(number, act, directory):
-        break
-    print(directory.name)
-    second = 1
-    while (directory / "restore.json").exists():
-        again = base / f"second-{number}-{second}"
-        shutil.copytree(directory, again)
-        if not killed_at(second, recover, again):
-            break
-        print(again.name)
-        second += stride
-    number += stride
-"""
-
 CRASH = """
 import os, sys
 from waiaas.database import open_ledger
@@ -277,38 +197,29 @@ def state(directory: Path, tree: Tree) -> tuple[str, str, str]:
     )
 
 
-def victims(home: "Home", base: Path, directory: Path, how: str, *, stride: int) -> list[Path]:
-    """Cut a restore off at every *stride*-th step, and the recovery from it; return what is left.
-
-    The newest of the old state is in the WAL alone, as a crash leaves it.
-    """
+@pytest.fixture
+def victims(
+    memory: Path, home: "Home", killed: Callable[..., list[Path]]
+) -> Callable[..., list[Path]]:
+    """Return a function that kills restores over a state whose newest is in the WAL alone."""
+    directory = shutil.copytree(home.directory, memory / "data")
     change(directory)
-    python = [sys.executable, "-c"]
     with open_ledger(directory) as ledger:
         ledger.write(lambda tx: tx.key_values.put("later", "", now_s=1))
-    subprocess.run([*python, CRASH, str(directory)], check=True)
+    subprocess.run([sys.executable, "-c", CRASH, str(directory)], check=True)
     assert (directory / "ledger.db-wal").stat().st_size
-    shutil.copy(home.by_password, base / "a.waiaas-backup")
-    key = home.opened._file_key.hex()
-    done = subprocess.run(
-        [*python, VICTIM, str(base), how, key, str(stride)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr == ""
-    return [base / name for name in done.stdout.split()]
+    return lambda act, *, stride: killed(memory, act, stride=stride)
 
 
 @pytest.mark.slow
 @pytest.mark.proof
 def test_cut_off_at_any_step_one_of_the_two_states_is_complete_after_recovery(
-    home: "Home", directory: Path, tmp_path: Path, tree: Tree, proof: Any
+    victims: Callable[..., list[Path]], tree: Tree, proof: Any
 ) -> None:
     is_full = proof.wanted(10) == 10
     seen = []
     for _ in proof.until(proof.wanted(150), unit="cuts", budget_s=50):
-        for victim in victims(home, tmp_path, directory, "ours", stride=1 if is_full else 4):
+        for victim in victims("restore", stride=1 if is_full else 6):
             assert is_initialised(victim), "nobody is told to begin anew"
             with claimed(victim) as lock, open_ledger(victim, lock=lock):
                 pass
@@ -327,10 +238,10 @@ def test_cut_off_at_any_step_one_of_the_two_states_is_complete_after_recovery(
 
 @pytest.mark.slow
 def test_control_a_restore_without_a_journal_leaves_a_mixture(
-    home: "Home", directory: Path, tmp_path: Path, tree: Tree
+    victims: Callable[..., list[Path]], tree: Tree
 ) -> None:
     mixed = 0
-    for victim in victims(home, tmp_path, directory, "naive", stride=2):
+    for victim in victims("restore naively", stride=2):
         if not (victim / "keystore" / "keystore.json").exists():
             mixed += 1
             continue

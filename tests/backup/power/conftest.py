@@ -21,7 +21,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -103,9 +102,11 @@ class Disk:
             return new
         size = rng.choice((len(kept), len(new), rng.randrange(len(new) + 1)))
         sources = [content.ljust(size, b"\0") for content in (kept, new)]
+        starts = range(0, size, SECTOR_BYTES)
+        chosen = rng.choices(sources, k=len(starts))
         return b"".join(
-            rng.choice(sources)[start : min(start + SECTOR_BYTES, size)]
-            for start in range(0, size, SECTOR_BYTES)
+            content[start : min(start + SECTOR_BYTES, size)]
+            for content, start in zip(chosen, starts, strict=True)
         )
 
 
@@ -147,7 +148,17 @@ def lay_out(tree: Tree, root: Path) -> None:
             path.chmod(0o600)
 
 
-# ── looking at a real tree ─────────────────────────────────────────────────────────────────────
+def look(root: Path) -> Tree:
+    """Return the tree that is in the folder *root*."""
+    return {
+        f"{path.relative_to(root)}{'/' * path.is_dir()}": b""
+        if path.is_dir()
+        else path.read_bytes()
+        for path in root.rglob("*")
+    }
+
+
+# ── watching a real tree ─────────────────────────────────────────────────────────────────────
 
 
 class Recorder:
@@ -387,6 +398,7 @@ class Instruments(NamedTuple):
     recorder: type[Recorder]
     survives: type[Survives]
     lay_out: Callable[[Tree, Path], None]
+    look: Callable[[Path], Tree]
     chance: Callable[[str], random.Random]
     """The same for the same seed."""
 
@@ -397,12 +409,4 @@ def chance(seed: str) -> random.Random:
 
 @pytest.fixture
 def instruments() -> Instruments:
-    return Instruments(Recorder, Survives, lay_out, chance)
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """Yield a folder in memory: the disk is modelled, so syncs of a real one only take time."""
-    shared = Path("/dev/shm")  # noqa: S108 -- what is made in it has a private name
-    with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        yield Path(folder)
+    return Instruments(Recorder, Survives, lay_out, look, chance)

@@ -125,12 +125,9 @@ class Life:
                 pass
         except (BackupError, OSError) as error:
             return f"refused: {error}".replace(str(root), "")
-        return self._judged(self.instruments.recorder(root, omits=nothing))
+        return self._judged(self.instruments.look(root))
 
-    def _judged(self, recorder: Any) -> str:
-        with recorder.watching():
-            pass
-        tree: Tree = recorder.moments[0][1].seen()
+    def _judged(self, tree: "Tree") -> str:
         found = part(tree, DATA)
         rest = [
             name.removeprefix(DATA)
