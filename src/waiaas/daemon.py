@@ -377,7 +377,7 @@ def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
         log.warning("payment held", tx_id=tx_id, step=step, reason=str(error))
     elif isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))
-    elif isinstance(error, KeystoreError):  # It says what to do; where it was raised helps nobody.
+    elif isinstance(error, KeystoreError | LedgerFull):  # It says what to do; where helps nobody.
         log.error("step failed", tx_id=tx_id, step=step, reason=str(error))
     else:
         log.error("step failed", tx_id=tx_id, step=step, exc_info=error)

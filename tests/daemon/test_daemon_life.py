@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from waiaas.daemon import _Life, _report_step, _until_failure
+from waiaas.database.errors import LedgerFull
 from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import DamagedKeystore
 from waiaas.logs import log_to_stderr
@@ -33,23 +34,25 @@ def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
     assert "the worker stumbled" in logged["exception"]
 
 
-def test_a_key_file_that_was_changed_is_told_in_one_line_with_its_remedy(
+def test_a_changed_key_file_and_a_full_disk_are_told_in_one_line_with_their_remedy(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     log_to_stderr()
     tx_id = TransactionId("0198c0de-0000-7000-8000-00000000000a")
-    for error in (DamagedKeystore(Path("/k/a.json"), problem="it was changed"), KeyError("x")):
+    damaged = DamagedKeystore(Path("/k/a.json"), problem="it was changed")
+    for error in (damaged, LedgerFull(), KeyError("x")):
         future: Future[None] = Future()
         future.set_exception(error)
         with pytest.raises(type(error)) as raised:
             future.result()  # So that it has a traceback, as the worker's have.
         _report_step(tx_id, Step.SIGN, raised.value)
-    told, unexpected = map(json.loads, capfd.readouterr().err.splitlines())
+    told, full, unexpected = map(json.loads, capfd.readouterr().err.splitlines())
     assert told["reason"] == (
         "/k/a.json is damaged: it was changed. Restore this file from a backup; never edit it."
     )
     assert (told["level"], told["tx_id"], told["step"]) == ("error", tx_id, Step.SIGN)
-    assert "exception" not in told
+    assert "free some space" in full["reason"]
+    assert "exception" not in told | full
     assert "Traceback" in unexpected["exception"]  # The control: of what nobody expected, all.
 
 
