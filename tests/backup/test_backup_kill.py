@@ -112,7 +112,7 @@ def test_killed_at_any_step_it_leaves_no_plain_copy_and_no_half_backup(
 ) -> None:
     is_full = proof.wanted(STRIDE) == STRIDE
     steps = {"stride": 1, "writes": 1} if is_full else {"stride": STRIDE, "writes": 16}
-    for turn in proof.until(proof.wanted(100), unit="kills", budget_s=50):
+    for turn in proof.until(proof.wanted(80), unit="kills", budget_s=50):
         assert not turn, "there were enough steps"
         for victim in killed(base, how, **steps):
             faults = [*unrecorded(victim), *heir.faults(victim)]

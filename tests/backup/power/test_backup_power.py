@@ -75,9 +75,11 @@ class Life:
         """Return what came of each image that was different from all before."""
         return list(self._known.values())
 
-    def restore(self, directory: Path, *, omits: Omits = nothing) -> None:
+    def restore(
+        self, directory: Path, *, before: "Disk | None" = None, omits: Omits = nothing
+    ) -> None:
         """Restore into *directory*, which is the only thing in its folder, or will be."""
-        recorder = self.instruments.recorder(directory.parent, omits=omits)
+        recorder = self.instruments.recorder(directory.parent, before, omits=omits)
         with recorder.watching():
             restore_backup(self._opened, directory, clock=self._clock)
         self.moments = recorder.moments
@@ -246,6 +248,19 @@ def count(faults: list[str]) -> int:
 def told(faults: list[str]) -> str:
     """Return the first few, to be looked into."""
     return "\n".join([fault for fault in faults if fault][:10])
+
+
+def test_a_restore_into_a_directory_that_a_killed_one_made_is_there_for_good(
+    life: Callable[[], Life], fresh: Callable[[], Path]
+) -> None:
+    first, second = life(), life()
+    first.restore(fresh())
+    made = next(disk for _, disk in first.moments if DATA in disk.seen())
+    assert DATA not in made.cut(first.instruments.survives.NOTHING, first.instruments.chance("1"))
+    with second.laid_out(made.seen()) as root:
+        second.restore(root / "data", before=made)
+    faults = faults_of_a_restore(second, second.instruments.chance("1"))
+    assert not any(faults), told(faults)
 
 
 def is_folder(path: Path) -> bool:
