@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import apsw
+import structlog
 
-from waiaas.backups.create import BACKUPS_NAME, BackupMaker
+from waiaas.backups.create import BACKUPS_NAME, BackupMaker, Occasion
 from waiaas.backups.file import Header, describe, open_with_key, write_backup
 from waiaas.backups.restore import restore_backup
+from waiaas.backups.schedule import BackupSchedule, _kept
 from waiaas.backups.swap import claimed
+from waiaas.config import BackupSettings
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.domain.backup import Backup
 from waiaas.keystore.protection import Protection
@@ -179,28 +182,29 @@ def restores(base: Path, file_key: str) -> dict[str, Act]:
 
 
 class _Telling(BackupMaker):
-    """Writes down beside the directory which key its backup has, so that it can be opened."""
+    """Writes down beside the directory which keys its backups have, so that they can be opened."""
 
     def _protect(self, file_key: bytearray, password: bytes | None, *, facts: bytes) -> Protection:
-        self._directory.with_suffix(".key").write_bytes(file_key)
+        with self._directory.with_suffix(".keys").open("a", encoding="ascii") as keys:
+            keys.write(f"{file_key.hex()}\n")
         return super()._protect(file_key, password, facts=facts)
 
 
 class _Naive(_Telling):
     """Makes a backup as one would do it at first: straight into its place."""
 
-    def _write(self, header: Header, file_key: bytearray) -> Backup:
+    def _write(self, header: Header, file_key: bytearray, occasion: Occasion) -> Backup:
         work = self._directory / "copy"
         work.mkdir(mode=0o700)
         path = self._directory / BACKUPS_NAME / f"{header.id}.waiaas-backup"
-        manifest, contents = self._collect(header, work)
+        manifest, contents = self._collect(header, work, occasion)
         with path.open("wb") as file:
             write_backup(
                 file, header=header, manifest=manifest, contents=contents, file_key=file_key
             )
         shutil.rmtree(work)
         made = describe(path)
-        self._record(made)
+        self._record(made, occasion)
         return made
 
 
@@ -249,6 +253,19 @@ def creations(keystore: FileKeystore) -> dict[str, Act]:
             is_over.set()
             writer.join()
 
+    def create_on_schedule(directory: Path) -> None:
+        """Make two, of which one may be kept."""
+        with maker(directory, _Telling) as (made, ledger):
+            schedule = BackupSchedule(
+                made,
+                directory=directory,
+                ledger=ledger,
+                clock=_Clock(),
+                settings=BackupSettings(keep=1),
+            )
+            for _ in range(2):
+                schedule._make(ledger.read(_kept).made, stop=threading.Event())
+
     def create_naively(directory: Path) -> None:
         with maker(directory, _Naive) as (made, _):
             made.make(None)
@@ -256,11 +273,13 @@ def creations(keystore: FileKeystore) -> dict[str, Act]:
     return {
         "create": create,
         "create beside requests": create_beside_requests,
+        "create on schedule": create_on_schedule,
         "create naively": create_naively,
     }
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # Our output is ours.
     order = json.loads(sys.stdin.read())
     base, name, stride = Path(order["base"]), order["act"], order["stride"]
     if name.startswith("restore"):
