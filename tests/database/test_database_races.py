@@ -21,6 +21,9 @@ from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION
 
 ROUNDS: Final = 100
 KILLED: Final = 9
+STRIDE: Final = 4
+"""`make test` kills at one step in so many."""
+STEPS_MIN: Final = 100
 
 
 def _forked(function: Callable[[], None]) -> int:
@@ -157,9 +160,9 @@ def _is_hot(path: Path) -> bool:
     return False
 
 
-def _kill_at_every_step(folder: Path) -> dict[str, Any]:
-    """Kill a first start at step 0, 1, … until one survives; start again after each."""
-    told: dict[str, Any] = {"refused": [], "hot": 0, "in wal": 0, "empty": 0}
+def _kill_at_steps(folder: Path, stride: int) -> dict[str, Any]:
+    """Kill a first start at every *stride*-th step until one survives; start again after each."""
+    told: dict[str, Any] = {"kills": 0, "refused": [], "hot": 0, "in wal": 0, "empty": 0}
     steps = 0
     while True:
         path = folder / f"{steps}.db"
@@ -167,6 +170,7 @@ def _kill_at_every_step(folder: Path) -> dict[str, Any]:
         if status == 0:
             break
         assert status == KILLED, status
+        told["kills"] += 1
         if path.exists():
             journal = Path(f"{path}-journal")
             wal = Path(f"{path}-wal")
@@ -178,7 +182,7 @@ def _kill_at_every_step(folder: Path) -> dict[str, Any]:
                 told["refused"].append(steps)
         for file in folder.iterdir():
             file.unlink()
-        steps += 1
+        steps += stride
     told["steps"] = steps
     return told
 
@@ -192,19 +196,25 @@ def _exit_if_hot(path: Path) -> Callable[[], None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_a_first_start_killed_at_any_step_is_made_good_by_the_next(tmp_path: Path) -> None:
-    told = _child("kill", tmp_path)
+@pytest.mark.proof
+def test_a_first_start_killed_at_any_step_is_made_good_by_the_next(
+    tmp_path: Path, proof: Any
+) -> None:
+    told: dict[str, Any] = {}
+    stride = 1 if proof.wanted(STRIDE) == STRIDE else STRIDE
+    for turn in proof.until(STEPS_MIN // stride, unit="kills", budget_s=50):
+        assert not turn, "there were enough steps"
+        told = _child("kill", tmp_path, f"{stride}")
+        proof.count(told["kills"])
     assert told["refused"] == []
     # Each kind of half-finished file has been among them.
     assert told["hot"] > 0
     assert told["in wal"] > 0
     assert told["empty"] > 0
-    assert told["steps"] > 100
 
 
-def _child(what: str, folder: Path) -> Any:
-    command = [sys.executable, __file__, what, str(folder)]
+def _child(*arguments: str | Path) -> Any:
+    command = [sys.executable, __file__, *map(str, arguments)]
     finished = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
@@ -215,7 +225,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["race", name]:
             print(json.dumps(_race(Path(name))))  # noqa: T201 -- read by the test
-        case ["kill", name]:
-            print(json.dumps(_kill_at_every_step(Path(name))))  # noqa: T201 -- read by the test
+        case ["kill", name, stride]:
+            print(json.dumps(_kill_at_steps(Path(name), int(stride))))  # noqa: T201 -- read by the test
         case other:
             sys.exit(f"unknown: {other}")

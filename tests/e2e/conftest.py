@@ -260,14 +260,11 @@ class Waiaas:
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return ours without settings of waiaas, without backups on a schedule, with *changes*.
-
-    Without coverage's either: it doubles what a process costs to start, and there are hundreds.
-    """
+    """Return ours without settings of waiaas, without backups on a schedule, with *changes*."""
     ours = {
         name: value
         for name, value in os.environ.items()  # noqa: TID251 -- handed on, not read
-        if not name.startswith(("WAIAAS_", "COVERAGE_"))
+        if not name.startswith("WAIAAS_")
     }
     return {**ours, "WAIAAS_BACKUP_INTERVAL_HOURS": "0", **(changes or {})}
 
