@@ -158,7 +158,7 @@ def test_a_segment_of_a_path_stays_one(text: str, quoted: str) -> None:
     assert segment(text) == quoted
 
 
-@pytest.mark.parametrize("key", ["a b", "line\nbreak", "\N{SNOWMAN}", "k" * 256])
+@pytest.mark.parametrize("key", ["", "a b", "line\nbreak", "\N{SNOWMAN}", "k" * 256])
 def test_an_idempotency_key_that_no_header_holds_is_refused_before_asking(
     stranger: Stranger, directory: Path, tmp_path: Path, key: str
 ) -> None:

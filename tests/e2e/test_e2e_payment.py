@@ -115,6 +115,11 @@ def test_what_becomes_of_a_payment_is_in_the_exit_code(waiaas: Any, recipient: s
     hopeless = waiaas.run(*send, "--amount", str(6 * 10**9), "--wait", "20", code=1)
     assert json.loads(hopeless.stdout)["status"] == "FAILED"
 
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        unseen = waiaas.run(*send, "--amount", "1000000", stdout=full, code=1)
+    assert "standard output takes nothing: No space left on device" in unseen.stderr
+    assert "waiaas tx show" in unseen.stderr
+
     quick = waiaas.run(*send, "--amount", "1000000", "--wait", "0.001", code=5)
     assert json.loads(quick.stdout)["status"] not in ("CONFIRMED", "FAILED")
     assert "not ended" in quick.stderr
@@ -145,25 +150,44 @@ def test_an_unknown_outcome_says_how_to_find_out(
     send = ("tx", "send", "--token-file", str(token_file), "--to", recipient, "--amount", "5000000")
 
     daemon.process.send_signal(signal.SIGSTOP)  # It takes connections, and answers nobody.
-    sending = waiaas.spawn(*send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for_connection(int(daemon.url.rpartition(":")[2]))
-    daemon.kill()
-    _, error = sending.communicate(timeout=20)
-
-    assert sending.returncode == 5
-    assert "not known whether the payment was accepted" in error
-    key = re.search(r"--idempotency-key (\S+);", error)
-    assert key is not None
+    endings: tuple[Callable[[Any], None], ...] = (
+        lambda sending: sending.send_signal(signal.SIGINT),
+        lambda sending: sending.send_signal(signal.SIGTERM),
+        lambda _: daemon.kill(),
+    )
+    keys = []
+    for end in endings:
+        sending = waiaas.spawn(*send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for_connection(int(daemon.url.rpartition(":")[2]), by=sending.pid)
+        end(sending)
+        _, error = sending.communicate(timeout=20)
+        assert sending.returncode == 5, error
+        assert "not known whether the payment was accepted" in error
+        found = re.search(r"--idempotency-key (\S+);", error)
+        assert found is not None
+        keys.append(found[1])
     waiaas.start()
-    again = waiaas.json(*send, "--idempotency-key", key[1], "--wait", "20")
-    assert again["status"] == "CONFIRMED"
-    assert chain_of(waiaas).balance(recipient) == 5_000_000
+    for key in (*keys, *keys):
+        again = waiaas.json(*send, "--idempotency-key", key, "--wait", "20")
+        assert again["status"] == "CONFIRMED"
+    assert chain_of(waiaas).balance(recipient) == 3 * 5_000_000
 
 
-def wait_for_connection(port: int) -> None:
-    """Wait until somebody has connected to a loopback port."""
+def wait_for_connection(port: int, *, by: int) -> None:
+    """Wait until a process has connected to a loopback port."""
     established = f"{socket.htonl(0x7F000001):08X}:{port:04X} 01 "
     deadline = time.monotonic() + 20
-    while established not in Path("/proc/net/tcp").read_text(encoding="ascii"):
+    while not any(socket_of in _sockets(by) for socket_of in _connected(established)):
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
+
+
+def _connected(established: str) -> list[str]:
+    """Return the inodes of the sockets that are connected to it."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()
+    return [line.split()[9] for line in lines if established in line]
+
+
+def _sockets(pid: int) -> set[str]:
+    links = Path(f"/proc/{pid}/fd").glob("*")
+    return {str(link.readlink()).removeprefix("socket:[").rstrip("]") for link in links}

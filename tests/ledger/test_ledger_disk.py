@@ -26,6 +26,9 @@ InOneGroup = Callable[..., list[Any]]
 
 VFS_NAME = "faulty"
 
+PATIENCE_S = 20
+"""Real seconds after which a test that waits has failed."""
+
 
 class Disk(apsw.VFS):
     """Counts what is done to each file, and fails or waits as told; files go by their endings."""
@@ -205,7 +208,7 @@ def test_a_waiting_caller_is_answered_only_after_the_sync(ledger: Ledger, disk: 
     disk.may_sync.clear()
     caller = threading.Thread(target=call)
     caller.start()
-    disk.syncing.wait()
+    assert disk.syncing.wait(PATIENCE_S), "a durable commit syncs"
 
     assert not answered.is_set()
     assert not has(ledger, "a")
@@ -220,7 +223,7 @@ def test_an_awaiting_caller_is_answered_only_after_the_sync(ledger: Ledger, disk
         disk.may_sync.clear()
         async with asyncio.TaskGroup() as tasks:
             caller = tasks.create_task(ledger.write_async(put("a")))
-            await asyncio.to_thread(disk.syncing.wait)
+            assert await asyncio.to_thread(disk.syncing.wait, PATIENCE_S)
             assert not caller.done()
             disk.may_sync.set()
         assert caller.result() == "a"
@@ -234,7 +237,7 @@ def test_a_unit_that_slips_in_behind_the_request_to_stop_is_refused_not_lost(
     first, late = _WaitingUnit(put("a")), _WaitingUnit(put("b"))
     disk.may_sync.clear()
     ledger._writer.submit(first)
-    disk.syncing.wait()
+    assert disk.syncing.wait(PATIENCE_S), "a durable commit syncs"
     ledger._writer._queue.put(None)
     ledger._writer.submit(late)
     disk.may_sync.set()

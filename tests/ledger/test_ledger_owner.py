@@ -203,6 +203,7 @@ def test_nothing_is_acknowledged_once_the_path_leads_elsewhere(
             with pytest.raises(DirectoryLost, match="was moved, removed or replaced"):
                 ledger.write(lambda tx: tx.key_values.put("a", "lost", now_s=1))
         assert [type(failure) for failure in told] == [DirectoryLost]
+        assert not ledger._writer._sqlite.in_transaction, "nothing waits to be committed"
         assert ledger.read(lambda tx: tx.key_values.get("a")) == "kept"
     assert not directory.exists() or lose is not _move
 

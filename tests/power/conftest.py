@@ -373,13 +373,14 @@ class Office:
         self._noted = threading.Semaphore(0)
 
     @contextmanager
-    def open(self, *, synchronous: str = "FULL", cache_pages: int = 1000) -> Iterator[Ledger]:
-        """Open the ledger; the writer's settings may be worse than its own."""
+    def open(self, *, synchronous: str | None = None, cache_pages: int = 1000) -> Iterator[Ledger]:
+        """Open the ledger as it is; for a control its writer is made to sync less."""
         with open_ledger(self._directory, vfs=self._recorder.name) as ledger:
             self._ledger = ledger
             writer = ledger._writer
-            level = ("OFF", "NORMAL", "FULL").index(synchronous)
-            set_pragma(writer._sqlite, "synchronous", synchronous, level)
+            if synchronous is not None:
+                level = ("OFF", "NORMAL").index(synchronous)
+                set_pragma(writer._sqlite, "synchronous", synchronous, level)
             # So few pages in memory that a large group reaches the WAL before it commits.
             set_pragma(writer._sqlite, "cache_size", str(cache_pages), cache_pages)
             # Closing must not wait for a visitor that will not go.
@@ -468,7 +469,7 @@ class Office:
             self._recorder.log.append(Acknowledged(work.name))
 
 
-def _life(office: Office, rng: random.Random, *, groups: int, synchronous: str) -> None:
+def _life(office: Office, rng: random.Random, *, groups: int, synchronous: str | None) -> None:
     """Live a ledger's life: made, written, closed, opened again, left with its WAL, recovered."""
     author = office.author
 
@@ -510,7 +511,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         seed: int,
         *,
         groups: int = 48,
-        synchronous: str = "FULL",
+        synchronous: str | None = None,
         lies: bool = False,
         life: Callable[[Office], None] | None = None,
     ) -> Recording:

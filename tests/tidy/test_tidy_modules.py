@@ -50,6 +50,35 @@ def test_control_a_rule_names_every_file_that_breaks_it(source_files: Any, root:
     assert set(source_files.whose_code(ast.get_docstring)) == modules
 
 
+def test_control_no_kind_of_files_has_shrunk(request: Any, root: Path) -> None:
+    def below(*folders: str, ending: str) -> set[Path]:
+        found = {path for folder in folders for path in (root / folder).rglob(f"*{ending}")}
+        return {path for path in found if not path.relative_to(root).parts[0].startswith(".")}
+
+    source = root / "src/waiaas"
+    core = below(*(f"src/waiaas/{name}" for name in ("domain", "policy", "pipeline", "database")),
+                 ending=".py")  # fmt: skip
+    pure = below("src/waiaas/domain", "src/waiaas/policy", ending=".py")
+    wanted = {
+        "core_files": core,
+        "pure_files": pure | {source / "pipeline/advance.py"},
+        "database_files": below("src/waiaas/database", ending=".py"),
+        "other_source_files": below("src", ending=".py")
+        - below("src/waiaas/database", ending=".py"),
+        "program_files": below("src", "tools", "benchmarks", ending=".py"),
+        "test_files": below("tests", ending=".py"),
+        "markdown_files": below("docs", ending=".md") | set(root.glob("*.md")),
+        "requirements_files": set((root / "requirements").glob("*.txt")),
+    }
+    for kind, files in wanted.items():
+        assert files <= set(request.getfixturevalue(kind)), kind
+    python = set(request.getfixturevalue("python_files"))
+    assert wanted["program_files"] | wanted["test_files"] <= python
+    assert python | wanted["markdown_files"] | {root / "LICENSE", root / "Makefile"} <= set(
+        request.getfixturevalue("any_files")
+    )
+
+
 def test_every_module_of_the_program_opens_with_a_docstring(program_files: Any) -> None:
     assert not program_files.whose_code(lambda tree: not says_what_it_is_for(tree))
 

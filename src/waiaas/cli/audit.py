@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import explained
-from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show
+from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, output, show
 from waiaas.cli.secret import new_private_file
 
 audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
@@ -65,8 +65,9 @@ def export(
 
     def write() -> None:
         if file is None:
-            for line in export_audit_log(directory):
-                sys.stdout.buffer.write(line)
+            with output():
+                for line in export_audit_log(directory):
+                    sys.stdout.buffer.write(line)
             return
         with new_private_file(file, option="--file") as stream:
             for line in export_audit_log(directory):

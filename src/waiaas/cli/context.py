@@ -1,8 +1,10 @@
 """What every command knows: the data directory, how to print, and which exit code means what."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -63,26 +65,43 @@ def fail(
     raise typer.Exit(code)
 
 
-def show(facts: Mapping[str, object], *, as_json: bool) -> None:
-    """Print one thing: a table for people, JSON for programs."""
-    if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(facts))
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        table.add_row(name, Text(printable(str(value))))  # Not a string: it may look like markup.
-    Console().print(table)
+@contextmanager
+def output(*, if_unseen: str | None = None) -> Iterator[None]:
+    """Write to standard output in the block; if it takes nothing, say so and *if_unseen*."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try once more at its exit, and complain in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"standard output takes nothing: {error.strerror}", hint=if_unseen)
+
+
+def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = None) -> None:
+    """Print one thing: a table for people, JSON for programs.
+
+    *if_unseen* is told on stderr to whoever could not be shown it.
+    """
+    with output(if_unseen=if_unseen):
+        if as_json or not sys.stdout.isatty():
+            typer.echo(json.dumps(facts))
+            return
+        table = Table(show_header=False, box=None)
+        for name, value in facts.items():
+            table.add_row(name, Text(printable(str(value))))  # A string may look like markup.
+        Console().print(table)
 
 
 def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
     """Print several things of one kind: a table for people, a JSON array for programs."""
-    if as_json or not sys.stdout.isatty():
-        typer.echo(json.dumps(list(things)))
-        return
-    table = Table(*(things[0] if things else ()), box=None)
-    for thing in things:
-        table.add_row(*(Text(printable(str(value))) for value in thing.values()))
-    Console().print(table)
+    with output():
+        if as_json or not sys.stdout.isatty():
+            typer.echo(json.dumps(list(things)))
+            return
+        table = Table(*(things[0] if things else ()), box=None)
+        for thing in things:
+            table.add_row(*(Text(printable(str(value))) for value in thing.values()))
+        Console().print(table)
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

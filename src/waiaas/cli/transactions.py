@@ -1,6 +1,9 @@
 """`waiaas tx`: pay as an agent does, with a session token."""
 
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
@@ -43,15 +46,15 @@ def send(
 ) -> None:
     """Ask for a payment."""
     token = read_token(token_file)
-    key = idempotency_key or generate_secret()
+    key = generate_secret() if idempotency_key is None else idempotency_key
     if not _KEY.fullmatch(key):
         fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
 
     def ask() -> None:
-        with Client.to_daemon(directory_of(context), token) as client:
+        with _interrupts(), Client.to_daemon(directory_of(context), token) as client:
             accepted = _ask_for(client, {"to": to, "amount": amount}, key=key)
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
-            show(seen, as_json=as_json)
+            show(seen, as_json=as_json, if_unseen=_where_to_look(accepted))
             if seen.get("status") in LIVE and wait:
                 fail("the payment has not ended yet", code=ExitCode.TIMEOUT)
             if wait and seen.get("status") != "CONFIRMED":
@@ -60,13 +63,25 @@ def send(
     explained(ask)
 
 
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Take being told to end for Ctrl-C, which is answered with what is known of the payment."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def _ask_for(client: Client, payment: Json, *, key: str) -> Json:
     """Ask; where it stays unknown whether the payment was accepted, say how to find out."""
     try:
         return client.post("/v1/transactions/send", payment, key=key)
-    except NoAnswer as error:
+    except (NoAnswer, KeyboardInterrupt) as error:
         fail(
-            f"it is not known whether the payment was accepted: {error}",
+            f"it is not known whether the payment was accepted: {_told(error)}",
             hint=f"Ask again with --idempotency-key {key}; it will not be paid twice.",
             code=ExitCode.TIMEOUT,
         )
@@ -75,12 +90,20 @@ def _ask_for(client: Client, payment: Json, *, key: str) -> Json:
 def _wait_for(client: Client, accepted: Json, *, seconds: float) -> Json:
     try:
         return wait_for_end(client, accepted["id"], seconds=seconds)
-    except (NoAnswer, NotReachable) as error:
+    except (NoAnswer, NotReachable, KeyboardInterrupt) as error:
         fail(
-            f"payment {accepted['id']} was accepted, but then: {error}",
-            hint=f"See what became of it with `waiaas tx show {accepted['id']}`.",
+            f"payment {accepted['id']} was accepted, but then: {_told(error)}",
+            hint=_where_to_look(accepted),
             code=ExitCode.TIMEOUT,
         )
+
+
+def _told(error: BaseException) -> str:
+    return "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+
+
+def _where_to_look(accepted: Json) -> str:
+    return f"See what became of it with `waiaas tx show {accepted['id']}`."
 
 
 @tx_app.command("show")

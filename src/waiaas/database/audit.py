@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ from sqlalchemy import bindparam, func, insert, select
 from waiaas.database.chain import GENESIS, canonical, link_hash
 from waiaas.database.run import Run
 from waiaas.database.schema import audit_chain, audit_log
-from waiaas.database.statements import define
+from waiaas.database.statements import PLAIN_TYPES, define
 from waiaas.domain.audit import AuditEvent
 
 _LAST_SEQUENCE: Final = select(func.max(audit_chain.c.sequence)).scalar_subquery()
@@ -95,7 +96,8 @@ _escape: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 def _json_text(details: Mapping[str, str | int | None]) -> str:
     facts = dict(details)
-    try:
-        return _encode(facts).decode()
-    except UnicodeEncodeError:  # Half a surrogate pair: JSON has a form for it, UTF-8 has none.
-        return _escape(facts)
+    if PLAIN_TYPES.issuperset(map(type, facts.values())):
+        # Half a surrogate pair has a form in JSON, but none in UTF-8.
+        with suppress(UnicodeEncodeError):
+            return _encode(facts).decode()
+    return _escape(facts)

@@ -156,6 +156,9 @@ _KNOWN_TYPES: Final[Mapping[type, frozenset[type]]] = {
 }
 """Types that need no closer look, by the kind of parameter."""
 
+PLAIN_TYPES: Final = _KNOWN_TYPES[str] | _KNOWN_TYPES[int]
+"""Text, our vocabularies, integers and nothing."""
+
 
 def _require_kind(column: str, value: object, *, kind: type) -> None:
     wanted = (str, int, float, bytes) if kind is object else kind
