@@ -160,7 +160,9 @@ def run(
                 stack.callback(_end_localnet, directory, life)
             lock = stack.enter_context(claimed(directory))
             told = notices(SystemClock())
-            ledger = stack.enter_context(open_ledger(directory, lock=lock, notices=told))
+            ledger = stack.enter_context(
+                open_ledger(directory, lock=lock, notices=told, must_exist=True)
+            )
             ledger.add_failure_callback(_die)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)

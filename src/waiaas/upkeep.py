@@ -20,6 +20,9 @@ from waiaas.ports import Clock, LedgerTransaction
 CHECK_INTERVAL_S: Final = 24 * 60 * 60
 """Between two full checks of the ledger; a restart in between does not begin it anew."""
 
+CHECK_RETRY_S: Final = 60 * 60
+"""After one that could not be made, or not be recorded."""
+
 _CHECKED_AT: Final = "ledger.checked_at"
 
 log = structlog.get_logger()
@@ -127,17 +130,23 @@ async def keep_checking(ledger: Ledger, clock: Clock) -> None:
     while _is_sound(ledger):
         last_s = int(ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
         await clock.sleep(seconds_to_next_check(last_s=last_s, now_s=clock.now_s()))
-        await _check(ledger, CheckKind.FULL)
-        await _record_check(ledger, clock.now_s())
+        is_done = await _check(ledger, CheckKind.FULL) and await _record_check(
+            ledger, clock.now_s()
+        )
+        if not is_done:
+            await clock.sleep(CHECK_RETRY_S)
 
 
 def seconds_to_next_check(*, last_s: int, now_s: int) -> int:
-    """Return how long to wait, at most the interval however wrong a clock was."""
-    return min(max(last_s + CHECK_INTERVAL_S - now_s, 0), CHECK_INTERVAL_S)
+    """Return how long to wait. A check from the future was dated by a wrong clock: it is due."""
+    return max(last_s + CHECK_INTERVAL_S - now_s, 0) if last_s <= now_s else 0
 
 
-async def _check(ledger: Ledger, kind: CheckKind) -> None:
-    """Check in a thread, beside everything else; a cancelled caller stops the check."""
+async def _check(ledger: Ledger, kind: CheckKind) -> bool:
+    """Check in a thread, beside everything else; return whether it came to its end.
+
+    A cancelled caller stops the check.
+    """
     stop = threading.Event()
     try:
         findings = await asyncio.to_thread(
@@ -145,18 +154,21 @@ async def _check(ledger: Ledger, kind: CheckKind) -> None:
         )
     except DatabaseError as error:
         log.error("the ledger could not be checked", kind=kind, reason=str(error))  # noqa: TRY400 -- expected
-        return
+        return False
     finally:
         stop.set()
     log.info("ledger checked", kind=kind, findings=len(findings))
     if findings:
         ledger.stop_writing([str(finding) for finding in findings])
+    return True
 
 
-async def _record_check(ledger: Ledger, wall_s: int) -> None:
+async def _record_check(ledger: Ledger, wall_s: int) -> bool:
     try:
         await ledger.write_async(
             lambda tx: tx.key_values.put(_CHECKED_AT, f"{wall_s}", now_s=wall_s)
         )
     except DatabaseError as error:
         log.warning("the check could not be recorded", reason=str(error))
+        return False
+    return True

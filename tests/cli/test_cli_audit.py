@@ -1,8 +1,11 @@
 """`waiaas audit` on a data directory of its own: what is printed, what is written, how it ends."""
 
 import json
+import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -112,3 +115,22 @@ def test_what_was_done_to_it_is_said_and_ends_with_six(
     }
     assert "waiaas: the audit log was tampered with: audit row 4 has no link" in done.stderr
     assert json.loads(run("audit", "export").stdout.splitlines()[-1])["sequence"] is None
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_an_anchor_file_without_an_end_is_refused(run: Run, tmp_path: Path, kind: str) -> None:
+    places = {"device": Path("/dev/zero"), "pipe": tmp_path / "pipe", "folder": tmp_path}
+    os.mkfifo(tmp_path / "pipe")
+    done = run("audit", "verify", "--anchor", places[kind], code=1)
+    assert f"{places[kind]} cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("head",), ("export",), ("verify",)])
+def test_who_cannot_be_told_is_told_so(directory: Path, command: tuple[str, ...]) -> None:
+    program = [sys.executable, "-m", "waiaas", "--data-dir", str(directory), "audit", *command]
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        done = subprocess.run(
+            program, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "waiaas: standard output takes nothing: No space left on device\n"

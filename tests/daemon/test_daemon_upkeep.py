@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, open_ledger
 from waiaas.database.connection import open_reader
-from waiaas.database.errors import NotADatabase
+from waiaas.database.errors import DatabaseError, NotADatabase
+from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
 from waiaas.logs import log_to_stderr
 from waiaas.upkeep import (
     CHECK_INTERVAL_S,
+    CHECK_RETRY_S,
     keep_checking,
     notices,
     report_opening,
@@ -175,13 +177,31 @@ def test_work_that_fails_over_damage_ends_and_any_other_failure_is_the_daemons(
         (NOW_S, NOW_S, CHECK_INTERVAL_S),
         (NOW_S, NOW_S + 100, CHECK_INTERVAL_S - 100),
         (NOW_S, NOW_S + CHECK_INTERVAL_S, 0),
-        (NOW_S + 10**9, NOW_S, CHECK_INTERVAL_S),
+        (NOW_S + 1, NOW_S, 0),
+        (NOW_S + 10**9, NOW_S, 0),
     ],
 )
 def test_the_next_check_is_a_day_after_the_last_however_wrong_a_clock_was(
     last_s: int, now_s: int, wait_s: int
 ) -> None:
     assert seconds_to_next_check(last_s=last_s, now_s=now_s) == wait_s
+
+
+@pytest.mark.parametrize("what", ["check", "record"])
+def test_a_check_that_is_not_made_or_not_recorded_is_tried_again_in_an_hour(
+    ledger: Ledger, clock: DayClock, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise DatabaseError("there is no space")
+
+    with monkeypatch.context() as patch:
+        if what == "check":
+            patch.setattr("waiaas.upkeep.check_integrity", fail)
+        else:
+            patch.setattr(KeyValues, "put", fail)
+        check(ledger, clock)
+    assert clock.waits == [0, CHECK_RETRY_S, 0]
+    assert ledger.read(lambda tx: tx.key_values.get("ledger.checked_at")) is None
 
 
 def test_the_ledger_is_checked_fully_once_a_day_also_across_restarts(

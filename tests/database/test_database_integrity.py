@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import pytest
 from sqlalchemy import insert
 
@@ -126,6 +127,25 @@ def test_a_row_without_its_parent_is_found_by_the_full_check_alone(file: Path) -
     findings = check_integrity(file, kind=FULL)
     assert {finding.part for finding in findings} == {Part.REFERENCES}
     assert "of sessions refers to nothing in agents" in str(findings)
+
+
+def test_an_audit_row_that_is_not_what_its_link_says_is_found_by_the_full_check_alone(
+    file: Path,
+) -> None:
+    sqlite = apsw.Connection(str(file))
+    triggers = sqlite.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'audit_log'"
+    )
+    kept = [(str(name), str(sql)) for name, sql in triggers]
+    for name, _ in kept:
+        sqlite.execute(f"DROP TRIGGER {name}")
+    sqlite.execute("UPDATE audit_log SET actor = 'operator' WHERE id = 3")
+    for _, sql in kept:
+        sqlite.execute(sql)
+    sqlite.close()
+    assert not check_integrity(file, kind=QUICK)
+    [finding] = check_integrity(file, kind=FULL)
+    assert finding.part is Part.CHAIN
 
 
 @pytest.mark.parametrize("kind", CheckKind)

@@ -382,3 +382,17 @@ def test_a_ledger_is_read_where_it_was_opened_wherever_the_process_goes(
     with open_ledger("data") as ledger:
         monkeypatch.chdir(tmp_path / "there")
         assert ledger.read(lambda tx: tx.key_values.get("where")) == "here"
+
+
+@pytest.mark.parametrize("state", ["empty", "missing"])
+def test_where_a_ledger_must_exist_no_new_one_takes_its_place(directory: Path, state: str) -> None:
+    open_ledger(directory).close()
+    open_ledger(directory, must_exist=True).close()
+    file = directory / "ledger.db"
+    file.unlink()
+    if state == "empty":
+        file.touch()
+    with pytest.raises(NotADatabase, match=f"it is {state}, though"):
+        open_ledger(directory, must_exist=True)
+    assert file.exists() is (state == "empty")
+    open_ledger(directory).close()  # Nobody's lock is left.

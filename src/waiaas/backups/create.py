@@ -47,7 +47,7 @@ from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.keystore.errors import KeystoreError, KeystoreLocked
+from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused
 from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
 from waiaas.keystore.sealed_files import read_sealed_files
 from waiaas.keystore.secrecy import wipe
@@ -79,8 +79,6 @@ class Occasion:
     """More of them for the audit row."""
     record: Callable[[LedgerTransaction, Backup, int], None] = _write_nothing
     """Writes, with the audit row, what else there is to write; given the ledger time."""
-    must_be_sound: bool = False
-    """Whether the ledger's copy must pass the full check: pages, references, audit chain."""
     is_stopped: Callable[[], bool] = lambda: False
     """Asked again and again; once it says True there will be no backup."""
 
@@ -120,7 +118,8 @@ class BackupMaker:
         """`make`, on a thread of its own, for the API.
 
         Raises:
-            Refusal: BACKUP_UNDER_WAY, or BACKUP_FAILED with the reason.
+            Refusal: BACKUP_UNDER_WAY, VALIDATION_FAILED for the password, or BACKUP_FAILED with
+                the reason.
         """
         if not self._one_at_a_time.acquire(blocking=False):
             raise Refusal(
@@ -141,6 +140,13 @@ class BackupMaker:
         except BackupError as error:
             if isinstance(error.__cause__, Closed | KeystoreLocked):
                 raise error.__cause__ from None  # The daemon is stopping.
+            if isinstance(error.__cause__, PasswordRefused):
+                raise Refusal(
+                    ErrorCode.VALIDATION_FAILED,
+                    error.problem,
+                    hint=error.remedy,
+                    details={"field": "password"},
+                ) from None
             raise Refusal(ErrorCode.BACKUP_FAILED, error.problem, hint=error.remedy) from error
 
     def make(self, password: bytes | None) -> Backup:
@@ -228,8 +234,7 @@ class BackupMaker:
         """Take the snapshot; return what goes into the backup."""
         copy = work / LEDGER_FILE
         copy_database(self._directory / LEDGER_NAME, copy)
-        if occasion.must_be_sound:
-            _require_sound(copy, is_stopped=occasion.is_stopped)
+        _require_sound(copy, is_stopped=occasion.is_stopped)
         facts, daemon_id = read_copy(copy, lambda tx: tx.key_values.get(DAEMON_ID))
         keys = read_sealed_files(self._directory / KEYSTORE_NAME)
         contents: dict[str, Content] = {LEDGER_FILE: copy}
@@ -295,7 +300,7 @@ def make_offline(
     with (
         explained(),
         claimed(directory) as lock,
-        open_ledger(directory, lock=lock) as ledger,
+        open_ledger(directory, lock=lock, must_exist=True) as ledger,
         contextlib.ExitStack() as stack,
     ):
         keystore = None
@@ -331,7 +336,7 @@ def _require_sound(copy: Path, *, is_stopped: Callable[[], bool]) -> None:
     if findings:
         raise BackupError(
             f"The ledger is damaged ({findings[0]}): no backup was made of it.",
-            remedy="Look with `waiaas audit verify` and restore a backup made before.",
+            remedy="Restore one made before; to keep this ledger, copy its stopped folder.",
         )
 
 

@@ -171,7 +171,6 @@ class BackupSchedule:
             # Written down before anything is removed.
             details={"replaces": ", ".join(old.name for old in replaced)} if replaced else {},
             record=record,
-            must_be_sound=True,
             is_stopped=stop.is_set,
         )
         backup = self._maker.make_if_free(occasion)

@@ -85,4 +85,5 @@ def head(context: typer.Context) -> None:
     line = explained(lambda: read_audit_head(directory))
     if line is None:
         fail("the audit log is empty: there is nothing to anchor yet", hint="`waiaas start` first.")
-    typer.echo(line)
+    with output():
+        typer.echo(line)

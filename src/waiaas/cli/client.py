@@ -166,6 +166,8 @@ def explained(work: Callable[[], Value]) -> Value:
         fail(str(error), hint="Look at its log.", code=ExitCode.TIMEOUT)
     except DaemonError as error:
         fail(str(error))
+    except OSError as error:  # Of a file that a person named: no space, say.
+        fail(f"{error.filename or 'the file'}: {error.strerror or error}")
 
 
 def wait_for(look: Callable[[], Value | None], *, seconds: float) -> Value | None:

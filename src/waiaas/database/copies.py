@@ -7,11 +7,12 @@ from typing import TypeVar
 
 import apsw
 
-from waiaas.database.audit_verify import read_head, verify_audit
+from waiaas.database.audit_verify import read_head
 from waiaas.database.chain import Anchor
 from waiaas.database.connection import DatabaseConnection, open_reader
 from waiaas.database.errors import NotADatabase
 from waiaas.database.identity import identify, require_ours_or_empty
+from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.refusals import translated
 from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION
 from waiaas.database.tables import Tables
@@ -38,18 +39,9 @@ def check_copy(path: Path) -> None:
     """
     with open_reader(path) as connection:
         _require_ours(connection)
-        try:
-            problems = [row[0] for row in connection.sqlite.execute("PRAGMA integrity_check(1)")]
-            orphans = connection.sqlite.execute("PRAGMA foreign_key_check").fetchall()
-        except apsw.Error as error:
-            raise translated(error, {}, str(path)) from error
-        fault = verify_audit(connection).fault if problems == ["ok"] else None
-    if problems != ["ok"]:
-        raise NotADatabase(path, reason=f"it is damaged ({problems[0]})")
-    if orphans:
-        raise NotADatabase(path, reason=f"a row of {orphans[0][0]} has lost what it belongs to")
-    if fault is not None:
-        raise NotADatabase(path, reason=f"its audit chain fails: {fault.explanation}")
+    findings = check_integrity(path, kind=CheckKind.FULL)
+    if findings:
+        raise NotADatabase(path, reason=f"it is damaged ({findings[0]})")
 
 
 def read_copy(path: Path, query: Callable[[LedgerTransaction], Value]) -> tuple[CopyFacts, Value]:

@@ -311,6 +311,7 @@ def open_ledger(
     vfs: str | None = None,
     lock: DirectoryLock | None = None,
     notices: Notices = SILENT,
+    must_exist: bool = False,
 ) -> Ledger:
     """Open the ledger in *directory*, making both if need be: the durable way in.
 
@@ -323,9 +324,12 @@ def open_ledger(
         vfs: the name of a registered SQLite VFS, or None for the system's.
         lock: the directory's, if the caller took it already; the ledger gives it up.
         notices: what is recorded and told about a full disk, damage and a large WAL.
+        must_exist: whether a missing or empty file is refused: where there are keys there was a
+            ledger, and a new one in its place would know of nothing that was paid.
 
     Raises:
         AlreadyOpen: another ledger owns the directory.
+        NotADatabase: it must exist, and does not.
         DatabaseError: whatever `create_database` and `push_schema` raise.
     """
     for statement in DEFINED:
@@ -335,6 +339,8 @@ def open_ledger(
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         _keep_name(folder)
         _refuse_link(folder / LEDGER_NAME)
+        if must_exist:
+            _refuse_missing(folder / LEDGER_NAME)
         return Ledger(folder, vfs=vfs, lock=lock, notices=notices)
     except (OSError, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -347,6 +353,12 @@ def _refuse_link(file: Path) -> None:
     """Return if *file* has one name: under a second one, another lock would guard it."""
     if file.is_symlink() or (file.exists() and file.is_file() and file.stat().st_nlink > 1):
         raise DatabaseError(f"{file} is a link or has one; the ledger's file has a single name")
+
+
+def _refuse_missing(file: Path) -> None:
+    if not file.exists() or not file.stat().st_size:
+        what = "empty" if file.exists() else "missing"
+        raise NotADatabase(file, reason=f"it is {what}, though this directory has had a ledger")
 
 
 def _keep_name(folder: Path) -> None:

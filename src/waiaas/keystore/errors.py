@@ -49,11 +49,11 @@ class KeystoreExists(KeystoreError):
 
 
 class PasswordRefused(KeystoreError):
-    """The password chosen for a new keystore is too short or too long."""
+    """The password chosen for a new keystore or a backup is too short or too long."""
 
     def __init__(self, *, bytes_min: int, bytes_max: int) -> None:
         super().__init__(
-            "This password cannot protect a keystore.",
+            "This password is too short or too long.",
             remedy=f"Choose one of {bytes_min} to {bytes_max} bytes.",
         )
 

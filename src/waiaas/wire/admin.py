@@ -66,8 +66,8 @@ class CreateBackup(Message, frozen=True):
     """Make an encrypted backup, under a password of its own or the keystore's backup key."""
 
     mode: Literal["password", "keystore"]
-    password: Annotated[str, Meta(min_length=12, max_length=256)] | None = None
-    """For the mode `password`, and for it alone."""
+    password: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    """For the mode `password`, and for it alone: 12 to 1024 bytes, as the keystore wants them."""
 
     def __repr__(self) -> str:
         return f"CreateBackup(mode={self.mode!r}, password=…)"
