@@ -83,7 +83,7 @@ def test_bad_input_is_called_what_it_is(run: Run, files: tuple[Path, Path], tmp_
         assert "not a backup" in run(verb, other, *password, code=1).stderr
         assert "No such file" in run(verb, "x", *password, code=1, data=nowhere).stderr
     assert not nowhere.exists()
-    assert run("list", data=nowhere).stdout == "[]\n"
+    assert "waiaas init" in run("list", code=1, data=nowhere).stderr
     create = ("create", "--backup-password-file", files[1])
     assert "waiaas init" in run(*create, code=1, data=nowhere).stderr
     assert "no terminal" in run("create", code=2).stderr

@@ -6,10 +6,12 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from waiaas.backups.errors import BackupError
 from waiaas.directory import require_private
 
 _WORK_FOLDER: Final = re.compile(r"\.backup-work-[0-9a-f]{16}")
@@ -37,6 +39,7 @@ def remove_leftovers(parent: Path) -> None:
     """Remove the work folders in *parent* that nobody uses any more."""
     for folder in parent.iterdir():
         if _WORK_FOLDER.fullmatch(folder.name) and not folder.is_symlink():
+            require_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,6 +48,19 @@ def remove_leftovers(parent: Path) -> None:
                 pass
             finally:
                 os.close(descriptor)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse what has the name of a folder of ours and is none; it is not ours to delete.
+
+    Raises:
+        BackupError: it is a file or a link.
+    """
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise BackupError(
+            f"{path} is no folder, and only folders of backups have such a name.",
+            remedy="Move it away and try again; nothing was changed.",
+        )
 
 
 def private_folder(path: Path) -> Path:
@@ -82,5 +98,8 @@ def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = str(path)  # The system does not name it.
+        raise
     finally:
         os.close(descriptor)

@@ -3,6 +3,7 @@
 Only `create` needs the daemon, and only while one runs; the others work on files.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,7 +20,7 @@ from waiaas.cli.context import (
     show_list,
 )
 from waiaas.cli.secret import read_password
-from waiaas.directory import find_daemon
+from waiaas.directory import find_daemon, require_initialised
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.system import SystemClock
 
@@ -33,6 +34,11 @@ backup_app = typer.Typer(
 
 CREATE_S_MAX: Final = 3600.0
 """How long the daemon may take for one: a large ledger is copied, encrypted and read back."""
+
+_INTERRUPTED: Final = 130
+"""How a command ends that somebody interrupted, by convention."""
+
+_UNCHANGED: Final = "Nothing was changed."
 
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A backup: a path, or a name that `list` shows.")
@@ -102,7 +108,7 @@ def create(
             )
             show(client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX), as_json=as_json)
 
-    explained(ask)
+    _told(ask, interrupted="`waiaas backup list` shows whether it was made.")
 
 
 @backup_app.command("list")
@@ -113,6 +119,7 @@ def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None
     directory = directory_of(context)
 
     def look() -> None:
+        require_initialised(directory)
         backups, problems = list_backups(directory)
         show_list([_shown(backup) for backup in backups], as_json=as_json)
         for problem in problems:
@@ -142,9 +149,9 @@ def verify(
             verified = verify_backup(opened, directory=directory)
         finally:
             opened.close()
-        show({"file": str(opened.path), "whole": True, **_told(verified)}, as_json=as_json)
+        show({"file": str(opened.path), "whole": True, **_facts(verified)}, as_json=as_json)
 
-    explained(look)
+    _told(look, interrupted=_UNCHANGED)
 
 
 @backup_app.command("restore")
@@ -171,11 +178,20 @@ def restore(
             restored = restore_backup(opened, directory, clock=SystemClock())
         finally:
             opened.close()
-        facts = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
-        show({**facts, **_told(restored.verified)}, as_json=as_json)
+        place = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
+        show({**place, **_facts(restored.verified)}, as_json=as_json)
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
 
-    explained(work)
+    _told(work, interrupted=_UNCHANGED)
+
+
+def _told(work: Callable[[], None], *, interrupted: str) -> None:
+    """Run *work*; who interrupts it is told what that means, by it or else by *interrupted*."""
+    try:
+        explained(work)
+    except KeyboardInterrupt as error:
+        typer.echo(f"waiaas: interrupted. {str(error) or interrupted}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _opened(path: Path, file: Path | None, descriptor: int | None) -> "OpenedBackup":
@@ -200,7 +216,7 @@ def _shown(backup: Backup) -> dict[str, object]:
     }
 
 
-def _told(verified: "Verified") -> dict[str, object]:
+def _facts(verified: "Verified") -> dict[str, object]:
     manifest = verified.manifest
     head = manifest.audit_head
     return {
