@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
+import shutil
 import stat
 import struct
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from waiaas.backups.errors import (
     WrongBackupPassword,
 )
 from waiaas.backups.file import OpenedBackup, describe, open_backup, open_with_key
+from waiaas.backups.stream import OpeningReader, SealingWriter
 from waiaas.backups.verify import verify_backup
 from waiaas.domain.backup import BackupMode
 
@@ -200,6 +203,75 @@ def test_an_edited_header_with_a_mended_checksum_does_not_open(
 def test_the_parts_of_two_backups_do_not_fit_together(home: "Home", file: Path) -> None:
     content, other = file.read_bytes(), home.by_keystore.read_bytes()
     file.write_bytes(with_header(content, header_of(other)))
+    with pytest.raises(DamagedBackup):
+        reopened(home, file).extract(None)
+
+
+def sealed_anew(
+    home: "Home", path: Path, change: Callable[[dict[str, Any]], object], *, more: bytes = b""
+) -> None:
+    """Write what the original holds with another manifest, sealed with the file key as it must be.
+
+    Args:
+        home: what the original is of.
+        path: of the file to be written.
+        change: changes the manifest.
+        more: stands behind the last file.
+    """
+    content = home.by_password.read_bytes()
+    [length] = struct.unpack(">I", content[16:20])
+    beginning = content[: 20 + length + 32]
+    key, digest = home.opened._file_key, beginning[-32:]
+    reader = OpeningReader(io.BytesIO(content[len(beginning) :]), key=key, associated=digest)
+    [size] = struct.unpack(">I", reader.read_exactly(4))
+    manifest = json.loads(reader.read_exactly(size))
+    rest = reader.read_exactly(sum(entry["size"] for entry in manifest["files"]))
+    change(manifest)
+    listed = json.dumps(manifest, indent=2).encode() + b"\n"
+    with path.open("wb") as file:
+        file.write(beginning)
+        writer = SealingWriter(file, key=key, associated=digest)
+        writer.write(struct.pack(">I", len(listed)) + listed + rest + more)
+        writer.finish()
+
+
+def renamed(name: str) -> Callable[[dict[str, Any]], object]:
+    """Return what gives the settings another name."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        [settings] = [entry for entry in manifest["files"] if entry["name"] == "config.toml"]
+        settings["name"] = name
+
+    return change
+
+
+def test_a_well_sealed_manifest_that_is_wrong_is_refused_and_writes_nothing_outside(
+    home: "Home", file: Path, tmp_path: Path
+) -> None:
+    sealed_anew(home, file, lambda _: None)
+    assert reopened(home, file).extract(None).files, "the control: as it was, it opens"
+    names = (
+        "../x",
+        f"{tmp_path}/x",
+        "x",
+        "keystore/../../x",
+        "keystore/x",
+        "keystore/",
+        "ledger.db-wal",
+    )
+    for name in names:
+        sealed_anew(home, file, renamed(name))
+        folder = tmp_path / "into" / "it"
+        folder.mkdir(parents=True)
+        with pytest.raises(DamagedBackup, match="belongs to no backup"):
+            reopened(home, file).extract(folder)
+        assert not list(tmp_path.rglob("x"))
+        assert not list(folder.iterdir())
+        shutil.rmtree(folder)
+    sealed_anew(home, file, lambda manifest: manifest["files"][0].update(sha256="0" * 64))
+    with pytest.raises(DamagedBackup, match="is not what was saved"):
+        reopened(home, file).extract(None)
+    sealed_anew(home, file, lambda _: None, more=b"more")
     with pytest.raises(DamagedBackup):
         reopened(home, file).extract(None)
 

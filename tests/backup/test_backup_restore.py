@@ -237,6 +237,27 @@ def test_cut_off_at_any_step_one_of_the_two_states_is_complete_after_recovery(
 
 
 @pytest.mark.slow
+@pytest.mark.proof
+def test_cut_off_on_the_way_back_one_of_the_two_states_is_complete_after_recovery(
+    victims: Callable[..., list[Path]], tree: Tree, proof: Any
+) -> None:
+    is_full = proof.wanted(10) == 10
+    seen = []
+    for _ in proof.until(proof.wanted(100), unit="cuts", budget_s=50):
+        for victim in victims("restore in vain", stride=1 if is_full else 6):
+            with claimed(victim) as lock, open_ledger(victim, lock=lock):
+                pass
+            parts = state(victim, tree)
+            assert len(set(parts)) == 1, (victim.name, parts)
+            seen.append(parts[0])
+            assert not (victim / "restore.json").exists()
+            assert not list(victim.glob("restore-*"))
+            proof.count()
+    assert {"old", "new"} == set(seen)
+    proof.control(f"{seen.count('old')} old, {seen.count('new')} new")
+
+
+@pytest.mark.slow
 def test_control_a_restore_without_a_journal_leaves_a_mixture(
     victims: Callable[..., list[Path]], tree: Tree
 ) -> None:

@@ -6,6 +6,7 @@ n-th call that opens a file, changes a name or syncs, or in the middle of what S
 """
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -21,6 +22,7 @@ import apsw
 import structlog
 
 from waiaas.backups.create import BACKUPS_NAME, BackupMaker, Occasion
+from waiaas.backups.errors import BackupError
 from waiaas.backups.file import Header, describe, open_with_key, write_backup
 from waiaas.backups.restore import restore_backup
 from waiaas.backups.schedule import BackupSchedule, _kept
@@ -139,7 +141,25 @@ def _recover(directory: Path) -> None:
         pass
 
 
-def kill_restores(base: Path, act: Act, *, stride: int) -> Iterator[Path]:
+def _obstructed(act: Act) -> Act:
+    """Do the same where the keystore cannot be moved out of the way, whoever tries."""
+
+    def in_vain(directory: Path) -> None:
+        rename = os.rename
+
+        def refused(source: Any, target: Any) -> None:
+            if Path(source) == directory / "keystore":
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), source, None, target)
+            rename(source, target)
+
+        os.rename = refused  # type: ignore[assignment]  # -- for the rest of this process
+        with suppress(BackupError):
+            act(directory)
+
+    return in_vain
+
+
+def kill_restores(base: Path, act: Act, recover: Act, *, stride: int) -> Iterator[Path]:
     """Kill restores, and the start behind each that had begun to move files."""
     number = 1
     while True:
@@ -152,7 +172,7 @@ def kill_restores(base: Path, act: Act, *, stride: int) -> Iterator[Path]:
         while (directory / "restore.json").exists():
             again = base / f"second-{number}-{second}"
             shutil.copytree(directory, again)
-            if not _is_killed_at(second, _recover, again, writes=0):
+            if not _is_killed_at(second, recover, again, writes=0):
                 break
             yield again
             second += stride
@@ -175,7 +195,11 @@ def restores(base: Path, file_key: str) -> dict[str, Act]:
         shutil.rmtree(directory / "keystore")
         (out / "keystore").rename(directory / "keystore")
 
-    return {"restore": restore, "restore naively": restore_naively}
+    return {
+        "restore": restore,
+        "restore in vain": _obstructed(restore),
+        "restore naively": restore_naively,
+    }
 
 
 # ── making ─────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +308,8 @@ def main() -> None:
     base, name, stride = Path(order["base"]), order["act"], order["stride"]
     if name.startswith("restore"):
         act = restores(base, order["file_key"])[name]
-        killed = kill_restores(base, act, stride=stride)
+        recover = _obstructed(_recover) if name.endswith("in vain") else _recover
+        killed = kill_restores(base, act, recover, stride=stride)
     else:
         keystore = open_keystore(base / "data" / "keystore", order["master"].encode())
         act = creations(keystore)[name]

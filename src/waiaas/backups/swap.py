@@ -207,7 +207,7 @@ def _undone_if_refused(directory: Path, journal: _Journal) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        obstacle = _told(error)
+        obstacle = _told(error, directory)
         if not os.path.lexists(directory / journal.staged / LEDGER_FILE):
             raise BackupError(
                 f"{obstacle}. The new ledger is in its place; the restore is not over.",
@@ -217,7 +217,8 @@ def _undone_if_refused(directory: Path, journal: _Journal) -> Iterator[None]:
             _go_back(directory, journal)
         except OSError as second:
             raise BackupError(
-                f"{obstacle}, and what was moved already could not go back: {_told(second)}.",
+                f"{obstacle}, and what was moved already could not go back:"
+                f" {_told(second, directory)}.",
                 remedy=_GOES_ON,
             ) from error
         raise BackupError(
@@ -258,9 +259,11 @@ def _move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _told(error: OSError) -> str:
+def _told(error: OSError, directory: Path) -> str:
+    if error.filename is None:
+        return f"{directory}: {error.strerror}"
     if error.filename2 is None:
-        return sentence(error).rstrip(".")
+        return sentence(error)
     return f"{error.filename} cannot become {error.filename2}: {error.strerror}"
 
 

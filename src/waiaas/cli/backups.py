@@ -114,12 +114,13 @@ def create(
 @backup_app.command("list")
 def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None:
     """Show the backups in the data directory, newest first."""
-    from waiaas.backups.create import list_backups
+    from waiaas.backups.create import BACKUPS_NAME, list_backups
 
     directory = directory_of(context)
 
     def look() -> None:
-        require_initialised(directory)
+        if not (directory / BACKUPS_NAME).is_dir():  # They outlive a keystore that was lost.
+            require_initialised(directory)
         backups, problems = list_backups(directory)
         show_list([_shown(backup) for backup in backups], as_json=as_json)
         for problem in problems:
