@@ -34,8 +34,7 @@ def copy_database(source: Path, target: Path) -> None:
         try:
             _copy_pages(source, target)
             _check(source, target)
-            sync(target)
-            sync(target.parent)
+            sync(target.parent)  # SQLite has synced the content.
         except BaseException:
             target.unlink()
             raise

@@ -434,3 +434,24 @@ def test_a_start_does_not_trust_that_the_journal_of_a_killed_one_is_gone(
 
     assert not faults(nothing)
     assert faults(is_first()), "the control: without the first sync"
+
+
+def test_while_the_new_ledger_may_be_staged_nothing_new_is_in_place(
+    life: Callable[[], Life], lived_on: Callable[[], Path]
+) -> None:
+    """So a start after a power cut knows whether it may go back."""
+
+    def is_in_part(tree: "Tree") -> bool:
+        staged = {name.split("/", 2)[2] for name in tree if name.startswith(f"{DATA}restore-")}
+        has_begun = f"{DATA}restore.json" in tree
+        return has_begun and "ledger.db" in staged and not {*MOVED} <= staged
+
+    def times(omits: Omits) -> int:
+        subject = life()
+        subject.restore(lived_on(), omits=omits)
+        rng, survives = subject.instruments.chance("1"), subject.instruments.survives
+        images = (disk.cut(survives.ANY, rng) for _, disk in subject.moments * 4)
+        return sum(map(is_in_part, images))
+
+    assert times(nothing) == 0
+    assert times(lambda path: "/restore-" in str(path) and path.is_dir()), "the control"
