@@ -244,7 +244,7 @@ def test_cut_off_on_the_way_back_one_of_the_two_states_is_complete_after_recover
     is_full = proof.wanted(10) == 10
     seen = []
     for _ in proof.until(proof.wanted(100), unit="cuts", budget_s=50):
-        for victim in victims("restore in vain", stride=1 if is_full else 6):
+        for victim in victims("restore in vain", stride=1 if is_full else 9):
             with claimed(victim) as lock, open_ledger(victim, lock=lock):
                 pass
             parts = state(victim, tree)

@@ -59,7 +59,7 @@ def obstructed() -> Iterator[None]:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), source, None, target)
         rename(source, target)
 
-    os.rename = refused  # type: ignore[assignment]
+    os.rename = refused  # type: ignore[assignment]  # -- put back below
     try:
         yield
     finally:
