@@ -7,8 +7,10 @@ a floor. What every proof found is printed as one table at the end of the run.
 
 import os
 import random  # noqa: TID251 -- reproducible cases, not secrets
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import pytest
@@ -110,6 +112,20 @@ class Proof:
             "controls": "; ".join(self._controls) or "-",
         }
         self._properties.append((_PROPERTY, row))
+
+
+@pytest.fixture(scope="session")
+def unshare() -> list[str] | None:
+    """Return the command that gives a program mounts of its own, or None where nobody may mount.
+
+    Whoever skips for it says what is not covered then; `.ci/run` repeats it at its end.
+    """
+    for command in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
+        tried = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+        with suppress(FileNotFoundError):
+            if not subprocess.run(tried, check=False, capture_output=True).returncode:
+                return command
+    return None
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str) -> str:
         daemon_id = ledger.read(lambda tx: tx.key_values.get(DAEMON_ID))
         if daemon_id is None:
             raise
-        log.error("the start could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
+        log.warning("the start could not be recorded", reason=str(error))
         return daemon_id
 
 
@@ -104,7 +104,7 @@ def stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
     try:
         ledger.write(lambda tx: tx.audit.append(stopped, now_s=ledger_time(tx, wall_s=wall_s)))
     except DatabaseError as error:
-        log.error("the stop could not be recorded", reason=str(error))  # noqa: TRY400 -- expected
+        log.warning("the stop could not be recorded", reason=str(error))
 
 
 async def while_sound(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> None:
@@ -125,8 +125,10 @@ def _is_sound(ledger: Ledger) -> bool:
 
 async def keep_checking(ledger: Ledger, clock: Clock) -> None:
     """Check the ledger now if that was put off, and fully once a day, until cancelled."""
-    if not ledger.was_checked:
-        await _check(ledger, CheckKind.QUICK)
+    is_checked = ledger.was_checked or await _check(ledger, CheckKind.QUICK)
+    while not is_checked:
+        await clock.sleep(CHECK_RETRY_S)
+        is_checked = await _check(ledger, CheckKind.QUICK)
     while _is_sound(ledger):
         last_s = int(ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
         await clock.sleep(seconds_to_next_check(last_s=last_s, now_s=clock.now_s()))
@@ -153,7 +155,7 @@ async def _check(ledger: Ledger, kind: CheckKind) -> bool:
             check_integrity, ledger.path, kind=kind, is_stopped=stop.is_set
         )
     except DatabaseError as error:
-        log.error("the ledger could not be checked", kind=kind, reason=str(error))  # noqa: TRY400 -- expected
+        log.warning("the ledger could not be checked", kind=kind, reason=str(error))
         return False
     finally:
         stop.set()

@@ -494,8 +494,11 @@ def test_a_defect_ends_no_daemon(life: Life, logged: Logged) -> None:
     schedule = life.live(2 * PAUSE_S)
     assert "ZeroDivisionError" in str(schedule.condition().problem)
     lines = logged()
-    assert [line["level"] for line in lines] == ["error", "error"]
+    attempt = ["a defect in the scheduled backup", "scheduled backup failed"]
+    assert [line["event"] for line in lines] == attempt * 2
+    assert {line["level"] for line in lines} == {"error"}
     assert "protect_file_key" in lines[0]["exception"]
+    assert "ZeroDivisionError" in lines[1]["reason"]
 
 
 def test_one_that_was_cut_off_before_it_had_its_name_is_made_again(

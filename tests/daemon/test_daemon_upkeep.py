@@ -248,6 +248,25 @@ def test_a_large_ledger_is_checked_quickly_after_the_start_and_damage_ends_the_w
     assert not clock.waits
 
 
+def test_a_first_check_that_could_not_be_made_is_made_up_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[Any] = []
+
+    def look(*_: Any, kind: Any, **__: Any) -> list[Any]:
+        kinds.append(kind)
+        if len(kinds) < 3:
+            raise DatabaseError("no descriptor is free")
+        return []
+
+    monkeypatch.setattr("waiaas.upkeep.check_integrity", look)
+    ledger.was_checked = False
+    clock = DayClock()
+    check(ledger, clock)
+    assert kinds == ["quick", "quick", "quick", "full"]
+    assert clock.waits == [CHECK_RETRY_S, CHECK_RETRY_S, 0]
+
+
 def test_a_stop_does_not_wait_for_a_check(ledger: Ledger, clock: DayClock) -> None:
     def fill(tx: Any) -> None:
         for number in range(200_000):

@@ -131,13 +131,13 @@ class BackupSchedule:
             await self._make_beside(made)
         except BackupError as error:
             problem = str(error)
-            log.error("scheduled backup failed", reason=problem, again_in_s=pause_s)  # noqa: TRY400 -- expected
         except Exception as error:
             problem = f"An unexpected error, {type(error).__name__}: the daemon's log has it."
-            log.exception("scheduled backup failed", again_in_s=pause_s)
+            log.exception("a defect in the scheduled backup")
         else:
             self._unrecorded_problem = None  # The ledger's went in the backup's transaction.
             return True
+        log.error("scheduled backup failed", reason=problem, again_in_s=pause_s)
         await self._record(problem)
         return False
 
