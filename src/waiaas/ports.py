@@ -16,6 +16,7 @@ from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
     AttemptRecord,
+    Held,
     PolicyRecord,
     SessionRecord,
     Spend,
@@ -97,6 +98,9 @@ class RequestTable(Protocol):
     def insert(self, request: AcceptedRequest) -> None: ...
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
 
+    def admitted_since(self, agent_id: AgentId, *, since_s: int, most: int) -> list[int]:
+        """Return when requests were admitted after *since_s*, the newest *most*, newest first."""
+
 
 class AttemptTable(Protocol):
     """Signing attempts; a transaction has at most one that may still land."""
@@ -126,7 +130,7 @@ class ReservationTable(Protocol):
     def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
         """End a HELD reservation as SPENT or RELEASED; False if it is not HELD (any more)."""
 
-    def held(self, agent_id: AgentId, *, asset: str) -> list[int]:
+    def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         """Return every amount still in flight, whatever its age, in base units."""
 
     def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +26,8 @@ NOW_S = 1_700_000_000
 SOL = 10**9
 NO_AGENTS = ["", "x", "0" * 36, "{id}", "' OR 1=1 --", "01A20BBD-C049-75B6-9FF3-BBF9A1B56A4D"]
 RULES = {"asset": "native", "instant_max": "5"}
+PAGE = (Path(__file__).parents[2] / "docs/policies.md").read_text()
+EXAMPLES = dict(re.findall(r"^## (\w+)\n.*?```json\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 
 
 def create(desk: "Desk", operator: str, **body: Any) -> "Answer":
@@ -267,7 +271,7 @@ BAD_RULES: list[tuple[Any, str]] = [
     ({**RULES, "daily_max": 10**30},                         "rules.daily_max"),
     ({**RULES, "daily_max": None},                           "rules.daily_max"),
     ({**RULES, "weekly_max": ""},                            "rules.weekly_max"),
-    ({**RULES, "delay_max": "9"},                            "rules.delay_max"),
+    ({**RULES, "delay_max": "9"},                            "rules.delay_seconds"),
     ({**RULES, "instantMax": "9"},                           "rules.instantMax"),
     ({**RULES, "<b>": "9"},                                  "rules.<b>"),
     ({**RULES, "é" * 500: "9"},                              "rules." + "\\xe9" * 40),
@@ -289,13 +293,16 @@ def test_rules_that_nobody_could_keep_are_refused_by_the_name_of_the_field(
     assert desk.content() == before
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PolicyType if kind != "SPENDING_LIMIT"])
-def test_a_kind_of_policy_that_is_not_kept_yet_is_refused(
+@pytest.mark.parametrize("kind", PolicyType)
+def test_every_kind_of_policy_takes_its_own_rules_and_no_others(
     desk: "Desk", operator: str, hired: "Hired", kind: PolicyType
 ) -> None:
-    body = {"agentId": hired.id, "type": kind, "rules": RULES}
+    rules = json.loads(EXAMPLES[kind])
+    body = {"agentId": hired.id, "type": kind, "rules": rules}
     answer = desk.ask("PUT", "/v1/policies", body, token=operator)
-    assert (answer.code, answer.json["field"]) == ("VALIDATION_FAILED", "type")
+    assert (answer.status, answer.json["rules"]) == (200, rules)
+    wrong = desk.ask("PUT", "/v1/policies", {**body, "rules": {"x": 1}}, token=operator)
+    assert (wrong.code, wrong.json["field"]) == ("VALIDATION_FAILED", "rules.x")
 
 
 @pytest.mark.parametrize(

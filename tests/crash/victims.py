@@ -137,7 +137,7 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 error=None,
             )
         )
-        tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "hash", None))
+        tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "hash", None, None))
 
     def second(tx: LedgerTransaction) -> None:
         tx.reservations.hold(payment_id, agent_id=AGENT, asset="native", amount=amount, now_s=1)

@@ -34,6 +34,7 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
+    PolicyTier,
     PolicyType,
     TransactionStatus,
     TransactionType,
@@ -126,8 +127,11 @@ def test_only_one_place_builds_an_upsert() -> None:
 def _everything(connection: DatabaseConnection) -> int:
     """Call every method of every table family; return how many there are."""
     tables = Tables(connection.db.execute)
-    agent_id, session_id = AgentId(generate_id()), SessionId(generate_id())
-    tx_id = TransactionId(generate_id())
+    agent_id, session_id, tx_id = (
+        AgentId(generate_id()),
+        SessionId(generate_id()),
+        TransactionId(generate_id()),
+    )
     policy = PolicyRecord(PolicyId(generate_id()), agent_id, PolicyType.WHITELIST, "{}", 0, 1, 1, 1)
     tables.agents.insert(
         AgentRecord(
@@ -160,7 +164,7 @@ def _everything(connection: DatabaseConnection) -> int:
             "1",
             "to",
             TransactionStatus.PENDING,
-            None,
+            PolicyTier.INSTANT,
             None,
             1,
             None,
@@ -175,8 +179,9 @@ def _everything(connection: DatabaseConnection) -> int:
     tables.transactions.set_hash(tx_id, tx_hash=f"hash of {tx_id}")
     tables.transactions.set_error(tx_id, error="none")
     tables.transactions.set_executed_at(tx_id, executed_at=3)
-    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None))
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None, 1))
     assert tables.requests.by_key(agent_id, idempotency_key="key")
+    assert tables.requests.admitted_since(agent_id, since_s=0, most=5) == [1]
     tables.attempts.insert(
         AttemptRecord(
             AttemptId(generate_id()),
@@ -199,7 +204,7 @@ def _everything(connection: DatabaseConnection) -> int:
         tx_id, old=AttemptState.SIGNED, new=[*AttemptState][-1]
     )
     tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
-    assert tables.reservations.held(agent_id, asset="native") == [5]
+    assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
     assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
     tables.policies.insert(policy)

@@ -1,12 +1,23 @@
 """Requests: a value that exists was valid when it was made."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
-from waiaas.domain.enums import TransactionType
+from waiaas.domain.enums import ChainType, TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import (
+    Approve,
+    Batch,
+    ContractCall,
+    Part,
+    TokenTransfer,
+    Transfer,
+    is_unlimited,
+    limited_max,
+    parts_of,
+)
 
 RECIPIENT = "So11111111111111111111111111111111111111112"
 
@@ -54,3 +65,72 @@ def test_a_transfer_cannot_be_changed_after_it_was_checked() -> None:
     transfer = Transfer(to_address=RECIPIENT, base_units=1)
     with pytest.raises(dataclasses.FrozenInstanceError):
         transfer.base_units = 0  # type: ignore[misc]  # -- the refusal is what is tested
+
+
+# ── other kinds ────────────────────────────────────────────────────────────────────────────────
+
+TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+NOBODY = "alice"
+PARTS: tuple[Part, ...] = (
+    Transfer(RECIPIENT, 1),
+    TokenTransfer(TOKEN, RECIPIENT, 2**256 - 1),
+    ContractCall(RECIPIENT, b"x" * 1232, 0),
+    Approve(TOKEN, RECIPIENT, 0),  # takes an earlier approval back
+)
+
+
+def test_every_kind_of_request_says_what_it_is() -> None:
+    assert [each.type for each in PARTS] == [
+        TransactionType.TRANSFER,
+        TransactionType.TOKEN_TRANSFER,
+        TransactionType.CONTRACT_CALL,
+        TransactionType.APPROVE,
+    ]
+    assert Batch(PARTS).type is TransactionType.BATCH
+    assert TokenTransfer(TOKEN, RECIPIENT, 1).asset == TOKEN
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+def test_a_batch_has_parts(count: int) -> None:
+    batch = Batch(PARTS[:1] * count)
+    assert parts_of(batch) == batch.parts == PARTS[:1] * count
+    assert parts_of(PARTS[1]) == (PARTS[1],)
+
+
+IMPOSSIBLE: list[tuple[Callable[[], object], ErrorCode]] = [
+    (lambda: TokenTransfer(NOBODY, RECIPIENT, 1), ErrorCode.INVALID_ADDRESS),
+    (lambda: TokenTransfer(TOKEN, NOBODY, 1), ErrorCode.INVALID_ADDRESS),
+    (lambda: TokenTransfer(TOKEN, RECIPIENT, 0), ErrorCode.INVALID_AMOUNT),
+    (lambda: TokenTransfer(TOKEN, RECIPIENT, 2**256), ErrorCode.INVALID_AMOUNT),
+    (lambda: ContractCall(NOBODY, b""), ErrorCode.INVALID_ADDRESS),
+    (lambda: ContractCall(RECIPIENT, b"", -1), ErrorCode.INVALID_AMOUNT),
+    (lambda: ContractCall(RECIPIENT, b"", 2**256), ErrorCode.INVALID_AMOUNT),
+    (lambda: ContractCall(RECIPIENT, b"x" * 1233), ErrorCode.VALIDATION_FAILED),
+    (lambda: Approve(NOBODY, RECIPIENT, 1), ErrorCode.INVALID_ADDRESS),
+    (lambda: Approve(TOKEN, NOBODY, 1), ErrorCode.INVALID_ADDRESS),
+    (lambda: Approve(TOKEN, RECIPIENT, -1), ErrorCode.INVALID_AMOUNT),
+    (lambda: Approve(TOKEN, RECIPIENT, 2**256), ErrorCode.INVALID_AMOUNT),
+    (lambda: Batch(()), ErrorCode.VALIDATION_FAILED),
+    (lambda: Batch(PARTS[:1]), ErrorCode.VALIDATION_FAILED),
+    (lambda: Batch(PARTS[:1] * 21), ErrorCode.VALIDATION_FAILED),
+]
+
+
+@pytest.mark.parametrize(("make", "code"), IMPOSSIBLE, ids=range(len(IMPOSSIBLE)))
+def test_what_cannot_be_asked_for_cannot_be_built(
+    make: Callable[[], object], code: ErrorCode
+) -> None:
+    with pytest.raises(Refusal) as refusal:
+        make()
+    assert refusal.value.code is code
+    assert refusal.value.hint
+    assert NOBODY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("chain", "most"), [(ChainType.SOLANA, 2**64 - 1), (ChainType.ETHEREUM, 2**256 - 1)]
+)
+def test_more_than_half_of_all_there_can_be_is_unlimited(chain: ChainType, most: int) -> None:
+    limits = {0: False, most // 2: False, most // 2 + 1: True, most - 1: True, most: True}
+    assert {amount: is_unlimited(amount, chain=chain) for amount in limits} == limits
+    assert limited_max(chain) == most // 2

@@ -24,6 +24,7 @@ from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
     AttemptRecord,
+    Held,
     PolicyRecord,
     SessionRecord,
     Spend,
@@ -73,7 +74,12 @@ TRANSACTION: Final = TransactionRecord(
 )
 OTHER_TRANSACTION: Final = TRANSACTION._replace(id=OTHER_TX_ID, session_id=None, tier=None)
 REQUEST: Final = AcceptedRequest(
-    tx_id=TX_ID, agent_id=AGENT_ID, idempotency_key="key", request_sha256="sha", refusal=None
+    tx_id=TX_ID,
+    agent_id=AGENT_ID,
+    idempotency_key="key",
+    request_sha256="sha",
+    refusal=None,
+    admitted_at=20,
 )
 ATTEMPT: Final = AttemptRecord(
     id=AttemptId(generate_id()),
@@ -133,7 +139,7 @@ READING: Final = {
     "agents": {"get", "with_status", "count"},
     "sessions": {"get", "by_token_hash", "count_live"},
     "transactions": {"get", "with_status"},
-    "requests": {"by_key"},
+    "requests": {"by_key", "admitted_since"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"held", "spent_since"},
     "policies": {"applying_to"},
@@ -294,7 +300,7 @@ def test_a_reservation_is_settled_once(
     filled: Ledger, first: ReservationState, second: ReservationState
 ) -> None:
     def unit(tx: LedgerTransaction) -> None:
-        assert tx.reservations.held(AGENT_ID, asset="native") == [5]
+        assert tx.reservations.held(AGENT_ID, asset="native") == [Held(PolicyTier.INSTANT, 5)]
         assert tx.reservations.settle(TX_ID, state=first, now_s=40)
         assert not tx.reservations.settle(TX_ID, state=second, now_s=50)
         assert tx.reservations.held(AGENT_ID, asset="native") == []
@@ -423,6 +429,23 @@ def test_what_was_inserted_is_read_back_as_it_was(filled: Ledger) -> None:
     assert [type(value) for record in records for value in record] == [
         type(value) for record in expected for value in record
     ]
+
+
+def test_the_newest_requests_admitted_in_a_window_are_counted(filled: Ledger) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        for second in (30, 25, 25, None):
+            tx_id = TransactionId(generate_id())
+            tx.transactions.insert(TRANSACTION._replace(id=tx_id))
+            tx.requests.insert(
+                REQUEST._replace(tx_id=tx_id, idempotency_key=None, admitted_at=second)
+            )
+        admitted = tx.requests.admitted_since
+        assert admitted(AGENT_ID, since_s=19, most=9) == [30, 25, 25, 20]
+        assert admitted(AGENT_ID, since_s=20, most=9) == [30, 25, 25]
+        assert admitted(AGENT_ID, since_s=0, most=2) == [30, 25]
+        assert admitted(AgentId(generate_id()), since_s=0, most=9) == []
+
+    filled.write(unit)
 
 
 def test_a_second_attempt_that_may_still_land_is_refused(filled: Ledger) -> None:

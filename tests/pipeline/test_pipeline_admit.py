@@ -14,12 +14,13 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     PolicyTier,
+    PolicyType,
     TransactionStatus,
     TransactionType,
 )
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.ids import SessionId
-from waiaas.domain.records import TransactionRecord
+from waiaas.domain.ids import PolicyId, SessionId
+from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Caller, admit
@@ -34,6 +35,7 @@ NOW_S = 1_700_000_000
 DAY_S = 86_400
 HUGE = 2**256 - 1
 RECIPIENT = "So11111111111111111111111111111111111111112"
+ANOTHER = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 
 
 def same(one: Refusal | None, other: Refusal | None) -> bool:
@@ -147,6 +149,66 @@ def test_two_payments_in_a_row_may_need_a_moment_and_not_a_person(office: "Offic
     assert refusal.details["retryAt"] == NOW_S + 1
     assert "retryAt" in str(refusal.hint)
     assert "new Idempotency-Key" in str(refusal.hint)
+
+
+def set_rule(office: "Office", caller: Caller, kind: PolicyType, **members: Any) -> None:
+    policy = PolicyRecord(
+        PolicyId(generate_id()), caller.agent_id, kind, json.dumps(members), 0, 1, NOW_S, NOW_S
+    )
+    office.ledger.write(lambda tx: tx.policies.insert(policy))
+
+
+TIERS = {"asset": "native", "instant_max": "10", "notify_max": "20", "delay_max": "30"}
+
+
+def test_what_somebody_is_only_told_about_goes_out(office: "Office") -> None:
+    caller = office.hire(limits={})
+    set_rule(office, caller, PolicyType.SPENDING_LIMIT, **TIERS, delay_seconds=60)
+    admission = office.ask_now(caller, 20)
+    assert admission.refusal is None
+    assert admission.transaction.tier is PolicyTier.NOTIFY
+    assert len(office.rows("reservations")) == 1
+
+
+def test_what_would_wait_is_denied_while_nothing_waits(office: "Office") -> None:
+    caller = office.hire(limits={})
+    set_rule(office, caller, PolicyType.SPENDING_LIMIT, **TIERS, delay_seconds=60)
+    for amount, tier in ((30, PolicyTier.DELAY), (31, PolicyTier.APPROVAL)):
+        admission = office.ask_now(caller, amount)
+        assert admission.refusal is not None
+        assert admission.refusal.code is ErrorCode.APPROVAL_UNAVAILABLE
+        assert admission.refusal.details["bound"] in ("notify_max", "delay_max")
+        assert admission.refusal.details["maxAllowed"] == "20"  # what goes out by itself
+        assert admission.transaction.tier is tier
+    assert office.ask_now(caller, 20).refusal is None
+
+
+def test_money_that_is_only_told_about_counts_towards_the_next_tier(office: "Office") -> None:
+    caller = office.hire(limits={})
+    set_rule(office, caller, PolicyType.SPENDING_LIMIT, **TIERS, delay_seconds=60)
+    tiers = [office.ask_now(caller, 8).transaction.tier for _ in range(4)]
+    assert tiers == [PolicyTier.INSTANT, PolicyTier.NOTIFY, PolicyTier.DELAY, PolicyTier.DELAY]
+
+
+def test_only_admitted_requests_count_against_their_number(office: "Office") -> None:
+    caller = office.hire(limits={"per_transaction_max": 5})
+    set_rule(office, caller, PolicyType.RATE_LIMIT, max_requests=2, window_seconds=60)
+    asked = [office.ask_now(caller, amount).refusal for amount in (6, 6, 5, 5, 5)]
+    assert [refusal is None for refusal in asked] == [False, False, True, True, False]
+    refusal = asked[-1]
+    assert refusal is not None
+    assert (refusal.code, refusal.details["rule"]) == (ErrorCode.POLICY_DENIED, "RATE_LIMIT")
+    assert refusal.details["retryAt"] == NOW_S + 60
+    office.clock.wall_s += 60
+    assert office.ask_now(caller, 5).refusal is None
+
+
+def test_a_recipient_that_is_not_listed_is_denied(office: "Office") -> None:
+    caller = office.hire()
+    set_rule(office, caller, PolicyType.WHITELIST, addresses=[ANOTHER])
+    refusal = office.ask_now(caller, 5).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.details["rule"]) == (ErrorCode.POLICY_DENIED, "WHITELIST")
 
 
 def test_without_a_policy_nothing_is_allowed(office: "Office") -> None:

@@ -8,7 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from waiaas.database import generate_id, open_ledger
-from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import (
+    ChainType,
+    NetworkType,
+    PolicyTier,
+    TransactionStatus,
+    TransactionType,
+)
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
@@ -17,7 +24,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.policy.evaluate import evaluate
-from waiaas.policy.usage import Usage
+from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow
 from waiaas.ports import LedgerTransaction
 
@@ -28,6 +35,7 @@ NOW_S = 1_700_000_000
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 HUGE = 2**256 - 1
+LOCALNET = Network(ChainType.SOLANA, NetworkType.LOCALNET)
 RECIPIENT = "So11111111111111111111111111111111111111112"
 PRICE = 7
 CALLERS = 200
@@ -70,11 +78,11 @@ def test_control_checking_and_reserving_in_two_transactions_overspends(office: "
 
     async def naive() -> bool:
         def check(tx: LedgerTransaction) -> bool:
-            usage = Usage(
-                in_flight=sum(tx.reservations.held(caller.agent_id, asset=NATIVE)), spends=()
-            )
+            held = tx.reservations.held(caller.agent_id, asset=NATIVE)
+            usage = Usage({NATIVE: Spending(going_out=sum(each.base_units for each in held))})
             policies = tx.policies.applying_to(caller.agent_id)
-            return isinstance(evaluate(asked, policies=policies, usage=usage, now_s=NOW_S), Allow)
+            verdict = evaluate(asked, network=LOCALNET, policies=policies, usage=usage, now_s=NOW_S)
+            return isinstance(verdict, Allow)
 
         if not await office.ledger.write_async(check):
             return False

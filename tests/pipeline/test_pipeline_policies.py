@@ -144,7 +144,8 @@ def test_a_stored_rule_that_says_nothing_is_mended_by_setting_one(
         ('{"asset": "gold", "instant_max": "5"}', "rules.asset"),
         ('{"asset": "native", "instant_max": "-5"}', "rules.instant_max"),
         ('{"asset": "native", "instant_max": "5", "instant_max": "9"}', "rules.instant_max"),
-        ('{"asset": "native", "instant_max": "5", "on_exceed": "deny"}', "rules.on_exceed"),
+        ('{"asset": "native", "instant_max": "5", "on_exceed": "allow"}', "rules.on_exceed"),
+        ('{"asset": "native", "instant_max": "5", "notify_max": "4"}', "rules.notify_max"),
     ],
 )
 def test_a_rule_that_nobody_could_keep_is_refused_with_the_field_and_changes_nothing(
@@ -159,10 +160,49 @@ def test_a_rule_that_nobody_could_keep_is_refused_with_the_field_and_changes_not
     assert (stored(office), office.counts()) == (before, counts)
 
 
-def test_a_kind_that_is_not_kept_is_refused(office: "Office", agent_id: AgentId) -> None:
+RECIPIENT = "So11111111111111111111111111111111111111112"
+ANOTHER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
+
+
+def whitelist(address: str) -> str:
+    return json.dumps({"addresses": [address]})
+
+
+def test_rules_of_different_types_stand_beside_each_other(
+    office: "Office", agent_id: AgentId
+) -> None:
+    set_now(office, agent_id, rules(5))
+    kind = PolicyType.WHITELIST
+    first = asyncio.run(setting(office, agent_id, whitelist(RECIPIENT), kind=kind))
+    second = asyncio.run(setting(office, agent_id, whitelist(ANOTHER), kind=kind))
+    assert second.id == first.id  # an agent has one list of recipients
+    assert [each.type for each in stored(office)] == ["SPENDING_LIMIT", "WHITELIST"]
+
+
+def test_a_limit_has_one_row_for_each_asset_in_whatever_spelling(
+    office: "Office", agent_id: AgentId
+) -> None:
+    local = "waiaas:solana-localnet"
+    native = set_now(office, agent_id, rules(5))
+    for asset, same in (
+        (f"{local}/slip44:501", True),
+        (ANOTHER, False),
+        (f"{local}/token:{RECIPIENT}", False),
+    ):
+        policy = set_now(office, agent_id, json.dumps({"asset": asset, "instant_max": "1"}))
+        assert (policy.id == native.id) is same
+    assert len(stored(office)) == 3
+
+
+def test_a_rule_about_an_asset_of_another_network_is_refused(
+    office: "Office", agent_id: AgentId
+) -> None:
+    asset = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
     with pytest.raises(Refusal) as refused:
-        asyncio.run(setting(office, agent_id, rules(5), kind=PolicyType.WHITELIST))
-    assert refused.value.details == {"field": "type"}
+        set_now(office, agent_id, json.dumps({"asset": asset, "instant_max": "1"}))
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED
+    assert refused.value.details == {"field": "rules"}
+    assert stored(office) == []
 
 
 @pytest.mark.parametrize("agent_id", ["", "x", "\0", "01990000-0000-7000-8000-00000000abcd"])

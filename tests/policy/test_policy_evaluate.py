@@ -1,16 +1,19 @@
 """Evaluation: every bound to the unit and to the second, and what is not granted is denied."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
+from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord, Spend
 from waiaas.domain.request import Transfer
-from waiaas.policy.evaluate import evaluate
-from waiaas.policy.policies import WINDOWS_S
-from waiaas.policy.usage import Usage
+from waiaas.policy import evaluate as evaluation
+from waiaas.policy.spending_limit import WINDOWS_S
+from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict
 
 Limit = Callable[..., PolicyRecord]
@@ -18,7 +21,16 @@ Pay = Callable[[int], Transfer]
 Record = Callable[[PolicyType, str], PolicyRecord]
 
 NOW_S = 1_700_000_000
-UNUSED = Usage(in_flight=0, spends=())
+MAINNET = Network(ChainType.SOLANA, NetworkType.MAINNET)
+
+evaluate = partial(evaluation.evaluate, network=MAINNET)
+
+
+def of_native(*, in_flight: int, spends: tuple[Spend, ...]) -> Usage:
+    return Usage({NATIVE: Spending(going_out=in_flight, spends=spends)})
+
+
+UNUSED = Usage({})
 HUGE = 2**256 - 1
 
 
@@ -41,7 +53,7 @@ UNREADABLE = [
     (PolicyType.SPENDING_LIMIT, "not JSON"),
     (PolicyType.SPENDING_LIMIT, "{}"),
     (PolicyType.SPENDING_LIMIT, '{"asset": "USDC", "instant_max": "5"}'),
-    (PolicyType.SPENDING_LIMIT, '{"asset": "native", "instant_max": "5", "notify_max": "9"}'),
+    (PolicyType.SPENDING_LIMIT, '{"asset": "native", "instant_max": "5", "notify_max": "4"}'),
     (PolicyType.SPENDING_LIMIT, '{"asset": "native", "instant_max": 5}'),
     (PolicyType.SPENDING_LIMIT, '{"asset": "native", "instant_max": "5", "instant_max": "9"}'),
     *((kind, "{}") for kind in PolicyType if kind is not PolicyType.SPENDING_LIMIT),
@@ -130,7 +142,7 @@ def test_what_only_money_in_flight_holds_back_may_be_asked_for_again_later(
     limit: Limit,
     pay: Pay,
 ) -> None:
-    usage = Usage(in_flight=in_flight, spends=())
+    usage = of_native(in_flight=in_flight, spends=())
     verdict = evaluate(pay(amount), policies=[limit(instant_max=10)], usage=usage, now_s=NOW_S)
     assert isinstance(verdict, Allow)
     (escalation,) = verdict.escalations
@@ -163,7 +175,7 @@ def test_the_tier_is_judged_on_the_amount_and_what_is_in_flight(
     verdict = evaluate(
         pay(amount),
         policies=[limit(instant_max=10)],
-        usage=Usage(in_flight=in_flight, spends=spent_lately),
+        usage=of_native(in_flight=in_flight, spends=spent_lately),
         now_s=NOW_S,
     )
     assert isinstance(verdict, Allow)
@@ -172,7 +184,7 @@ def test_the_tier_is_judged_on_the_amount_and_what_is_in_flight(
 
 def test_a_single_payment_is_not_judged_by_what_is_in_flight(limit: Limit, pay: Pay) -> None:
     policies = [limit(instant_max=HUGE, per_transaction_max=5)]
-    usage = Usage(in_flight=100, spends=(Spend(NOW_S, 100),))
+    usage = of_native(in_flight=100, spends=(Spend(NOW_S, 100),))
     verdict = evaluate(pay(5), policies=policies, usage=usage, now_s=NOW_S)
     assert isinstance(verdict, Allow)
 
@@ -185,7 +197,7 @@ def test_money_leaves_a_window_in_the_second_in_which_it_is_as_old_as_the_window
     name: str, window_s: int, limit: Limit, pay: Pay
 ) -> None:
     policies = [limit(instant_max=HUGE, **{name: 10})]
-    usage = Usage(in_flight=0, spends=(Spend(NOW_S, 10),))
+    usage = of_native(in_flight=0, spends=(Spend(NOW_S, 10),))
     last = evaluate(pay(1), policies=policies, usage=usage, now_s=NOW_S + window_s - 1)
     assert isinstance(last, Deny)
     assert last.retry_at == NOW_S + window_s
@@ -197,7 +209,7 @@ def test_money_leaves_a_window_in_the_second_in_which_it_is_as_old_as_the_window
 @pytest.mark.parametrize("name", WINDOWS_S)
 def test_money_in_flight_counts_in_every_window(name: str, limit: Limit, pay: Pay) -> None:
     policies = [limit(instant_max=HUGE, **{name: 10})]
-    usage = Usage(in_flight=4, spends=(Spend(NOW_S, 5),))
+    usage = of_native(in_flight=4, spends=(Spend(NOW_S, 5),))
     assert isinstance(evaluate(pay(1), policies=policies, usage=usage, now_s=NOW_S), Allow)
     verdict = evaluate(pay(2), policies=policies, usage=usage, now_s=NOW_S)
     assert isinstance(verdict, Deny)
@@ -207,7 +219,7 @@ def test_money_in_flight_counts_in_every_window(name: str, limit: Limit, pay: Pa
 
 
 def test_a_window_that_is_already_over_its_bound_allows_nothing(limit: Limit, pay: Pay) -> None:
-    usage = Usage(in_flight=0, spends=(Spend(NOW_S - 10, 8), Spend(NOW_S - 5, 8)))
+    usage = of_native(in_flight=0, spends=(Spend(NOW_S - 10, 8), Spend(NOW_S - 5, 8)))
     policies = [limit(instant_max=HUGE, hourly_max=10)]
     verdict = evaluate(pay(3), policies=policies, usage=usage, now_s=NOW_S)
     assert isinstance(verdict, Deny)
@@ -236,10 +248,14 @@ def test_the_amount_that_passes_passes_every_bound(limit: Limit, pay: Pay) -> No
         limit(instant_max=HUGE, per_transaction_max=100, daily_max=50),
         limit(instant_max=HUGE, hourly_max=40),
     ]
-    usage = Usage(in_flight=0, spends=(Spend(NOW_S - 5000, 45),))
+    usage = of_native(in_flight=0, spends=(Spend(NOW_S - 5000, 45),))
     verdict = evaluate(pay(200), policies=policies, usage=usage, now_s=NOW_S)
     assert isinstance(verdict, Deny)
-    assert [each.max_allowed for each in verdict.violations] == [100, 5, 40]
+    assert {each.bound: each.max_allowed for each in verdict.violations} == {
+        "per_transaction_max": 100,
+        "daily_max": 5,
+        "hourly_max": 40,
+    }
     assert verdict.max_allowed == 5
     assert isinstance(evaluate(pay(5), policies=policies, usage=usage, now_s=NOW_S), Allow)
     assert isinstance(evaluate(pay(6), policies=policies, usage=usage, now_s=NOW_S), Deny)

@@ -1,238 +1,297 @@
-"""Evaluation against an oracle that does it the slow and obvious way, in plain integers."""
+"""Evaluation as a whole, over every kind of rule and request: what no rule may ever break."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.ids import AgentId, PolicyId
 from waiaas.domain.records import PolicyRecord, Spend
-from waiaas.domain.request import Transfer
-from waiaas.policy.evaluate import evaluate
-from waiaas.policy.policies import WINDOWS_S
-from waiaas.policy.usage import Usage
+from waiaas.domain.request import Approve, Batch, ContractCall, Part, TokenTransfer, Transfer
+from waiaas.policy.spending_limit import WINDOWS_S
+from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
-Limit = Callable[..., PolicyRecord]
-Pay = Callable[[int], Transfer]
-Record = Callable[[PolicyType, str], PolicyRecord]
+Judge = Callable[..., Verdict]
 
-NOW_S = 1_700_000_000
+NOW_S = 1_700_000_000  # a Tuesday, 22:13:20 UTC
 HUGE = 2**256 - 1
-
-AMOUNTS = st.integers(1, 40) | st.integers(1, HUGE)
-BOUNDS = st.integers(0, 60) | st.integers(0, HUGE)
-AGES = st.one_of(
-    st.integers(0, 40),
-    *(st.integers(window_s - 3, window_s + 3) for window_s in WINDOWS_S.values()),
-)
-"""Seconds ago, most of them near the edge of a window."""
-
-SPENDS = st.lists(
-    st.builds(lambda age, amount: Spend(NOW_S - age, amount), AGES, AMOUNTS), max_size=8
-)
-USAGES = st.builds(
-    lambda in_flight, spends: Usage(in_flight=in_flight, spends=tuple(sorted(spends))),
-    st.just(0) | AMOUNTS,
-    SPENDS,
-)
-LIMITS = st.fixed_dictionaries(
-    {"instant_max": BOUNDS},
-    optional={"per_transaction_max": BOUNDS, **dict.fromkeys(WINDOWS_S, BOUNDS)},
-)
 CARE = list(PolicyTier)
+ALICE = "So11111111111111111111111111111111111111112"
+BOB = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
+TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+ADDRESSES = (ALICE, BOB)
+SPENT = ("native", TOKEN)
+AGENT = AgentId("0198c0de-0000-7000-8000-0000000000a1")
+
+# ── rules ──────────────────────────────────────────────────────────────────────────────────────
+
+DIGITS = (st.integers(0, 60) | st.integers(0, HUGE)).map(str)
+SECONDS = st.integers(60, 100_000)
+LISTS = st.lists(st.sampled_from(ADDRESSES), min_size=1, max_size=2, unique=True)
+MINUTES = st.sampled_from(["00:00", "06:30", "22:13", "22:14", "23:00"])
+DAYS = st.lists(st.sampled_from(["mon", "tue", "wed", "sun"]), min_size=1, max_size=3, unique=True)
 
 
-def used(usage: Usage, *, window_s: int, now_s: int) -> int:
-    """Add up a window, second by second counted back from *now_s*."""
-    total = usage.in_flight
-    for spend in usage.spends:
-        age_s = now_s - spend.settled_at
-        if age_s < window_s:
-            total += spend.base_units
-    return total
+def rising(rules: dict[str, Any]) -> dict[str, Any]:
+    """Put the bounds into the order in which a rule may have them, and leave nothing half said."""
+    for group in (("instant_max", "notify_max", "delay_max"), tuple(WINDOWS_S)):
+        names = [name for name in group if name in rules]
+        rules |= dict(zip(names, sorted((rules[name] for name in names), key=int), strict=True))
+    if "delay_max" in rules:
+        rules["delay_seconds"] = 300
+    return rules
 
 
-def exceeded(limit: dict[str, int], amount: int, usage: Usage, *, now_s: int) -> list[str]:
-    """Return which bounds deny, by adding everything up."""
-    names = []
-    if "per_transaction_max" in limit and amount > limit["per_transaction_max"]:
-        names.append("per_transaction_max")
-    for name, window_s in WINDOWS_S.items():
-        if name in limit and used(usage, window_s=window_s, now_s=now_s) + amount > limit[name]:
-            names.append(name)
-    return names
+def careful_rules(members: dict[str, Any]) -> dict[str, Any]:
+    if members.get("tier") == "DELAY":
+        members["delay_seconds"] = 120
+    return members
 
 
-def careful(verdict: Verdict) -> int:
-    """Return how careful a verdict is: a denial more than any tier."""
-    return len(CARE) if isinstance(verdict, Deny) else CARE.index(verdict.tier)
+LIMITS = st.fixed_dictionaries(
+    {"asset": st.sampled_from(SPENT), "instant_max": DIGITS},
+    optional={
+        **dict.fromkeys(("notify_max", "delay_max", "per_transaction_max", *WINDOWS_S), DIGITS),
+        "approval_timeout": SECONDS,
+        "on_exceed": st.sampled_from(["deny", "approval"]),
+    },
+).map(rising)
+TIERS = st.sampled_from([tier.value for tier in PolicyTier])
+RULES: dict[PolicyType, st.SearchStrategy[dict[str, Any]]] = {
+    PolicyType.SPENDING_LIMIT: LIMITS,
+    PolicyType.WHITELIST: st.fixed_dictionaries({"addresses": LISTS}),
+    PolicyType.TIME_RESTRICTION: st.fixed_dictionaries(
+        {
+            "timezone": st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
+            "windows": st.lists(
+                st.fixed_dictionaries({"days": DAYS, "start": MINUTES, "end": MINUTES}).filter(
+                    lambda window: window["start"] != window["end"]
+                ),
+                min_size=1,
+                max_size=2,
+            ),
+        }
+    ),
+    PolicyType.RATE_LIMIT: st.fixed_dictionaries(
+        {"max_requests": st.integers(1, 4), "window_seconds": st.integers(1, 100)}
+    ),
+    PolicyType.ALLOWED_TOKENS: st.fixed_dictionaries(
+        {"tokens": st.sampled_from([[TOKEN], [ALICE], [TOKEN, ALICE]])}
+    ),
+    PolicyType.METHOD_WHITELIST: st.fixed_dictionaries(
+        {
+            "contracts": st.lists(
+                st.fixed_dictionaries(
+                    {"address": st.sampled_from(ADDRESSES), "methods": st.just(["0x01"])}
+                ),
+                min_size=1,
+                max_size=2,
+                unique_by=lambda entry: entry["address"],
+            )
+        }
+    ),
+    PolicyType.CONTRACT_WHITELIST: st.fixed_dictionaries(
+        {"contracts": LISTS}, optional={"tier": TIERS}
+    ).map(careful_rules),
+    PolicyType.APPROVED_SPENDERS: st.fixed_dictionaries(
+        {"spenders": LISTS}, optional={"tier": TIERS}
+    ).map(careful_rules),
+    PolicyType.APPROVE_AMOUNT_LIMIT: st.fixed_dictionaries(
+        {"amount_max": DIGITS}, optional={"token": st.just(TOKEN), "block_unlimited": st.booleans()}
+    ),
+    PolicyType.APPROVE_TIER_OVERRIDE: st.fixed_dictionaries(
+        {"tier": TIERS.filter(lambda tier: tier != "INSTANT")}
+    ).map(careful_rules),
+}
 
 
-@given(limits=st.lists(LIMITS, min_size=1, max_size=3), amount=AMOUNTS, usage=USAGES)
-def test_the_verdict_is_what_adding_everything_up_gives(
-    limits: list[dict[str, int]], amount: int, usage: Usage, limit: Limit, pay: Pay
-) -> None:
-    verdict = evaluate(
-        pay(amount), policies=[limit(**bounds) for bounds in limits], usage=usage, now_s=NOW_S
+def record(kind: PolicyType, rules: dict[str, Any], number: int, priority: int) -> PolicyRecord:
+    policy_id = PolicyId(f"0198c0de-0000-7000-8000-{number:012x}")
+    return PolicyRecord(policy_id, AGENT, kind, json.dumps(rules), priority, 1, 0, 0)
+
+
+def records() -> st.SearchStrategy[PolicyRecord]:
+    kinds = st.sampled_from([*PolicyType])
+    numbers, priorities = st.integers(0, 2**48 - 1), st.integers(-1, 1)
+    return kinds.flatmap(
+        lambda kind: st.builds(record, st.just(kind), RULES[kind], numbers, priorities)
     )
-    expected = [
-        name for bounds in limits for name in sorted(exceeded(bounds, amount, usage, now_s=NOW_S))
+
+
+def generous() -> list[PolicyRecord]:
+    """Return rules that grant everything there is here, so that others can only restrict."""
+    granted: list[tuple[PolicyType, dict[str, Any]]] = [
+        *(
+            (PolicyType.SPENDING_LIMIT, {"asset": asset, "instant_max": str(HUGE)})
+            for asset in SPENT
+        ),
+        (PolicyType.CONTRACT_WHITELIST, {"contracts": [*ADDRESSES], "tier": "INSTANT"}),
+        (PolicyType.APPROVED_SPENDERS, {"spenders": [*ADDRESSES], "tier": "INSTANT"}),
     ]
-    if expected:
-        assert isinstance(verdict, Deny)
-        assert sorted(str(each.bound) for each in verdict.violations) == sorted(expected)
-        return
-    assert isinstance(verdict, Allow)
-    instant = all(usage.in_flight + amount <= bounds["instant_max"] for bounds in limits)
-    assert verdict.tier is (PolicyTier.INSTANT if instant else PolicyTier.APPROVAL)
+    return [
+        PolicyRecord(
+            PolicyId(f"0198c0de-0000-7000-9000-{number:012x}"), AGENT, kind, json.dumps(rules),
+            0, 1, 0, 0,
+        )
+        for number, (kind, rules) in enumerate(granted)
+    ]  # fmt: skip
+
+
+POLICIES = st.lists(records(), max_size=3)
+
+# ── requests and usage ─────────────────────────────────────────────────────────────────────────
+
+AMOUNTS = st.integers(1, 70) | st.integers(1, HUGE)
+WHO = st.sampled_from(ADDRESSES)
+PARTS: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Transfer, WHO, AMOUNTS),
+    st.builds(TokenTransfer, st.just(TOKEN), WHO, AMOUNTS),
+    st.builds(
+        ContractCall, WHO, st.sampled_from([b"", b"\x01\x02", b"\x02"]), AMOUNTS | st.just(0)
+    ),
+    st.builds(Approve, st.just(TOKEN), WHO, AMOUNTS | st.sampled_from([0, 2**63, 2**64 - 1])),
+)
+BATCHES = st.lists(PARTS, min_size=2, max_size=4).map(lambda parts: Batch(tuple(parts)))
+REQUESTS = PARTS | BATCHES
+
+AGES = st.integers(0, 40) | st.sampled_from([*WINDOWS_S.values()]).flatmap(
+    lambda window_s: st.integers(window_s - 3, window_s + 3)
+)
+SPENDS = st.lists(
+    st.builds(lambda age, amount: Spend(NOW_S - age, amount), AGES, AMOUNTS), max_size=4
+).map(lambda spends: tuple(sorted(spends)))
+ADMITTED = st.lists(st.integers(NOW_S - 110, NOW_S), max_size=6).map(
+    lambda seconds: tuple(sorted(seconds, reverse=True))
+)
+MONEY = st.just(0) | AMOUNTS
+
+
+def usages(in_flight: st.SearchStrategy[int] = MONEY) -> st.SearchStrategy[Usage]:
+    spending = st.builds(Spending, in_flight, in_flight, SPENDS)
+    return st.builds(Usage, st.fixed_dictionaries(dict.fromkeys(SPENT, spending)), ADMITTED)
+
+
+# ── what holds for all of them ─────────────────────────────────────────────────────────────────
+
+
+def care(verdict: Verdict) -> tuple[int, int]:
+    """Return how careful a verdict is: a denial most, then the tier, then its time."""
+    if isinstance(verdict, Deny):
+        return len(CARE), 0
+    return CARE.index(verdict.tier), (verdict.delay_s or 0) - (verdict.approval_s or 0)
+
+
+@given(POLICIES, records(), REQUESTS, usages())
+def test_where_all_is_granted_one_more_rule_never_permits_more(
+    judge: Judge, policies: list[PolicyRecord], added: PolicyRecord, asked: Any, usage: Usage
+) -> None:
+    before = judge(asked, [*generous(), *policies], usage)
+    after = judge(asked, [added, *generous(), *policies], usage)
+    assert care(after) >= care(before)
 
 
 @given(
-    bounds=st.lists(LIMITS, min_size=1, max_size=3),
-    added=LIMITS | st.sampled_from([kind for kind in PolicyType if kind != "SPENDING_LIMIT"]),
-    amount=AMOUNTS,
-    usage=USAGES,
-    at=st.integers(0, 3),
+    POLICIES,
+    st.sampled_from([*PolicyType]),
+    st.sampled_from(["", "{}", '{"asset": "native"}', "[1]", '{"tier": "LOW"}']),
+    REQUESTS,
 )
-def test_one_more_policy_never_permits_more_nor_asks_for_less_care(
-    bounds: list[dict[str, int]],
-    added: dict[str, int] | PolicyType,
-    amount: int,
-    *,
-    usage: Usage,
-    at: int,
-    limit: Limit,
-    record: Record,
-    pay: Pay,
+def test_one_rule_that_cannot_be_read_denies_everything(
+    judge: Judge, policies: list[PolicyRecord], kind: PolicyType, rules: str, asked: Any
 ) -> None:
-    policies = [limit(**each) for each in bounds]
-    one_more = limit(**added) if isinstance(added, dict) else record(added, "{}")
-    more = [*policies[:at], one_more, *policies[at:]]
-    before = evaluate(pay(amount), policies=policies, usage=usage, now_s=NOW_S)
-    after = evaluate(pay(amount), policies=more, usage=usage, now_s=NOW_S)
-    assert careful(after) >= careful(before)
+    broken = generous()[0]._replace(type=kind, rules=rules)
+    verdict = judge(asked, [*generous(), *policies, broken])
+    assert isinstance(verdict, Deny)
+    assert (verdict.max_allowed, verdict.retry_at) == (None, None)
 
 
-@given(limits=st.lists(LIMITS, min_size=1, max_size=3), amount=AMOUNTS, usage=USAGES)
-def test_the_order_of_policies_changes_no_verdict(
-    limits: list[dict[str, int]], amount: int, usage: Usage, limit: Limit, pay: Pay
+@given(st.data(), POLICIES, REQUESTS, usages())
+def test_the_order_of_rules_changes_nothing_and_the_same_facts_give_the_same_verdict(
+    judge: Judge, data: st.DataObject, policies: list[PolicyRecord], asked: Any, usage: Usage
 ) -> None:
-    policies = [limit(**bounds) for bounds in limits]
-    one = evaluate(pay(amount), policies=policies, usage=usage, now_s=NOW_S)
-    other = evaluate(pay(amount), policies=policies[::-1], usage=usage, now_s=NOW_S)
-    assert careful(one) == careful(other)
-    if isinstance(one, Deny) and isinstance(other, Deny):
-        assert (one.max_allowed, one.retry_at) == (other.max_allowed, other.retry_at)
+    policies = [*generous(), *policies]
+    assert judge(asked, data.draw(st.permutations(policies)), usage) == judge(
+        asked, policies, usage
+    )
 
 
-@given(bounds=LIMITS, amount=AMOUNTS, usage=USAGES)
-def test_the_largest_amount_that_passes_is_exact_for_each_bound(
-    bounds: dict[str, int], amount: int, usage: Usage, limit: Limit, pay: Pay
+def asked_for(part: Part, base_units: int) -> Part:
+    return replace(part, base_units=base_units)
+
+
+@given(POLICIES, PARTS, usages())
+def test_the_amount_that_is_said_to_pass_passes_and_one_unit_more_does_not(
+    judge: Judge, policies: list[PolicyRecord], part: Part, usage: Usage
 ) -> None:
-    verdict = evaluate(pay(amount), policies=[limit(**bounds)], usage=usage, now_s=NOW_S)
-    said = verdict.violations if isinstance(verdict, Deny) else verdict.escalations
-    for violation in said:
-        assert violation.bound is not None
-        alone = limit(**{"instant_max": HUGE, violation.bound: bounds[violation.bound]})
-        allowed = PolicyTier.INSTANT if violation.bound == "instant_max" else PolicyTier.APPROVAL
-
-        def passes(
-            base_units: int, alone: PolicyRecord = alone, allowed: PolicyTier = allowed
-        ) -> bool:
-            judged = evaluate(pay(base_units), policies=[alone], usage=usage, now_s=NOW_S)
-            return careful(judged) <= CARE.index(allowed)
-
-        most = violation.max_allowed
-        assert not passes((most or 0) + 1)
-        assert most is None or passes(most)
+    policies = [*generous(), *policies]
+    verdict = judge(part, policies, usage)
+    if isinstance(verdict, Allow):
+        return
+    most = verdict.max_allowed
+    assert isinstance(judge(asked_for(part, (most or 0) + 1), policies, usage), Deny)
+    assert most is None or isinstance(judge(asked_for(part, most), policies, usage), Allow)
 
 
-@given(limits=st.lists(LIMITS, min_size=1, max_size=3), amount=AMOUNTS, usage=USAGES)
-def test_the_largest_amount_that_passes_is_exact_for_all_bounds_together(
-    limits: list[dict[str, int]], amount: int, usage: Usage, limit: Limit, pay: Pay
+@given(POLICIES, PARTS, usages())
+def test_below_every_bound_that_asks_for_more_care_less_is_enough(
+    judge: Judge, policies: list[PolicyRecord], part: Part, usage: Usage
 ) -> None:
-    policies = [limit(**bounds) for bounds in limits]
+    policies = [*generous(), *policies]
+    for escalation in judge(part, policies, usage).escalations:
+        most, tier = escalation.max_allowed, escalation.tier
+        assert tier is not None
+        above = judge(asked_for(part, (most or 0) + 1), policies, usage)
+        assert isinstance(above, Deny) or care(above)[0] >= CARE.index(tier)
 
-    def denied(base_units: int) -> Verdict:
-        return evaluate(pay(base_units), policies=policies, usage=usage, now_s=NOW_S)
 
-    verdict = denied(amount)
+@given(POLICIES, REQUESTS, usages(st.just(0)))
+def test_from_the_second_that_is_said_it_passes_and_one_second_before_it_does_not(
+    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: Usage
+) -> None:
+    policies = [*generous(), *policies]
+    verdict = judge(asked, policies, usage)
+    if isinstance(verdict, Allow):
+        return
+    retry_at = verdict.retry_at
+    if retry_at is None:
+        later = (judge(asked, policies, usage, now_s=NOW_S + s) for s in (1, 10**6, 10**9))
+        assert all(isinstance(each, Deny) for each in later)
+        return
+    assert isinstance(judge(asked, policies, usage, now_s=retry_at), Allow)
+    assert isinstance(judge(asked, policies, usage, now_s=retry_at - 1), Deny)
+
+
+@given(POLICIES, BATCHES, usages())
+def test_a_batch_is_never_treated_with_less_care_than_any_of_its_parts(
+    judge: Judge, policies: list[PolicyRecord], batch: Batch, usage: Usage
+) -> None:
+    policies = [*generous(), *policies]
+    together = judge(batch, policies, usage)
+    for index, part in enumerate(batch.parts):
+        alone = judge(part, policies, usage)
+        assert care(together)[0] >= care(alone)[0]
+        if isinstance(alone, Deny):
+            assert isinstance(together, Deny)
+            listed = {each.rule for each in together.violations if each.part in (index, None)}
+            assert {each.rule for each in alone.violations} <= listed
+
+
+@given(POLICIES, REQUESTS, usages())
+def test_every_verdict_says_why(
+    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: Usage
+) -> None:
+    verdict = judge(asked, policies, usage)
+    said = verdict.escalations
     if isinstance(verdict, Deny):
-        most = verdict.max_allowed
-        assert isinstance(denied((most or 0) + 1), Deny)
-        assert most is None or isinstance(denied(most), Allow)
-
-
-@given(limits=st.lists(LIMITS, min_size=1, max_size=3), amount=AMOUNTS, usage=USAGES)
-def test_the_largest_amount_that_goes_out_at_once_is_exact(
-    limits: list[dict[str, int]], amount: int, usage: Usage, limit: Limit, pay: Pay
-) -> None:
-    policies = [limit(**bounds) for bounds in limits]
-
-    def at_once(base_units: int) -> bool:
-        verdict = evaluate(pay(base_units), policies=policies, usage=usage, now_s=NOW_S)
-        return verdict == Allow(PolicyTier.INSTANT)
-
-    verdict = evaluate(pay(amount), policies=policies, usage=usage, now_s=NOW_S)
-    denials = verdict.violations if isinstance(verdict, Deny) else ()
-    obstacles = Deny((*denials, *verdict.escalations))
-    if obstacles.violations:
-        assert not at_once((obstacles.max_allowed or 0) + 1)
-        assert obstacles.max_allowed is None or at_once(obstacles.max_allowed)
-
-
-SHORT_USAGES = st.builds(
-    lambda in_flight, spends: Usage(in_flight=in_flight, spends=tuple(sorted(spends))),
-    st.integers(0, 10),
-    st.lists(
-        st.builds(
-            lambda age, amount: Spend(NOW_S - age, amount),
-            st.integers(0, 30) | st.integers(3570, 3605),
-            st.integers(1, 10),
-        ),
-        max_size=6,
-    ),
-)
-"""Small enough that every second of the hour can be tried."""
-
-
-@given(hourly_max=st.integers(0, 30), amount=st.integers(1, 30), usage=SHORT_USAGES)
-def test_the_second_from_which_a_payment_passes_is_the_earliest(
-    hourly_max: int, amount: int, usage: Usage, limit: Limit, pay: Pay
-) -> None:
-    """Money in flight is taken to move now, which is what the forecast promises to assume."""
-    policies = [limit(instant_max=HUGE, hourly_max=hourly_max)]
-    verdict = evaluate(pay(amount), policies=policies, usage=usage, now_s=NOW_S)
-    if isinstance(verdict, Allow):
-        return
-    moved = [*usage.spends, Spend(NOW_S, usage.in_flight)]
-    totals = (
-        (second, sum(spend.base_units for spend in moved if second - spend.settled_at < 3600))
-        for second in range(NOW_S, NOW_S + 3601)
-    )
-    earliest = next((second for second, total in totals if total + amount <= hourly_max), None)
-    assert verdict.retry_at == earliest
-
-
-@given(limits=st.lists(LIMITS, min_size=1, max_size=3), amount=AMOUNTS, usage=USAGES)
-def test_the_second_from_which_all_bounds_let_a_payment_pass_is_exact(
-    limits: list[dict[str, int]], amount: int, usage: Usage, limit: Limit, pay: Pay
-) -> None:
-    policies = [limit(**bounds) for bounds in limits]
-    moved = Usage(
-        in_flight=0,
-        spends=(*usage.spends, *([Spend(NOW_S, usage.in_flight)] if usage.in_flight else [])),
-    )
-
-    def judge(now_s: int) -> Verdict:
-        return evaluate(pay(amount), policies=policies, usage=moved, now_s=now_s)
-
-    verdict = judge(NOW_S)
-    if isinstance(verdict, Allow):
-        return
-    if verdict.retry_at is None:
-        assert isinstance(judge(NOW_S + 10**9), Deny)
+        assert verdict.violations
+        said += verdict.violations
     else:
-        assert isinstance(judge(verdict.retry_at), Allow)
-        assert isinstance(judge(verdict.retry_at - 1), Deny)
+        assert (verdict.delay_s is not None) == (verdict.tier is PolicyTier.DELAY)
+        assert (verdict.approval_s is not None) == (verdict.tier is PolicyTier.APPROVAL)
+        assert bool(said) == (verdict.tier is not PolicyTier.INSTANT)
+    assert all(each.message and each.rule for each in said)

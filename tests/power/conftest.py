@@ -306,6 +306,7 @@ class Author:
             idempotency_key=name,
             request_sha256=self._rng.randbytes(32).hex(),
             refusal=None,
+            admitted_at=1,
         )
 
         def insert(tx: LedgerTransaction) -> None:

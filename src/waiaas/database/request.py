@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import BigInteger, bindparam, insert, select
 
 from waiaas.database.run import Run
 from waiaas.database.schema import requests
-from waiaas.database.statements import define
+from waiaas.database.statements import Parameters, define
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AcceptedRequest
 
@@ -16,6 +16,7 @@ _COLUMNS: Final = (
     requests.c.idempotency_key,
     requests.c.request_sha256,
     requests.c.refusal,
+    requests.c.admitted_at,
 )
 
 _INSERT: Final = define(
@@ -26,6 +27,16 @@ _BY_KEY: Final = define(
         requests.c.agent_id == bindparam("agent_id"),
         requests.c.idempotency_key == bindparam("idempotency_key"),
     )
+)
+_ADMITTED: Final = define(
+    select(requests.c.admitted_at)
+    .where(
+        requests.c.agent_id == bindparam("agent_id"), requests.c.admitted_at > bindparam("since_s")
+    )
+    .order_by(requests.c.admitted_at.desc())
+    # SQLAlchemy writes an offset of its own, as a constant, where there is none.
+    .limit(bindparam("most", type_=BigInteger))
+    .offset(bindparam("skipped", type_=BigInteger))
 )
 
 
@@ -41,3 +52,13 @@ class Requests:
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None:
         rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
         return AcceptedRequest._make(rows[0]) if rows else None
+
+    def admitted_since(self, agent_id: AgentId, *, since_s: int, most: int) -> list[int]:
+        parameters: Parameters = {
+            "agent_id": agent_id,
+            "since_s": since_s,
+            "most": most,
+            "skipped": 0,
+        }
+        rows = self._run(_ADMITTED, parameters)
+        return [row.admitted_at for row in rows]

@@ -8,10 +8,11 @@ from typing import Final
 from sqlalchemy import bindparam, insert, select, update
 
 from waiaas.database.run import Run
-from waiaas.database.schema import reservations
+from waiaas.database.schema import reservations, transactions
 from waiaas.database.statements import Parameters, define
+from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import Spend
+from waiaas.domain.records import Held, Spend
 from waiaas.domain.transaction import ReservationState
 
 _INSERT: Final = define(
@@ -33,7 +34,9 @@ _SETTLE: Final = define(
     .returning(reservations.c.tx_id)
 )
 _HELD: Final = define(
-    select(reservations.c.amount).where(
+    select(transactions.c.tier, reservations.c.amount)
+    .join_from(reservations, transactions, transactions.c.id == reservations.c.tx_id)
+    .where(
         reservations.c.agent_id == bindparam("agent_id"),
         reservations.c.asset == bindparam("asset"),
         reservations.c.state == bindparam("state"),
@@ -81,13 +84,14 @@ class Reservations:
         }
         return bool(self._run(_SETTLE, parameters))
 
-    def held(self, agent_id: AgentId, *, asset: str) -> list[int]:
+    def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         parameters: Parameters = {
             "agent_id": agent_id,
             "asset": asset,
             "state": ReservationState.HELD,
         }
-        return [int(row.amount) for row in self._run(_HELD, parameters)]
+        rows = self._run(_HELD, parameters)
+        return [Held(PolicyTier(row.tier), int(row.amount)) for row in rows]
 
     def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:
         parameters: Parameters = {

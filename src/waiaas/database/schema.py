@@ -254,9 +254,11 @@ requests: Final = Table(
     Column("idempotency_key", Text),
     Column("request_sha256", Text, nullable=False),
     Column("refusal", Text),
+    Column("admitted_at", _INTEGER),
     _json("requests", "refusal"),
     # NULLs are distinct: requests without a key never meet here.
     Index("idx_requests_agent_key", "agent_id", "idempotency_key", unique=True),
+    Index("idx_requests_agent_admitted", "agent_id", "admitted_at"),
     sqlite_strict=True,
 )
 """Each request as it was admitted, so that a retry is recognised and answered alike."""

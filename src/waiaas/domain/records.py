@@ -71,6 +71,8 @@ class AcceptedRequest(NamedTuple):
     """Of the canonical request; the same key with another hash is another request."""
     refusal: str | None
     """The JSON of the denial the caller was given, or None: a retry gets the same answer."""
+    admitted_at: int | None
+    """When it was admitted, by which limits on their number count requests; None: it was denied."""
 
 
 class AttemptRecord(NamedTuple):
@@ -98,6 +100,14 @@ class Spend(NamedTuple):
 
     settled_at: int
     """The second in which the ledger recorded the movement."""
+    base_units: int
+
+
+class Held(NamedTuple):
+    """Money in flight, as limits count it."""
+
+    tier: PolicyTier
+    """Of its transaction: what goes out by itself counts differently from what waits."""
     base_units: int
 
 

@@ -6,29 +6,37 @@ as a CANCELLED transaction with its reason, and a retry gets the same one.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from waiaas.domain.access import session_status
+from waiaas.domain.assets import Network
 from waiaas.domain.audit import AuditEvent, agent_actor
 from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
     PolicyTier,
+    PolicyType,
     SessionStatus,
     TransactionStatus,
 )
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
-from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
-from waiaas.domain.request import Request
+from waiaas.domain.records import AcceptedRequest, AgentRecord, PolicyRecord, TransactionRecord
+from waiaas.domain.request import Transfer
 from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.policy.evaluate import evaluate
-from waiaas.policy.policies import WINDOW_S_MAX
-from waiaas.policy.usage import Usage
+from waiaas.policy.rate_limit import RATE_WINDOW_S_MAX, REQUESTS_MAX
+from waiaas.policy.schedule import Schedule
+from waiaas.policy.spending_limit import WINDOW_S_MAX
+from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
+
+GOES_OUT: Final = (PolicyTier.INSTANT, PolicyTier.NOTIFY)
+"""Tiers of what nobody has to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Admission:
 
 
 async def admit(
-    request: Request,
+    request: Transfer,
     *,
     caller: Caller,
     idempotency_key: str | None,
@@ -59,8 +67,7 @@ async def admit(
 ) -> Admission:
     """Decide on *request* and write everything down, in one durable commit.
 
-    The same key with the same request returns the same transaction, as it stands now, and the same
-    refusal; nothing is decided or written again.
+    A repeated key writes nothing: it gives the same transaction, as it stands now, and refusal.
 
     Raises:
         Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
@@ -101,7 +108,8 @@ async def admit(
                 agent_id=agent.id,
                 idempotency_key=idempotency_key,
                 request_sha256=request_sha256,
-                refusal=None if refusal is None else _dump(refusal),
+                refusal=_dump(refusal),
+                admitted_at=now_s if refusal is None else None,
             )
         )
         tx.audit.append(_event(AuditAction.TX_REQUESTED, transaction, caller, {}), now_s=now_s)
@@ -154,48 +162,91 @@ def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> 
 
 
 def _evaluate(
-    tx: LedgerTransaction, request: Request, agent: AgentRecord, *, now_s: int
+    tx: LedgerTransaction, request: Transfer, agent: AgentRecord, *, now_s: int
 ) -> Verdict:
-    since_s = now_s - WINDOW_S_MAX
-    usage = Usage(
-        in_flight=sum(tx.reservations.held(agent.id, asset=request.asset)),
-        spends=tuple(tx.reservations.spent_since(agent.id, asset=request.asset, since_s=since_s)),
+    policies = tx.policies.applying_to(agent.id)
+    return evaluate(
+        request,
+        network=Network(agent.chain, agent.network),
+        policies=policies,
+        usage=_usage(tx, request, agent, policies, now_s=now_s),
+        now_s=now_s,
     )
-    return evaluate(request, policies=tx.policies.applying_to(agent.id), usage=usage, now_s=now_s)
+
+
+def _usage(
+    tx: LedgerTransaction,
+    request: Transfer,
+    agent: AgentRecord,
+    policies: Sequence[PolicyRecord],
+    *,
+    now_s: int,
+) -> Usage:
+    """Read what the rules will ask for; who has no RATE_LIMIT does not have requests counted."""
+    held = tx.reservations.held(agent.id, asset=request.asset)
+    going_out = sum(each.base_units for each in held if each.tier in GOES_OUT)
+    since_s = now_s - WINDOW_S_MAX
+    spends = tx.reservations.spent_since(agent.id, asset=request.asset, since_s=since_s)
+    admitted: list[int] = []
+    if any(policy.type is PolicyType.RATE_LIMIT for policy in policies):
+        since_s = now_s - RATE_WINDOW_S_MAX
+        admitted = tx.requests.admitted_since(agent.id, since_s=since_s, most=REQUESTS_MAX)
+    return Usage(
+        spending={
+            request.asset: Spending(
+                going_out=going_out,
+                waiting=sum(each.base_units for each in held) - going_out,
+                spends=tuple(spends),
+            )
+        },
+        admitted_at=tuple(admitted),
+    )
 
 
 def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
     """Return how a verdict is put to the agent, or None if the payment goes ahead at once."""
     match verdict:
         case Deny(violations, escalations):
-            shown = _shown(violations, obstacles=(*violations, *escalations))
+            obstacles = (*violations, *_waiting(escalations))
+            shown = _shown(violations, obstacles=obstacles, schedules=verdict.schedules)
             return Refusal(
                 shown.code,
                 "; ".join(violation.message for violation in violations),
                 hint=_hint(shown),
                 details=_details(shown, tx_id),
             )
-        case Allow(PolicyTier.INSTANT):
+        case Allow(tier) if tier in GOES_OUT:
             return None
         case Allow(tier, escalations):
             # Nobody can approve yet: what needs a person is denied, never let through.
-            shown = _shown(escalations, obstacles=escalations)
+            waits = _waiting(escalations)
+            shown = _shown(waits, obstacles=waits, schedules=verdict.schedules)
             return Refusal(
                 ErrorCode.APPROVAL_UNAVAILABLE,
                 f"this payment needs {tier}: "
-                + "; ".join(violation.message for violation in escalations),
+                + "; ".join(violation.message for violation in waits),
                 hint=_hint(shown),
                 details=_details(shown, tx_id),
             )
 
 
-def _shown(violations: tuple[Violation, ...], *, obstacles: tuple[Violation, ...]) -> Violation:
+def _waiting(escalations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    """Return those that keep a payment from going out by itself."""
+    return tuple(each for each in escalations if each.tier not in GOES_OUT)
+
+
+def _shown(
+    violations: tuple[Violation, ...],
+    *,
+    obstacles: tuple[Violation, ...],
+    schedules: tuple[Schedule, ...],
+) -> Violation:
     """Return the one violation that is shown: the most fundamental, and of those the tightest.
 
     What to ask for instead, and when, has to get past every obstacle; while nobody can approve, the
     bounds above which a person is needed are obstacles too.
     """
-    together = Deny(obstacles)
+    together = Deny(obstacles, schedules=schedules)
     return replace(
         min(violations, key=_precedence),
         max_allowed=together.max_allowed,
@@ -294,13 +345,15 @@ def _read(tx: LedgerTransaction, tx_id: TransactionId) -> TransactionRecord:
     return transaction
 
 
-def _digest(request: Request) -> str:
+def _digest(request: Transfer) -> str:
     """Return the SHA-256 of what the request means, whatever its JSON looked like."""
     meaning = [request.type, request.asset, request.to_address, str(request.base_units)]
     return hashlib.sha256(json.dumps(meaning).encode("ascii")).hexdigest()
 
 
-def _dump(refusal: Refusal) -> str:
+def _dump(refusal: Refusal | None) -> str | None:
+    if refusal is None:
+        return None
     return json.dumps(
         {
             "code": refusal.code,

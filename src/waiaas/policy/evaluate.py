@@ -4,134 +4,114 @@ Every applicable rule always runs. Any denial denies, and all denials are listed
 highest tier wins. What no rule grants is denied, and so is everything while a rule cannot be read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
-from waiaas.domain.enums import PolicyTier
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import NetworkType, PolicyTier
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.records import PolicyRecord
-from waiaas.domain.request import Request
-from waiaas.policy.policies import WINDOWS_S, RuleRefused, SpendingLimit, parse_policy
+from waiaas.domain.request import Part, Request, parts_of
+from waiaas.policy.document import RuleRefused
+from waiaas.policy.policies import parse_policy
+from waiaas.policy.rule import (
+    APPROVAL_S_DEFAULT,
+    DELAY_S_FLOOR,
+    Call,
+    Case,
+    Grant,
+    Need,
+    Rule,
+    Spend,
+    needs,
+)
 from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict, Violation
 
+_CARE: Final = list(PolicyTier)
+
 
 def evaluate(
-    request: Request, *, policies: Sequence[PolicyRecord], usage: Usage, now_s: int
+    request: Request,
+    *,
+    network: Network,
+    policies: Sequence[PolicyRecord],
+    usage: Usage,
+    now_s: int,
 ) -> Verdict:
     """Return the verdict of every policy taken together.
 
+    Of a batch, each part is judged alone and then the whole.
+
     Args:
         request: what the agent asks for.
-        policies: the enabled rules of this agent and the global ones, as stored.
-        usage: of the request's asset, reaching back at least `WINDOW_S_MAX` seconds.
+        network: where the agent lives.
+        policies: the enabled rules of this agent and the global ones, as stored; their order does
+            not matter, and their priority orders nothing but the explanations.
+        usage: of the request's assets, reaching back at least `WINDOW_S_MAX` seconds, and the
+            `REQUESTS_MAX` newest requests if there is a RATE_LIMIT.
         now_s: ledger time in Unix epoch seconds.
     """
-    limits: list[SpendingLimit] = []
-    violations: list[Violation] = []
-    for record in policies:
+    case = Case(network, parts_of(request), usage, now_s)
+    rules: list[Rule] = []
+    found: list[Violation] = []
+    for record in sorted(policies, key=_place):
         try:
-            limits.append(parse_policy(record))
+            rules.append(parse_policy(record))
         except RuleRefused as refused:
-            violations.append(_unreadable(record, refused))
-    granting = [limit for limit in limits if limit.asset == request.asset]
-    if not granting:
-        violations.append(_not_granted(request))
-    for limit in granting:
-        violations.extend(_exceeded(limit, request, usage, now_s))
-    escalations = _escalations(granting, request, usage, now_s)
-    if violations:
-        return Deny(tuple(violations), escalations)
-    return Allow(PolicyTier.APPROVAL if escalations else PolicyTier.INSTANT, escalations)
+            found.append(_unreadable(record, refused))
+    grants = [rule for rule in rules if isinstance(rule, Grant)]
+    for index, part in enumerate(case.parts):
+        of_part = [*_not_granted(part, grants, network)]
+        of_part += [each for rule in rules for each in rule.judge_part(part, case)]
+        found += [replace(each, part=index) for each in of_part] if case.is_batch else of_part
+    found += [each for rule in rules for each in rule.judge_whole(case)]
+    schedules = tuple(rule.schedule for rule in rules if rule.schedule is not None)
+    denials = tuple(each for each in found if each.tier is None)
+    escalations = tuple(each for each in found if each.tier is not None)
+    if denials:
+        return Deny(denials, escalations, schedules)
+    return replace(_allow(escalations, network), schedules=schedules)
 
 
-def _escalations(
-    limits: Iterable[SpendingLimit], request: Request, usage: Usage, now_s: int
-) -> tuple[Violation, ...]:
-    """Return each bound above which a payment no longer goes out at once.
-
-    What only other money in flight brings above it goes out once that has moved: the forecast is,
-    as for windows, that it moves now, so that it is gone from the next second on.
-    """
-    return tuple(
-        _violation(
-            "instant_max",
-            limit=limit.instant_max,
-            observed=usage.in_flight + request.base_units,
-            amount=request.base_units,
-            retry_at=now_s + 1 if request.base_units <= limit.instant_max else None,
+def _allow(escalations: tuple[Violation, ...], network: Network) -> Allow:
+    """Return the most careful tier that is asked for: the longest wait, the shortest deadline."""
+    tiers = [each.tier for each in escalations if each.tier is not None]
+    tier = max(tiers, key=_CARE.index, default=PolicyTier.INSTANT)
+    asking = [each for each in escalations if each.tier is tier]
+    if tier is PolicyTier.DELAY:
+        floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR
+        return Allow(
+            tier, escalations, delay_s=max(floor_s, *(each.delay_s or 0 for each in asking))
         )
-        for limit in limits
-        if usage.in_flight + request.base_units > limit.instant_max
-    )
+    if tier is PolicyTier.APPROVAL:
+        deadlines = [each.approval_s or APPROVAL_S_DEFAULT for each in asking]
+        return Allow(tier, escalations, approval_s=min(deadlines))
+    return Allow(tier, escalations)
 
 
-def _exceeded(
-    limit: SpendingLimit, request: Request, usage: Usage, now_s: int
-) -> Iterator[Violation]:
-    """Yield each bound of *limit* that the request is above."""
-    amount = request.base_units
-    bound = limit.per_transaction_max
-    if bound is not None and amount > bound:
-        yield _violation(
-            "per_transaction_max", limit=bound, observed=amount, amount=amount, retry_at=None
-        )
-    for name, window_max in limit.window_max.items():
-        window_s = WINDOWS_S[name]
-        observed = usage.in_flight + usage.spent_after(now_s - window_s) + amount
-        if observed > window_max:
-            yield _violation(
-                name,
-                limit=window_max,
-                observed=observed,
-                amount=amount,
-                retry_at=_passes_at(amount, window_max, window_s, usage, now_s),
+def _place(record: PolicyRecord) -> tuple[int, str, str]:
+    """Return where a policy's explanations stand among the others': the first is most wanted."""
+    return -record.priority, record.id, record.rules
+
+
+def _not_granted(part: Part, grants: Sequence[Grant], network: Network) -> Iterator[Violation]:
+    for need in needs(part):
+        if not any(grant.grants(need, network) for grant in grants):
+            yield Violation(
+                ErrorCode.POLICY_DENIED,
+                DEFAULT_DENY,
+                f"no policy grants this agent a {part.type}: {_words(need)}",
             )
 
 
-def _passes_at(amount: int, window_max: int, window_s: int, usage: Usage, now_s: int) -> int | None:
-    """Return from when a window has room for *amount*, or None if it never has.
-
-    Money in flight is counted as if it moved now. That is a forecast: what moves later leaves the
-    window later, and what turns out not to move makes room at once.
-    """
-    if amount > window_max:
-        return None
-    counted = [
-        (spend.settled_at, spend.base_units)
-        for spend in usage.spends
-        if spend.settled_at > now_s - window_s
-    ]
-    counted.append((now_s, usage.in_flight))
-    total = sum(base_units for _, base_units in counted)
-    for settled_at, base_units in counted:
-        total -= base_units
-        if total + amount <= window_max:
-            return settled_at + window_s
-    raise AssertionError("an empty window has room for anything up to its bound")
-
-
-def _violation(
-    bound: str, *, limit: int, observed: int, amount: int, retry_at: int | None
-) -> Violation:
-    already = observed - amount
-    return Violation(
-        code=ErrorCode.SPENDING_LIMIT_EXCEEDED,
-        rule="SPENDING_LIMIT",
-        message=f"{bound} is {limit}, and this payment would bring it to {observed}",
-        bound=bound,
-        limit=limit,
-        observed=observed,
-        max_allowed=max(limit - already, 0) or None,
-        retry_at=retry_at,
-    )
-
-
-def _not_granted(request: Request) -> Violation:
-    return Violation(
-        code=ErrorCode.POLICY_DENIED,
-        rule=DEFAULT_DENY,
-        message=f"no policy grants this agent a {request.type} of {request.asset}",
-    )
+def _words(need: Need) -> str:
+    if isinstance(need, Spend):
+        return f"there is no SPENDING_LIMIT of {need.asset}"
+    if isinstance(need, Call):
+        return f"no CONTRACT_WHITELIST lists {need.contract_address}"
+    return f"no APPROVED_SPENDERS lists {need.spender_address}"
 
 
 def _unreadable(record: PolicyRecord, refused: RuleRefused) -> Violation:

@@ -1,10 +1,11 @@
-"""What a policy answers: how much care a payment needs, or every reason why it is denied."""
+"""What a policy answers: how much care a request needs, or every reason why it is denied."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.errors import ErrorCode
+from waiaas.policy.schedule import Schedule, earliest_open
 
 DEFAULT_DENY: Final = "DEFAULT_DENY"
 """The rule that applies when no other does: what is not granted is denied."""
@@ -12,7 +13,7 @@ DEFAULT_DENY: Final = "DEFAULT_DENY"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One rule that denies the request, with what an agent needs to do better."""
+    """One rule that stands against the request, with what an agent needs to do better."""
 
     code: ErrorCode
     rule: str
@@ -21,13 +22,21 @@ class Violation:
     bound: str | None = None
     """Which of the rule's bounds, e.g. `daily_max`."""
     limit: int | None = None
-    """The bound, in base units; inclusive."""
+    """The bound, in base units (RATE_LIMIT: requests); inclusive."""
     observed: int | None = None
-    """What the request would have brought it to, in base units."""
+    """What the request would have brought it to, in the same unit."""
     max_allowed: int | None = None
     """The largest amount that this rule would let through now, in base units; None: no amount."""
     retry_at: int | None = None
     """The second from which this rule lets the request through, all else equal; None: never."""
+    tier: PolicyTier | None = None
+    """The care it asks for; None: it denies."""
+    delay_s: int | None = None
+    """How long it asks to wait, with the tier DELAY."""
+    approval_s: int | None = None
+    """How long it gives a person to answer, with the tier APPROVAL."""
+    part: int | None = None
+    """Which part of a batch it is about, from 0; None: the whole request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,13 @@ class Allow:
 
     tier: PolicyTier
     escalations: tuple[Violation, ...] = ()
-    """Why the tier is not INSTANT: the bounds that the request is above."""
+    """Why the tier is not INSTANT: what each rule asks for, and the bounds the request is above."""
+    delay_s: int | None = None
+    """With the tier DELAY, the longest wait that any rule asks for."""
+    approval_s: int | None = None
+    """With the tier APPROVAL, the shortest deadline that any rule which asks for it gives."""
+    schedules: tuple[Schedule, ...] = ()
+    """The hours within which all of this holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +60,30 @@ class Deny:
 
     violations: tuple[Violation, ...]
     escalations: tuple[Violation, ...] = ()
-    """The bounds above which even an allowed payment would need a person."""
+    """The bounds above which even an allowed request would need more care."""
+    schedules: tuple[Schedule, ...] = ()
+    """The hours outside of which nothing passes, whatever else has changed by then."""
 
     @property
     def max_allowed(self) -> int | None:
-        """The largest amount that no rule would deny now, in base units; None: no amount."""
-        amounts = [each.max_allowed for each in self.violations if each.max_allowed is not None]
+        """The largest amount that no rule would deny now, in base units; None: no amount.
+
+        Where only some parts of a batch are denied there is no such amount: each has its own.
+        """
+        amounts = [
+            each.max_allowed
+            for each in self.violations
+            if each.max_allowed is not None and each.part is None
+        ]
         return min(amounts) if len(amounts) == len(self.violations) else None
 
     @property
     def retry_at(self) -> int | None:
         """The second from which no rule denies the request, all else equal; None: never."""
         times = [each.retry_at for each in self.violations if each.retry_at is not None]
-        return max(times) if len(times) == len(self.violations) else None
+        if len(times) < len(self.violations):
+            return None
+        return earliest_open(self.schedules, since_s=max(times))
 
 
 Verdict = Allow | Deny

@@ -1,0 +1,228 @@
+"""SPENDING_LIMIT: how much of one asset may leave, and with how much care.
+
+It grants transfers of its asset up to its bounds. A second one on the same asset only restricts,
+because every rule must let a request through and the most careful tier wins.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.errors import ErrorCode
+from waiaas.domain.request import Part
+from waiaas.policy.document import Document, RuleAsset
+from waiaas.policy.rule import (
+    Case,
+    Grant,
+    Need,
+    Spend,
+    outflow,
+    read_approval_timeout,
+    read_delay,
+)
+from waiaas.policy.usage import Spending
+from waiaas.policy.verdict import Violation
+
+_HOUR_S: Final = 3600
+_DAY_S: Final = 24 * _HOUR_S
+
+WINDOWS_S: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "hourly_max": _HOUR_S,
+        "daily_max": _DAY_S,
+        "weekly_max": 7 * _DAY_S,
+        "monthly_max": 30 * _DAY_S,
+    }
+)
+"""Bounds over rolling windows, shortest first, with the length of each; a month is 30 days."""
+
+WINDOW_S_MAX: Final = max(WINDOWS_S.values())
+
+TIER_BOUNDS: Final[Mapping[str, PolicyTier]] = MappingProxyType(
+    {
+        "instant_max": PolicyTier.INSTANT,
+        "notify_max": PolicyTier.NOTIFY,
+        "delay_max": PolicyTier.DELAY,
+    }
+)
+"""Up to which bound which tier is enough, least careful first; above the last it is APPROVAL."""
+
+ON_EXCEED: Final = ("deny", "approval")
+
+FIELDS: Final = (
+    "asset",
+    *TIER_BOUNDS,
+    "delay_seconds",
+    "approval_timeout",
+    "per_transaction_max",
+    *WINDOWS_S,
+    "on_exceed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingLimit(Grant):
+    """Grants transfers of one asset; every bound is inclusive, in base units."""
+
+    asset: RuleAsset
+    tier_max: Mapping[str, int]
+    """By name of the bound in `TIER_BOUNDS`, those that were written, in that order."""
+    window_max: Mapping[str, int]
+    """By name of the bound in `WINDOWS_S`, those that were written, in that order."""
+    per_transaction_max: int | None = None
+    delay_s: int | None = None
+    approval_s: int | None = None
+    on_exceed: str = "deny"
+    """What a payment above a window or `per_transaction_max` gets."""
+
+    @property
+    def assets(self) -> tuple[RuleAsset, ...]:
+        return (self.asset,)
+
+    @property
+    def subject(self) -> str:
+        return self.asset.name
+
+    def grants(self, need: Need, network: Network) -> bool:
+        return need == Spend(self.asset.name) and self.asset.is_on(network)
+
+    def judge_part(self, part: Part, case: Case) -> Iterator[Violation]:
+        if case.is_batch:
+            yield from self._judge(outflow(part, self.asset.name), case)
+
+    def judge_whole(self, case: Case) -> Iterator[Violation]:
+        amount = sum(outflow(part, self.asset.name) for part in case.parts)
+        yield from self._judge(amount, case)
+
+    def _judge(self, amount: int, case: Case) -> Iterator[Violation]:
+        if not amount or not self.asset.is_on(case.network):
+            return
+        spending = case.usage.of(self.asset.name)
+        yield from self._care(amount, spending, case.now_s)
+        bound = self.per_transaction_max
+        if bound is not None and amount > bound:
+            yield self._exceeded("per_transaction_max", bound, amount, amount, retry_at=None)
+        for name, window_max in self.window_max.items():
+            window_s = WINDOWS_S[name]
+            observed = spending.in_flight + spending.spent_after(case.now_s - window_s) + amount
+            if observed > window_max:
+                retry_at = passes_at(amount, window_max, window_s, spending, case.now_s)
+                yield self._exceeded(name, window_max, observed, amount, retry_at=retry_at)
+
+    def _care(self, amount: int, spending: Spending, now_s: int) -> Iterator[Violation]:
+        """Yield each bound above which a payment needs more care than below.
+
+        What only other money in flight brings above it goes out once that has moved: the forecast
+        is, as for windows, that it moves now, so that it is gone from the next second on.
+        """
+        observed = spending.going_out + amount
+        enough = [TIER_BOUNDS[name] for name in self.tier_max]
+        above = [*enough[1:], PolicyTier.APPROVAL]
+        for (name, bound), tier in zip(self.tier_max.items(), above, strict=True):
+            if observed > bound:
+                retry_at = now_s + 1 if amount <= bound else None
+                yield self._violation(name, bound, observed, amount, retry_at=retry_at, tier=tier)
+
+    def _exceeded(
+        self, name: str, bound: int, observed: int, amount: int, *, retry_at: int | None
+    ) -> Violation:
+        tier = PolicyTier.APPROVAL if self.on_exceed == "approval" else None
+        return self._violation(name, bound, observed, amount, retry_at=retry_at, tier=tier)
+
+    def _violation(
+        self,
+        name: str,
+        bound: int,
+        observed: int,
+        amount: int,
+        *,
+        retry_at: int | None,
+        tier: PolicyTier | None,
+    ) -> Violation:
+        already = observed - amount
+        return Violation(
+            code=ErrorCode.SPENDING_LIMIT_EXCEEDED,
+            rule=PolicyType.SPENDING_LIMIT,
+            message=f"{name} is {bound}, and this payment would bring it to {observed}",
+            bound=name,
+            limit=bound,
+            observed=observed,
+            max_allowed=max(bound - already, 0) or None,
+            retry_at=retry_at,
+            tier=tier,
+            delay_s=self.delay_s if tier is PolicyTier.DELAY else None,
+            approval_s=self.approval_s if tier is PolicyTier.APPROVAL else None,
+        )
+
+
+def passes_at(
+    amount: int, window_max: int, window_s: int, spending: Spending, now_s: int
+) -> int | None:
+    """Return from when a window has room for *amount*, or None if it never has.
+
+    Money in flight is counted as if it moved now. That is a forecast: what moves later leaves the
+    window later, and what turns out not to move makes room at once.
+    """
+    if amount > window_max:
+        return None
+    counted = [
+        (spend.settled_at, spend.base_units)
+        for spend in spending.spends
+        if spend.settled_at > now_s - window_s
+    ]
+    counted.append((now_s, spending.in_flight))
+    total = sum(base_units for _, base_units in counted)
+    leaves_at = now_s
+    for settled_at, base_units in counted:
+        if total + amount <= window_max:
+            break
+        total -= base_units
+        leaves_at = settled_at + window_s
+    return leaves_at
+
+
+def parse(document: Document) -> SpendingLimit:
+    """Return the limit that *document* is.
+
+    Raises:
+        RuleRefused: a member is unknown, missing or wrong, or contradicts another.
+    """
+    document.require_known(FIELDS)
+    asset = document.asset("asset")
+    document.amount("instant_max")
+    tier_max = {name: document.amount(name) for name in TIER_BOUNDS if document.has(name)}
+    window_max = {name: document.amount(name) for name in WINDOWS_S if document.has(name)}
+    _require_rising(document, tier_max, "a more careful tier reaches at least as far")
+    _require_rising(document, window_max, "the shorter window could never be filled")
+    return SpendingLimit(
+        asset=asset,
+        tier_max=MappingProxyType(tier_max),
+        window_max=MappingProxyType(window_max),
+        per_transaction_max=document.amount_if_any("per_transaction_max"),
+        delay_s=_delay_s(document),
+        approval_s=read_approval_timeout(document),
+        on_exceed=document.word("on_exceed", ON_EXCEED) if document.has("on_exceed") else "deny",
+    )
+
+
+def _delay_s(document: Document) -> int | None:
+    if document.has("delay_max") != document.has("delay_seconds"):
+        missing, given = sorted(("delay_max", "delay_seconds"), key=document.has)
+        raise document.refuse(missing, f"is missing, and {given} means nothing without it")
+    return read_delay(document) if document.has("delay_seconds") else None
+
+
+def _require_rising(document: Document, bounds: Mapping[str, int], why: str) -> None:
+    """Return if no bound is below the one before it.
+
+    `per_transaction_max` may be below `instant_max`, and a window below either: tiers say how
+    careful, windows how much, and the tighter one holds.
+    """
+    names = list(bounds)
+    for lower, upper in pairwise(names):
+        if bounds[upper] < bounds[lower]:
+            raise document.refuse(upper, f"is less than {lower}: {why}")

@@ -1,0 +1,74 @@
+"""METHOD_WHITELIST: of the contracts it names, no other methods."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from waiaas.domain.enums import PolicyType
+from waiaas.domain.records import PolicyRecord
+from waiaas.domain.request import ContractCall, Transfer
+from waiaas.policy.document import RuleRefused, read_document
+from waiaas.policy.method_whitelist import parse
+from waiaas.policy.verdict import Deny, Verdict
+
+PROGRAM = "So11111111111111111111111111111111111111112"
+OTHER = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
+KIND = PolicyType.METHOD_WHITELIST
+METHODS = ["0x02000000", "0xa9", "0x0102030405060708"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (ContractCall(PROGRAM, bytes.fromhex("02000000ff")), False),
+        (ContractCall(PROGRAM, bytes.fromhex("02000000")), False),
+        (ContractCall(PROGRAM, bytes.fromhex("02000001")), True),
+        (ContractCall(PROGRAM, bytes.fromhex("020000")), True),
+        (ContractCall(PROGRAM, bytes.fromhex("a9059cbb")), False),
+        (ContractCall(PROGRAM, bytes.fromhex("0102030405060708")), False),
+        (ContractCall(PROGRAM, bytes.fromhex("01020304050607")), True),
+        (ContractCall(PROGRAM, b""), True),  # no method is not a listed one
+        (ContractCall(OTHER, b"\x99"), False),  # the rule says nothing about it
+        (Transfer(PROGRAM, 1), False),
+    ],
+)
+def test_methods_that_are_not_listed_are_denied(
+    asked: Any,
+    expected: bool,  # noqa: FBT001
+    rule: Callable[..., PolicyRecord],
+    judge: Callable[..., Verdict],
+) -> None:
+    verdict = judge(asked, [rule(KIND, contracts=[{"address": PROGRAM, "methods": METHODS}])])
+    assert isinstance(verdict, Deny)  # nothing grants it
+    assert (KIND in {each.rule for each in verdict.violations}) is expected
+
+
+def entry(**members: Any) -> dict[str, Any]:
+    return {"address": PROGRAM, "methods": ["0x01"], **members}
+
+
+@pytest.mark.parametrize(
+    ("contracts", "field"),
+    [
+        ([], "rules.contracts"),
+        ([PROGRAM], "rules.contracts[0]"),
+        ([{}], "rules.contracts[0].address"),
+        ([entry(name="x")], "rules.contracts[0].name"),
+        ([entry(address="x")], "rules.contracts[0].address"),
+        ([entry(), entry()], "rules.contracts[1].address"),
+        ([entry(methods=[])], "rules.contracts[0].methods"),
+        ([entry(methods=["0x01", "0x01"])], "rules.contracts[0].methods[1]"),
+        *(
+            ([entry(methods=[text])], "rules.contracts[0].methods[0]")
+            for text in ("", "0x", "01", "0x1", "0xA9", "0X01", "0x01 ", "0x" + "00" * 9, "swap()")
+        ),
+    ],
+    ids=str,
+)
+def test_a_list_that_says_nothing_clear_is_refused(contracts: Any, field: str) -> None:
+    document = read_document("{}", is_global=False)
+    document.members["contracts"] = contracts
+    with pytest.raises(RuleRefused) as refused:
+        parse(document)
+    assert refused.value.field == field
