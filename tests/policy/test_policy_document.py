@@ -116,6 +116,10 @@ def test_a_missing_member_is_refused_unless_it_has_a_default() -> None:
     assert (empty.has("x"), document(x=None).has("x")) == (False, True)
 
 
+def test_a_list_is_as_long_as_the_documentation_says() -> None:
+    assert ENTRIES_MAX == 100
+
+
 def test_the_entry_that_is_wrong_is_named() -> None:
     read = READ["addresses"][0]
     assert refused(read, [ALICE, "bob"]).field == "rules.x[1]"

@@ -79,7 +79,8 @@ def test_a_window_keeps_its_hours_when_summer_time_begins() -> None:
     skipped_s = at("2026-03-29 01:00:00")  # 02:00 becomes 03:00
     assert not night.is_open(skipped_s - 1)
     assert night.is_open(skipped_s)  # it is 03:00, which is inside; half past two never was
-    assert night.opens_at(skipped_s - DAY_S) == skipped_s
+    for early_s in (1, 2, 5, DAY_S - 1, DAY_S, DAY_S + 1, DAY_S + 4097):
+        assert night.opens_at(skipped_s - early_s) == skipped_s
     assert not night.is_open(at("2026-03-29 04:00:00", BERLIN))
 
 
@@ -91,6 +92,7 @@ def test_an_hour_that_the_clock_repeats_is_open_twice() -> None:
         assert not night.is_open(start_s - 1)
         assert night.is_open(start_s)
         assert not night.is_open(start_s + 30 * MINUTE_S)
+    assert night.opens_at(first_s - 1) == first_s
     assert night.opens_at(first_s + 30 * MINUTE_S) == second_s
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from waiaas.domain.assets import CHAIN_IDS, Network
@@ -193,6 +193,9 @@ def test_of_a_batch_each_part_is_judged_and_then_the_sum(
         (None, "daily_max", 57),
     ]
     assert denied.max_allowed is None
+    of_two = judge(Batch((pay(26), pay(1))), policies)
+    assert isinstance(of_two, Deny)
+    assert [each.part for each in of_two.violations] == [0, None]
     only_the_sum = judge(Batch((pay(20), pay(21))), policies)
     assert isinstance(only_the_sum, Deny)
     assert [each.part for each in only_the_sum.violations] == [None, None]
@@ -245,6 +248,47 @@ def test_the_tier_is_the_first_whose_bound_holds_all_that_goes_out(
         (tier for most, tier in steps if going_out + amount <= most), PolicyTier.APPROVAL
     )
     assert verdict.tier is (PolicyTier.APPROVAL if over else expected)
+
+
+SPENDS = st.lists(
+    st.builds(
+        lambda age, amount: Spend(NOW_S - age, amount),
+        st.integers(0, 30) | st.integers(3570, 3605),
+        st.integers(1, 10),
+    ),
+    max_size=6,
+).map(lambda spends: tuple(sorted(spends)))
+"""Small enough that every second of the hour can be tried."""
+
+
+@given(
+    hourly=st.integers(0, 30), amount=st.integers(1, 30), moving=st.integers(0, 10), spends=SPENDS
+)
+@example(hourly=10, amount=2, moving=0, spends=(Spend(NOW_S - 9, 8), Spend(NOW_S - 5, 8)))
+def test_the_second_from_which_a_window_has_room_is_the_earliest(
+    hourly: int,
+    amount: int,
+    moving: int,
+    spends: tuple[Spend, ...],
+    *,
+    limit: Limit,
+    judge: Judge,
+    pay: Pay,
+    use: Use,
+) -> None:
+    """Money in flight is taken to move now, which is what the forecast promises to assume."""
+    verdict = judge(
+        pay(amount), [limit(instant_max=HUGE, hourly_max=hourly)], use(moving, spends=spends)
+    )
+    if isinstance(verdict, Allow):
+        return
+    moved = [*spends, Spend(NOW_S, moving)]
+    totals = (
+        (second, sum(spend.base_units for spend in moved if second - spend.settled_at < 3600))
+        for second in range(NOW_S, NOW_S + 3601)
+    )
+    earliest = next((second for second, total in totals if total + amount <= hourly), None)
+    assert verdict.retry_at == earliest
 
 
 # ── rules ──────────────────────────────────────────────────────────────────────────────────────
