@@ -89,6 +89,7 @@ def unit_of_work(tx_id: TransactionId, tx: LedgerTransaction) -> None:
             created_at=NOW_S,
             executed_at=None,
             error=None,
+            queued_at=None,
         )
     )
     tx.audit.append(

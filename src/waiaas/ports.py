@@ -15,6 +15,7 @@ from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
+    ApprovalRecord,
     AttemptRecord,
     Held,
     PolicyRecord,
@@ -137,6 +138,42 @@ class ReservationTable(Protocol):
         """Return everything recorded as moved after *since_s*, oldest first."""
 
 
+class WaitTable(Protocol):
+    """How long queued transactions wait; one wait for each, open while it is QUEUED."""
+
+    def begin(self, tx_id: TransactionId, *, until_at: int) -> None: ...
+
+    def until(self, tx_id: TransactionId) -> int | None:
+        """Return the second in which the open wait ends; None if there is none (any more)."""
+
+    def due(self, *, now_s: int) -> list[TransactionId]:
+        """Return those whose open wait ends at *now_s* or before, the earliest first."""
+
+    def count_open(self) -> int: ...
+
+    def hasten(self, tx_id: TransactionId, *, until_at: int) -> None:
+        """Let the open wait end at another second."""
+
+    def end(self, tx_id: TransactionId, *, now_s: int) -> None:
+        """Close the open wait, if there is one."""
+
+
+class ApprovalTable(Protocol):
+    """Decisions of a person; at most one for each transaction."""
+
+    def insert(self, approval: ApprovalRecord) -> None: ...
+    def of_transaction(self, tx_id: TransactionId) -> ApprovalRecord | None: ...
+
+    def undecided(self, *, now_s: int) -> list[ApprovalRecord]:
+        """Return those of QUEUED transactions that can still be decided, most urgent first."""
+
+    def approve(self, tx_id: TransactionId, *, now_s: int) -> bool:
+        """Record the decision; False, changing nothing, if there is one or nothing to decide."""
+
+    def reject(self, tx_id: TransactionId, *, now_s: int) -> bool:
+        """Record the decision; False, changing nothing, if there is one or nothing to decide."""
+
+
 class PolicyTable(Protocol):
     """Policies."""
 
@@ -184,6 +221,10 @@ class LedgerTransaction(Protocol):
     def attempts(self) -> AttemptTable: ...
     @property
     def reservations(self) -> ReservationTable: ...
+    @property
+    def waits(self) -> WaitTable: ...
+    @property
+    def approvals(self) -> ApprovalTable: ...
     @property
     def policies(self) -> PolicyTable: ...
     @property

@@ -40,12 +40,13 @@ from waiaas.database import (
     generate_id,
     key_value_store,
     open_ledger,
+    pending_approvals,
     policies,
     sessions,
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, requests, reservations
+from waiaas.database.schema import attempts, requests, reservations, waits
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
@@ -75,6 +76,8 @@ TABLES: Final = {
         requests,
         attempts,
         reservations,
+        waits,
+        pending_approvals,
     )
 }
 
@@ -346,6 +349,7 @@ class Desk:
             "CreateSession": {"agentId": agent_id},
             "SetPolicy": {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": RULES},
             "CreateBackup": {"mode": "keystore"},
+            "Approve": {"password": PASSWORD},
             "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
         }
         return bodies["" if route.body is None else route.body.__name__]

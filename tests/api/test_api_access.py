@@ -35,6 +35,11 @@ TABLE = [
     ("GET", "/v1/wallet/balance", "agent", 200),
     ("POST", "/v1/transactions/send", "agent", 201),
     ("GET", "/v1/transactions/{id}", "agent", 200),
+    ("POST", "/v1/transactions/{id}/cancel", "agent", 200),
+    ("POST", "/v1/admin/transactions/{id}/cancel", "operator-look", 200),
+    ("GET", "/v1/approvals", "operator-look", 200),
+    ("POST", "/v1/approvals/{id}/approve", "operator", 200),
+    ("POST", "/v1/approvals/{id}/reject", "operator-look", 200),
 ]
 
 

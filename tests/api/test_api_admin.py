@@ -52,6 +52,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "daemonId": about.daemon_id,
             "agentCount": 1,
             "unfinishedTransactionCount": 1,
+            "waitingTransactionCount": 0,
             "blockedTransactionCount": 7,
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",

@@ -271,7 +271,6 @@ BAD_RULES: list[tuple[Any, str]] = [
     ({**RULES, "daily_max": 10**30},                         "rules.daily_max"),
     ({**RULES, "daily_max": None},                           "rules.daily_max"),
     ({**RULES, "weekly_max": ""},                            "rules.weekly_max"),
-    ({**RULES, "delay_max": "9"},                            "rules.delay_seconds"),
     ({**RULES, "instantMax": "9"},                           "rules.instantMax"),
     ({**RULES, "<b>": "9"},                                  "rules.<b>"),
     ({**RULES, "é" * 500: "9"},                              "rules." + "\\xe9" * 40),

@@ -67,7 +67,8 @@ NOWHERE = [
     f"/v1/agents/{ID}/{ID}/fund",
     "/v1/transactions",
     "/v1/transactions/",
-    f"/v1/transactions/{ID}/cancel",
+    f"/v1/transactions/{ID}/cancel/{ID}",
+    "/v1/transactions/cancel/",
     f"/v1/{ID}/send",
     f"/{ID}",
     "/{id}",
@@ -185,6 +186,7 @@ def test_every_code_is_refused_with_somewhere() -> None:
     of_routes = {code for route in ROUTES for code in route.codes}
     of_the_table = {ErrorCode.ROUTE_NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
     of_transactions = {
+        ErrorCode.TX_CANCELLED,
         ErrorCode.SIMULATION_FAILED,
         ErrorCode.TRANSACTION_FAILED_ON_CHAIN,
         ErrorCode.TRANSACTION_EXPIRED,

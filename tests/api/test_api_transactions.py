@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOW_S = 1_700_000_000
 SOL = 10**9
+COOKIE = "wai_op_" + "C" * 43
 RECIPIENT = "So11111111111111111111111111111111111111112"
 SEND = "/v1/transactions/send"
 NO_KEYS = ["", " ", "a b", "a" * 256, "é", "a\0", "a\x7f", "a\tb", " a", "a "]
@@ -43,7 +44,12 @@ def test_a_payment_is_accepted_written_down_and_handed_on(desk: "Desk", hired: "
     answer = send(desk, hired)
     assert answer.status == 201
     tx_id = answer.json["id"]
-    assert answer.json == {"id": tx_id, "status": "PENDING", "tier": "INSTANT"}
+    assert answer.json == {
+        "id": tx_id,
+        "status": "PENDING",
+        "tier": "INSTANT",
+        "waitsUntil": None,
+    }
     (row,) = desk.rows("transactions")
     assert (row.id, row.agent_id, row.session_id) == (tx_id, hired.id, hired.session_id)
     assert (row.amount, row.to_address) == ("1000", RECIPIENT)
@@ -163,10 +169,12 @@ def test_without_a_policy_everything_is_denied(desk: "Desk", operator: str) -> N
     assert "retryAt" not in answer.json
 
 
-def test_what_needs_a_person_is_denied_while_there_is_none(desk: "Desk", hired: "Hired") -> None:
+def test_what_needs_a_person_is_accepted_and_waits(desk: "Desk", hired: "Hired") -> None:
     answer = send(desk, hired, "1000001")
-    assert (answer.status, answer.code) == (403, "APPROVAL_UNAVAILABLE")
-    assert (answer.json["bound"], answer.json["limit"]) == ("instant_max", "1000000")
+    assert (answer.status, answer.json["status"]) == (201, "QUEUED")
+    assert (answer.json["tier"], answer.json["waitsUntil"]) == ("APPROVAL", NOW_S + 3600)
+    shown = look(desk, hired, answer.json["id"]).json
+    assert (shown["queuedAt"], shown["waitsUntil"]) == (NOW_S, NOW_S + 3600)
 
 
 # ── asking again ───────────────────────────────────────────────────────────────────────────────
@@ -305,6 +313,8 @@ def test_a_payment_is_shown_whole(desk: "Desk", hired: "Hired") -> None:
         "error": None,
         "createdAt": NOW_S,
         "executedAt": None,
+        "queuedAt": None,
+        "waitsUntil": None,
     }
     assert look(desk, hired, tx_id).json == shown
     fate: dict[str, Any] = {"status": "FAILED", "txHash": "h", "error": "e", "executedAt": 7}
@@ -312,6 +322,24 @@ def test_a_payment_is_shown_whole(desk: "Desk", hired: "Hired") -> None:
         transactions.update().values(status="FAILED", tx_hash="h", error="e", executed_at=7)
     )
     assert look(desk, hired, tx_id).json == {**shown, **fate}
+
+
+def test_an_agent_calls_off_what_is_its_own_and_the_operator_anything(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    stranger = desk.create_agent(token=operator)
+    ids = [send(desk, hired).json["id"] for _ in range(2)]
+    own = [f"/v1/transactions/{tx_id}/cancel" for tx_id in ids]
+    not_found = desk.ask("POST", own[0], token=stranger.token)
+    assert (not_found.status, not_found.code) == (404, "TX_NOT_FOUND")
+    answer = desk.ask("POST", own[0], token=hired.token)
+    assert (answer.status, answer.json) == (200, {"id": ids[0], "status": "CANCELLED"})
+    second = desk.ask("POST", own[0], token=hired.token)
+    assert (second.status, second.code) == (409, "TX_ALREADY_PROCESSED")
+    path = f"/v1/admin/transactions/{ids[1]}/cancel"
+    assert desk.ask("POST", path, token=hired.token).code == "INVALID_TOKEN"
+    assert desk.ask("POST", path, token=COOKIE).json["status"] == "CANCELLED"
+    assert desk.rows("audit_log")[-1].actor == "operator"
 
 
 # fmt: off

@@ -135,6 +135,7 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 created_at=1,
                 executed_at=None,
                 error=None,
+                queued_at=None,
             )
         )
         tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "hash", None, None))

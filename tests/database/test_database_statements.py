@@ -43,6 +43,7 @@ from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, Transacti
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
+    ApprovalRecord,
     AttemptRecord,
     PolicyRecord,
     SessionRecord,
@@ -169,6 +170,7 @@ def _everything(connection: DatabaseConnection) -> int:
             1,
             None,
             None,
+            None,
         )
     )
     assert tables.transactions.get(tx_id)
@@ -203,10 +205,8 @@ def _everything(connection: DatabaseConnection) -> int:
     assert tables.attempts.compare_and_set_state(
         tx_id, old=AttemptState.SIGNED, new=[*AttemptState][-1]
     )
-    tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
-    assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
-    assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
-    assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
+    _reserve(tables, agent_id, tx_id)
+    _wait(tables, tx_id)
     tables.policies.insert(policy)
     assert tables.policies.applying_to(agent_id) == [policy]
     tables.policies.set_rules(policy)
@@ -220,6 +220,32 @@ def _everything(connection: DatabaseConnection) -> int:
         for family in Tables.__slots__
         for name in dir(getattr(tables, family))
     )
+
+
+def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
+    """Call every method of the table of reservations."""
+    tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
+    assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
+    assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
+    assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
+
+
+def _wait(tables: Tables, tx_id: TransactionId) -> None:
+    """Call every method of the tables about waiting."""
+    approval = ApprovalRecord(generate_id(), tx_id, 9, 9, None, None, 1)
+    tables.approvals.insert(approval)
+    assert tables.approvals.of_transaction(tx_id) == approval
+    assert tables.approvals.undecided(now_s=1) == []  # the transaction is not QUEUED
+    assert tables.approvals.approve(tx_id, now_s=2)
+    assert not tables.approvals.reject(tx_id, now_s=2)
+    tables.waits.begin(tx_id, until_at=5)
+    assert tables.waits.until(tx_id) == 5
+    assert (tables.waits.due(now_s=4), tables.waits.due(now_s=5)) == ([], [tx_id])
+    assert tables.waits.count_open() == 1
+    tables.waits.hasten(tx_id, until_at=3)
+    assert tables.waits.until(tx_id) == 3
+    tables.waits.end(tx_id, now_s=5)
+    assert (tables.waits.until(tx_id), tables.waits.count_open()) == (None, 0)
 
 
 def test_a_warm_ledger_compiles_nothing() -> None:

@@ -11,6 +11,7 @@ ATTENTION = {
     "TX_FAILED": "warning",
     "POLICY_VIOLATION": "warning",
     "AUTH_FAILED": "warning",
+    "TX_DECISION_REFUSED": "warning",
     "RATE_LIMIT_EXCEEDED": "warning",
     "BACKUP_RESTORED": "warning",
     "KILL_SWITCH_ACTIVATED": "critical",

@@ -99,7 +99,9 @@ class Http:
 
         def look() -> dict[str, Any] | None:
             seen = self.get(f"/v1/transactions/{tx_id}")
-            return seen if seen["status"] in ("CONFIRMED", "FAILED", "CANCELLED") else None
+            return (
+                seen if seen["status"] in ("CONFIRMED", "FAILED", "CANCELLED", "EXPIRED") else None
+            )
 
         return wait_for(f"the end of {tx_id}", look)
 

@@ -23,6 +23,7 @@ from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, Transacti
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
+    ApprovalRecord,
     AttemptRecord,
     Held,
     PolicyRecord,
@@ -71,6 +72,7 @@ TRANSACTION: Final = TransactionRecord(
     created_at=20,
     executed_at=None,
     error=None,
+    queued_at=None,
 )
 OTHER_TRANSACTION: Final = TRANSACTION._replace(id=OTHER_TX_ID, session_id=None, tier=None)
 REQUEST: Final = AcceptedRequest(
@@ -103,6 +105,15 @@ POLICY: Final = PolicyRecord(
     enabled=1,
     created_at=10,
     updated_at=10,
+)
+APPROVAL: Final = ApprovalRecord(
+    id=generate_id(),
+    tx_id=TX_ID,
+    required_by=99,
+    expires_at=99,
+    approved_at=None,
+    rejected_at=None,
+    created_at=20,
 )
 EVENT: Final = AuditEvent(
     action=AuditAction.KILL_SWITCH_ACTIVATED,
@@ -139,6 +150,8 @@ READING: Final = {
     "agents": {"get", "with_status", "count"},
     "sessions": {"get", "by_token_hash", "count_live"},
     "transactions": {"get", "with_status"},
+    "waits": {"until", "due", "count_open"},
+    "approvals": {"of_transaction", "undecided"},
     "requests": {"by_key", "admitted_since"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"held", "spent_since"},
@@ -176,6 +189,12 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "reservations.settle": lambda tx: tx.reservations.settle(
         TX_ID, state=ReservationState.SPENT, now_s=40
     ),
+    "waits.begin": lambda tx: tx.waits.begin(OTHER_TX_ID, until_at=40),
+    "waits.hasten": lambda tx: tx.waits.hasten(TX_ID, until_at=30),
+    "approvals.insert": lambda tx: tx.approvals.insert(APPROVAL),
+    "approvals.approve": lambda tx: tx.approvals.approve(TX_ID, now_s=40),
+    "approvals.reject": lambda tx: tx.approvals.reject(TX_ID, now_s=40),
+    "waits.end": lambda tx: tx.waits.end(TX_ID, now_s=40),
     "policies.insert": lambda tx: tx.policies.insert(POLICY),
     "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
@@ -292,6 +311,24 @@ def test_a_signature_is_recorded_only_for_a_recorded_attempt(
         assert tx.attempts.of_transaction(TX_ID) == attempt
 
     ledger.write(unit)
+
+
+def test_an_approval_is_decided_once(filled: Ledger) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        assert not tx.approvals.approve(TX_ID, now_s=30)
+        tx.approvals.insert(APPROVAL)
+        assert tx.transactions.compare_and_set_status(
+            TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.QUEUED
+        )
+        assert tx.approvals.undecided(now_s=98) == [APPROVAL]
+        assert tx.approvals.undecided(now_s=99) == []
+        assert tx.approvals.approve(TX_ID, now_s=40)
+        assert not tx.approvals.reject(TX_ID, now_s=41)
+        assert not tx.approvals.approve(TX_ID, now_s=41)
+        assert tx.approvals.of_transaction(TX_ID) == APPROVAL._replace(approved_at=40)
+        assert tx.approvals.undecided(now_s=98) == []
+
+    filled.write(unit)
 
 
 @pytest.mark.parametrize("first", [ReservationState.SPENT, ReservationState.RELEASED])

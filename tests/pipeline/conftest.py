@@ -6,6 +6,7 @@ be wrapped in a `Tap`, which sees each call and can cut the power before, during
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,11 +27,12 @@ from waiaas.database import (
     create_database,
     generate_id,
     open_ledger,
+    pending_approvals,
     sessions,
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, requests, reservations
+from waiaas.database.schema import attempts, requests, reservations, waits
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import (
@@ -68,6 +70,8 @@ Value = TypeVar("Value")
 
 NOW_S = 1_700_000_000
 RICH = 10**12
+SECONDS = ("delay_seconds", "approval_timeout")
+"""Members of a rule that are numbers."""
 PATIENCE_S = 20
 """Real seconds after which a test that waits has failed."""
 
@@ -76,6 +80,8 @@ ROWS = {
     "requests": requests,
     "attempts": attempts,
     "reservations": reservations,
+    "waits": waits,
+    "pending_approvals": pending_approvals,
     "audit_log": audit_log,
     "agents": agents,
     "sessions": sessions,
@@ -86,7 +92,12 @@ async def turn() -> None:
     """Let the event loop go round once."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
-    loop.call_soon(future.set_result, None)
+
+    def end() -> None:
+        if not future.done():  # or it was cancelled
+            future.set_result(None)
+
+    loop.call_soon(end)
     await future
 
 
@@ -331,8 +342,10 @@ class Office:
         bounds = {"instant_max": RICH} if limits is None else {"instant_max": 2**256 - 1, **limits}
         self.ledger.write(lambda tx: tx.agents.insert(agent))
         if limits != {}:
-            members = "".join(f', "{name}": "{bound}"' for name, bound in bounds.items())
-            self.set_policy(agent_id, f'{{"asset": "native"{members}}}')
+            rules = {
+                name: bound if name in SECONDS else str(bound) for name, bound in bounds.items()
+            }
+            self.set_policy(agent_id, json.dumps({"asset": "native", **rules}))
         return self.admit_session(agent_id, expires_at=expires_at, revoked_at=revoked_at)
 
     def set_policy(self, agent_id: AgentId | None, rules: str) -> None:
@@ -514,7 +527,8 @@ class Shift:
 
     def standing(self, tx_id: TransactionId) -> Standing:
         transaction = self.office.transaction(tx_id)
-        return self.office.ledger.read(lambda tx: read_standing(tx, transaction))
+        wall_s = self.office.clock.now_s()
+        return self.office.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s))
 
     def has_ended(self, tx_id: TransactionId) -> bool:
         return is_terminal(self.office.transaction(tx_id).status)

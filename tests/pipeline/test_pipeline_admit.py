@@ -24,6 +24,7 @@ from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Caller, admit
+from waiaas.policy.rule import APPROVAL_S_DEFAULT
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def test_an_allowed_payment_is_written_down_whole(office: "Office") -> None:
         created_at=NOW_S,
         executed_at=None,
         error=None,
+        queued_at=None,
     )
     (request,) = office.rows("requests")
     assert (request.tx_id, request.agent_id) == (admission.transaction.id, caller.agent_id)
@@ -128,27 +130,28 @@ def test_a_denied_payment_is_written_down_with_its_reason_and_holds_no_money(
     }
 
 
-def test_what_needs_a_person_is_denied_while_there_is_none(office: "Office") -> None:
-    caller = office.hire(limits={"instant_max": 10})
+def test_what_needs_a_person_waits_for_one_with_its_money_and_a_deadline(
+    office: "Office",
+) -> None:
+    caller = office.hire(limits={"instant_max": 10, "approval_timeout": 60})
     admission = office.ask_now(caller, 11)
-    assert admission.refusal is not None
-    assert admission.refusal.code is ErrorCode.APPROVAL_UNAVAILABLE
-    assert admission.refusal.details["maxAllowed"] == "10"
-    assert admission.transaction.status is TransactionStatus.CANCELLED
-    assert admission.transaction.tier is PolicyTier.APPROVAL
-    assert office.rows("reservations") == []
+    transaction = admission.transaction
+    assert admission.refusal is None
+    assert (transaction.status, transaction.tier) == (
+        TransactionStatus.QUEUED,
+        PolicyTier.APPROVAL,
+    )
+    assert admission.waits_until == NOW_S + 60
+    assert office.reservation(transaction.id) == (ReservationState.HELD, "11")
+    (approval,) = office.rows("pending_approvals")
+    assert (approval.tx_id, approval.created_at) == (transaction.id, NOW_S)
+    assert (approval.required_by, approval.expires_at) == (NOW_S + 60, NOW_S + 60)
+    assert (approval.approved_at, approval.rejected_at) == (None, None)
 
 
-def test_two_payments_in_a_row_may_need_a_moment_and_not_a_person(office: "Office") -> None:
-    caller = office.hire(limits={"instant_max": 10})
-    office.ask_now(caller, 10)
-    refusal = office.ask_now(caller, 10).refusal
-    assert refusal is not None
-    assert refusal.code is ErrorCode.APPROVAL_UNAVAILABLE
-    assert refusal.details["maxAllowed"] is None
-    assert refusal.details["retryAt"] == NOW_S + 1
-    assert "retryAt" in str(refusal.hint)
-    assert "new Idempotency-Key" in str(refusal.hint)
+def test_a_person_has_an_hour_where_no_rule_says_how_long(office: "Office") -> None:
+    admission = office.ask_now(office.hire(limits={"instant_max": 10}), 11)
+    assert admission.waits_until == NOW_S + APPROVAL_S_DEFAULT
 
 
 def set_rule(office: "Office", caller: Caller, kind: PolicyType, **members: Any) -> None:
@@ -168,19 +171,6 @@ def test_what_somebody_is_only_told_about_goes_out(office: "Office") -> None:
     assert admission.refusal is None
     assert admission.transaction.tier is PolicyTier.NOTIFY
     assert len(office.rows("reservations")) == 1
-
-
-def test_what_would_wait_is_denied_while_nothing_waits(office: "Office") -> None:
-    caller = office.hire(limits={})
-    set_rule(office, caller, PolicyType.SPENDING_LIMIT, **TIERS, delay_seconds=60)
-    for amount, tier in ((30, PolicyTier.DELAY), (31, PolicyTier.APPROVAL)):
-        admission = office.ask_now(caller, amount)
-        assert admission.refusal is not None
-        assert admission.refusal.code is ErrorCode.APPROVAL_UNAVAILABLE
-        assert admission.refusal.details["bound"] in ("notify_max", "delay_max")
-        assert admission.refusal.details["maxAllowed"] == "20"  # what goes out by itself
-        assert admission.transaction.tier is tier
-    assert office.ask_now(caller, 20).refusal is None
 
 
 def test_money_that_is_only_told_about_counts_towards_the_next_tier(office: "Office") -> None:
@@ -242,21 +232,6 @@ def test_what_is_told_to_ask_for_instead_passes_every_rule(office: "Office") -> 
     assert office.ask_now(caller, 50).refusal is None
 
 
-@pytest.mark.parametrize("instant_max", [40, 0])
-def test_what_is_told_to_ask_for_instead_also_needs_no_person(
-    instant_max: int, office: "Office"
-) -> None:
-    caller = office.hire(limits={"instant_max": instant_max, "hourly_max": 50})
-    refusal = office.ask_now(caller, 1000).refusal
-    assert refusal is not None
-    assert (refusal.details["bound"], refusal.details["limit"]) == ("hourly_max", "50")
-    assert refusal.details["maxAllowed"] == (str(instant_max) if instant_max else None)
-    if instant_max:
-        assert office.ask_now(caller, instant_max).refusal is None
-    else:
-        assert "operator" in str(refusal.hint)
-
-
 def test_amounts_past_what_json_numbers_hold_are_told_as_digits(office: "Office") -> None:
     refusal = office.ask_now(office.hire(limits={"daily_max": 2**200}), HUGE).refusal
     assert refusal is not None
@@ -274,7 +249,18 @@ class Fails(Exception):  # noqa: N818 -- what it does
 class Counting:
     """A ledger that counts its units and can fail at the nth statement that writes."""
 
-    READS = frozenset({"get", "by_key", "latest_timestamp", "held", "spent_since", "applying_to"})
+    READS = frozenset(
+        {
+            "get",
+            "of_transaction",
+            "by_key",
+            "latest_timestamp",
+            "held",
+            "spent_since",
+            "applying_to",
+            "until",
+        }
+    )
 
     def __init__(self, ledger: Ledger, *, fail_at: int | None = None) -> None:
         self.ledger = ledger
@@ -330,18 +316,24 @@ def ask_through(ledger: Counting, office: "Office", caller: Caller, amount: int)
     )
 
 
+WAITING = {"instant_max": 10, "delay_max": 99, "daily_max": 100}
+"""Limits by which 10 goes out at once, 99 waits, 100 needs a person, and 101 is denied."""
 ALLOWED = ["insert", "insert", "append", "hold"]
+DELAYED = [*ALLOWED, "begin", "compare_and_set_status", "append"]
+APPROVED = [*ALLOWED, "insert", "begin", "compare_and_set_status", "append"]
 DENIED = [
     *("insert", "insert", "append"),
     *("append", "set_error", "compare_and_set_status", "append"),
 ]
 
 
-@pytest.mark.parametrize(("amount", "statements"), [(100, ALLOWED), (101, DENIED)])
+@pytest.mark.parametrize(
+    ("amount", "statements"), [(10, ALLOWED), (99, DELAYED), (100, APPROVED), (101, DENIED)]
+)
 def test_one_admission_is_one_unit_of_the_ledger(
     amount: int, statements: list[str], office: "Office"
 ) -> None:
-    caller = office.hire(limits={"daily_max": 100})
+    caller = office.hire(limits=WAITING)
     counting = Counting(office.ledger)
     ask_through(counting, office, caller, amount)
     assert (counting.units, counting.statements) == (1, statements)
@@ -349,12 +341,15 @@ def test_one_admission_is_one_unit_of_the_ledger(
 
 @pytest.mark.parametrize(
     ("amount", "fail_at"),
-    [(100, at) for at in range(len(ALLOWED))] + [(101, at) for at in range(len(DENIED))],
+    [(10, at) for at in range(len(ALLOWED))]
+    + [(99, at) for at in range(len(DELAYED))]
+    + [(100, at) for at in range(len(APPROVED))]
+    + [(101, at) for at in range(len(DENIED))],
 )
 def test_an_admission_that_fails_at_any_statement_leaves_nothing(
     amount: int, fail_at: int, office: "Office"
 ) -> None:
-    caller = office.hire(limits={"daily_max": 100})
+    caller = office.hire(limits=WAITING)
     before = office.counts()
     with pytest.raises(Fails):
         ask_through(Counting(office.ledger, fail_at=fail_at), office, caller, amount)

@@ -113,6 +113,7 @@ def reserve(tx: LedgerTransaction, caller: Caller) -> None:
             NOW_S,
             None,
             None,
+            None,
         )
     )
     tx.reservations.hold(

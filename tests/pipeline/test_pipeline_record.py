@@ -45,6 +45,7 @@ def stored(office: "Office") -> TransactionRecord:
         created_at=1,
         executed_at=None,
         error=None,
+        queued_at=None,
     )
     office.ledger.write(lambda tx: tx.transactions.insert(transaction))
     return transaction

@@ -179,7 +179,8 @@ def test_a_request_whose_caller_hung_up_is_a_payment_all_the_same(site: "Site") 
 def test_what_is_unfinished_is_counted_until_it_ends(site: "Site") -> None:
     caller = site.hire()
     asked = [ask(site, caller, to=site.office.new_address()) for _ in range(3)]
-    assert site.office.ask_now(caller, 10**15).refusal is not None  # denied: never to be done
+    poor = site.hire(limits={"daily_max": 1})
+    assert site.office.ask_now(poor, 2).refusal is not None  # denied: never to be done
     assert site.office.ledger.read(count_unfinished) == 3
     run(site, *asked)
     assert site.office.ledger.read(count_unfinished) == 0

@@ -48,7 +48,6 @@ def test_the_more_careful_of_the_two_holds(
         ({}, "rules.tier"),
         ({"tier": "INSTANT"}, "rules.tier"),
         ({"tier": "NONE"}, "rules.tier"),
-        ({"tier": "DELAY"}, "rules.delay_seconds"),
         ({"tier": "NOTIFY", "approval_timeout": 60}, "rules.approval_timeout"),
         ({"default_tier": "APPROVAL"}, "rules.default_tier"),
     ],

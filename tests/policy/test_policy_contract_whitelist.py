@@ -78,7 +78,6 @@ def test_two_lists_grant_together_and_the_more_careful_one_holds(
         ({"contracts": []}, "rules.contracts"),
         ({"contracts": ["x"]}, "rules.contracts[0]"),
         ({"contracts": [PROGRAM], "tier": "NONE"}, "rules.tier"),
-        ({"contracts": [PROGRAM], "tier": "DELAY"}, "rules.delay_seconds"),
         ({"contracts": [PROGRAM], "label": "x"}, "rules.label"),
     ],
 )

@@ -60,6 +60,7 @@ def test_care_is_read_with_the_time_of_its_tier() -> None:
     assert care(approval_timeout=60) == Care(PolicyTier.APPROVAL, None, 60)
     assert care(tier="NOTIFY") == Care(PolicyTier.NOTIFY, None, None)
     assert care(tier="DELAY", delay_seconds=1) == Care(PolicyTier.DELAY, 1, None)
+    assert care(tier="DELAY") == Care(PolicyTier.DELAY, None, None)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +69,12 @@ def test_care_is_read_with_the_time_of_its_tier() -> None:
         ({"tier": "LOW"}, "rules.tier"),
         ({"tier": "instant"}, "rules.tier"),
         ({"tier": None}, "rules.tier"),
-        ({"tier": "DELAY"}, "rules.delay_seconds"),
         ({"tier": "DELAY", "delay_seconds": 0}, "rules.delay_seconds"),
         ({"tier": "DELAY", "delay_seconds": 604_801}, "rules.delay_seconds"),
         ({"tier": "DELAY", "delay_seconds": 5, "approval_timeout": 60}, "rules.approval_timeout"),
         ({"tier": "NOTIFY", "delay_seconds": 5}, "rules.delay_seconds"),
         ({"delay_seconds": 5}, "rules.delay_seconds"),
-        ({"approval_timeout": 59}, "rules.approval_timeout"),
+        ({"approval_timeout": 0}, "rules.approval_timeout"),
     ],
 )
 def test_a_time_that_is_missing_wrong_or_never_used_is_refused(

@@ -299,6 +299,7 @@ class Author:
             created_at=1,
             executed_at=None,
             error=None,
+            queued_at=None,
         )
         request = AcceptedRequest(
             tx_id=tx_id,

@@ -12,6 +12,7 @@ import waiaas.wire
 from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
 from waiaas.wire.admin import CreateBackup, Login, OperatorToken
+from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.message import Message
 from waiaas.wire.problems import Problem
 from waiaas.wire.sessions import IssuedSession
@@ -35,7 +36,8 @@ def fields(message: type) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def test_every_message_is_spoken_by_a_route_and_every_route_speaks_one_of_them() -> None:
-    assert set(MESSAGES) == SENT | ANSWERED
+    assert set(MESSAGES) - {Approval} == SENT | ANSWERED
+    assert Approvals in ANSWERED  # in which the other is spoken
     assert not SENT & ANSWERED
 
 
@@ -82,6 +84,7 @@ def test_no_member_is_a_float(message: type[Message]) -> None:
         OperatorToken("canary", 1),
         IssuedSession("id", "canary", 1, "agent"),
         CreateBackup("password", "canary"),
+        Approve("canary"),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -97,4 +100,4 @@ def test_no_other_message_carries_a_secret() -> None:
         for message in MESSAGES
         if {"token", "password", "secret", "key"} & {field.name for field in fields(message)}
     }
-    assert named == {"Login", "OperatorToken", "IssuedSession", "CreateBackup"}
+    assert named == {"Login", "OperatorToken", "IssuedSession", "CreateBackup", "Approve"}

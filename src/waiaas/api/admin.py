@@ -47,8 +47,13 @@ async def get_status(call: Call) -> Status:
     services = call.services
     condition = services.ledger_condition()
     backups = services.backup_condition()
-    agents, unfinished, restored_s = services.ledger.read(
-        lambda tx: (tx.agents.count(), count_unfinished(tx), restored_at(tx))
+    agents, unfinished, waiting, restored_s = services.ledger.read(
+        lambda tx: (
+            tx.agents.count(),
+            count_unfinished(tx),
+            tx.waits.count_open(),
+            restored_at(tx),
+        )
     )
     return Status(
         status=_status(condition),
@@ -58,6 +63,7 @@ async def get_status(call: Call) -> Status:
         daemon_id=services.about.daemon_id,
         agent_count=agents,
         unfinished_transaction_count=unfinished,
+        waiting_transaction_count=waiting,
         blocked_transaction_count=services.count_blocked(),
         networks=sorted(services.chains),
         localnet_url=services.about.localnet_url,

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from waiaas.api import admin, agents, transactions, wallet
+from waiaas.api import admin, agents, approvals, transactions, wallet
 from waiaas.api.access import identify
 from waiaas.api.guard import Guard
 from waiaas.api.problems import problem_response
@@ -27,6 +27,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *agents.ROUTES,
     *wallet.ROUTES,
     *transactions.ROUTES,
+    *approvals.ROUTES,
 )
 """Every route there is."""
 

@@ -85,6 +85,25 @@ class OperatorAccess:
         Raises:
             Refusal: INVALID_MASTER_PASSWORD, or MASTER_PASSWORD_LOCKED with when to try again.
         """
+        await self._prove(password, caller, ip_address, proves=AuditAction.OPERATOR_LOGGED_IN)
+        token = OPERATOR_TOKEN_PREFIX + self._generate_secret()
+        now_s, monotonic_s = self._clock.now_s(), self._clock.monotonic_s()
+        live = self._expiry_by_token_hash.items()
+        self._expiry_by_token_hash = {key: expiry for key, expiry in live if expiry > monotonic_s}
+        self._expiry_by_token_hash[_digest(token)] = monotonic_s + TOKEN_TTL_S
+        return token, now_s + TOKEN_TTL_S
+
+    async def confirm(self, password: str, *, caller: Caller, ip_address: str | None) -> None:
+        """Return if the operator, who is logged in, has entered the password once more.
+
+        Raises:
+            Refusal: as `log_in` does, and wrong ones are counted with those of logins.
+        """
+        await self._prove(password, caller, ip_address, proves=AuditAction.OPERATOR_CONFIRMED)
+
+    async def _prove(
+        self, password: str, caller: Caller, ip_address: str | None, *, proves: AuditAction
+    ) -> None:
         if self._waiting[caller] > WAITING_MAX:
             raise Refusal(
                 ErrorCode.MASTER_PASSWORD_LOCKED,
@@ -94,17 +113,13 @@ class OperatorAccess:
         self._waiting[caller] += 1
         try:
             async with self._one_derivation:
-                await self._check(password, caller, ip_address)
+                await self._check(password, caller, ip_address, proves=proves)
         finally:
             self._waiting[caller] -= 1
-        token = OPERATOR_TOKEN_PREFIX + self._generate_secret()
-        now_s, monotonic_s = self._clock.now_s(), self._clock.monotonic_s()
-        live = self._expiry_by_token_hash.items()
-        self._expiry_by_token_hash = {key: expiry for key, expiry in live if expiry > monotonic_s}
-        self._expiry_by_token_hash[_digest(token)] = monotonic_s + TOKEN_TTL_S
-        return token, now_s + TOKEN_TTL_S
 
-    async def _check(self, password: str, caller: Caller, ip_address: str | None) -> None:
+    async def _check(
+        self, password: str, caller: Caller, ip_address: str | None, *, proves: AuditAction
+    ) -> None:
         wall_s = self._clock.now_s()
         failures = self._ledger.read(lambda tx: _failures(tx, caller))
         # A delay that is longer than any we give was written by a clock that was wrong.
@@ -122,7 +137,7 @@ class OperatorAccess:
             after = Failures() if right else _after_failure(_failures(tx, caller), wall_s)
             tx.key_values.put(caller, json.dumps(after._asdict()), now_s=now_s)
             event = AuditEvent(
-                AuditAction.OPERATOR_LOGGED_IN if right else AuditAction.AUTH_FAILED,
+                proves if right else AuditAction.AUTH_FAILED,
                 OPERATOR if right else UNAUTHENTICATED,
                 details={"caller": caller.name},
                 ip_address=ip_address,

@@ -13,7 +13,8 @@ from waiaas.domain.money import parse_base_units
 from waiaas.domain.records import AgentRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Caller, admit
-from waiaas.wire.transactions import Accepted, SendTransfer, Transaction
+from waiaas.pipeline.decide import Decider, cancel
+from waiaas.wire.transactions import Accepted, Decided, SendTransfer, Transaction
 
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -38,21 +39,42 @@ async def send(call: Call) -> Accepted:
         raise admission.refusal
     call.services.wake(admission.transaction)
     transaction = admission.transaction
-    return Accepted(transaction.id, transaction.status, transaction.tier)
+    return Accepted(transaction.id, transaction.status, transaction.tier, admission.waits_until)
 
 
 async def get(call: Call) -> Transaction:
     """Tell an agent how one of its own transactions stands; anybody else's does not exist."""
     tx_id = call.path_id
     agent = agent_of(call.principal)
-    transaction = (
-        call.services.ledger.read(lambda tx: tx.transactions.get(TransactionId(tx_id)))
-        if is_id(tx_id)
-        else None
-    )
-    if transaction is None or transaction.agent_id != agent.id:
-        raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
-    return _render(transaction, agent)
+    if is_id(tx_id):
+        transaction, waits_until = call.services.ledger.read(
+            lambda tx: (
+                tx.transactions.get(TransactionId(tx_id)),
+                tx.waits.until(TransactionId(tx_id)),
+            )
+        )
+        if transaction is not None and transaction.agent_id == agent.id:
+            return _render(transaction, agent, waits_until)
+    raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
+
+
+async def cancel_own(call: Call) -> Decided:
+    """Let an agent call off a payment of its own."""
+    session = call.principal.session
+    assert session is not None, "the route's credential is AGENT"
+    return await _cancel(call, Decider(session.agent_id, session.id, call.ip_address))
+
+
+async def cancel_any(call: Call) -> Decided:
+    """Let the operator call off a payment of any agent."""
+    return await _cancel(call, Decider(None, None, call.ip_address))
+
+
+async def _cancel(call: Call, by: Decider) -> Decided:
+    services = call.services
+    tx_id = TransactionId(call.path_id)
+    ended = await cancel(tx_id, by=by, ledger=services.ledger, clock=services.clock)
+    return Decided(ended.id, ended.status)
 
 
 def amount_of(text: str) -> int:
@@ -83,7 +105,9 @@ def _idempotency_key(call: Call) -> str | None:
     return keys[0]
 
 
-def _render(transaction: TransactionRecord, agent: AgentRecord) -> Transaction:
+def _render(
+    transaction: TransactionRecord, agent: AgentRecord, waits_until: int | None
+) -> Transaction:
     return Transaction(
         id=transaction.id,
         agent_id=transaction.agent_id,
@@ -98,8 +122,16 @@ def _render(transaction: TransactionRecord, agent: AgentRecord) -> Transaction:
         error=transaction.error,
         created_at=transaction.created_at,
         executed_at=transaction.executed_at,
+        queued_at=transaction.queued_at,
+        waits_until=waits_until,
     )
 
+
+_CANCEL_CODES: Final = (
+    ErrorCode.TX_NOT_FOUND,
+    ErrorCode.TX_ALREADY_PROCESSED,
+    ErrorCode.LEDGER_RESTORED,
+)
 
 ROUTES = (
     Route(
@@ -117,7 +149,6 @@ ROUTES = (
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
             ErrorCode.POLICY_DENIED,
             ErrorCode.SPENDING_LIMIT_EXCEEDED,
-            ErrorCode.APPROVAL_UNAVAILABLE,
             ErrorCode.LEDGER_RESTORED,
         ),
     ),
@@ -128,5 +159,21 @@ ROUTES = (
         get,
         Transaction,
         codes=(ErrorCode.TX_NOT_FOUND,),
+    ),
+    Route(
+        "POST",
+        "/v1/transactions/{id}/cancel",
+        Credential.AGENT,
+        cancel_own,
+        Decided,
+        codes=_CANCEL_CODES,
+    ),
+    Route(
+        "POST",
+        "/v1/admin/transactions/{id}/cancel",
+        Credential.OPERATOR_LOOK,
+        cancel_any,
+        Decided,
+        codes=_CANCEL_CODES,
     ),
 )

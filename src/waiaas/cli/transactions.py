@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -120,6 +121,33 @@ def show_transaction(
     def ask() -> None:
         with Client.to_daemon(directory_of(context), token) as client:
             show(client.get(f"/v1/transactions/{segment(transaction)}"), as_json=as_json)
+
+    explained(ask)
+
+
+@tx_app.command("cancel")
+def cancel(
+    context: typer.Context,
+    *,
+    transaction: Annotated[str, typer.Argument(help="The transaction's id.")],
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The agent's session token; without it you cancel as the operator."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call a payment off, as long as nothing of it was signed."""
+    token = None if token_file is None else read_token(token_file)
+    directory = directory_of(context)
+
+    def ask() -> None:
+        client, root = (
+            (Client.with_cookie(directory), "/v1/admin/transactions")
+            if token is None
+            else (Client.to_daemon(directory, token), "/v1/transactions")
+        )
+        with client:
+            show(client.post(f"{root}/{segment(transaction)}/cancel"), as_json=as_json)
 
     explained(ask)
 

@@ -311,6 +311,22 @@ reservations: Final = Table(
 )
 """Money set aside against limits, from the verdict until the chain has decided."""
 
+waits: Final = Table(
+    "waits",
+    metadata,
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
+    Column("until_at", _INTEGER, nullable=False),
+    Column("over_at", _INTEGER),
+    Index(
+        "idx_waits_open",
+        "until_at",
+        sqlite_where=text("over_at IS NULL"),
+        postgresql_where=text("over_at IS NULL"),
+    ),
+    sqlite_strict=True,
+)
+"""Until when a QUEUED transaction waits: the timer itself, for there is none in memory."""
+
 audit_chain: Final = Table(
     "audit_chain",
     metadata,

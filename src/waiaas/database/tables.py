@@ -1,6 +1,7 @@
 """All table families on one connection: `waiaas.ports.LedgerTransaction`."""
 
 from waiaas.database.agent import Agents
+from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
 from waiaas.database.audit import AuditLog
 from waiaas.database.key_value import KeyValues
@@ -10,6 +11,7 @@ from waiaas.database.reservation import Reservations
 from waiaas.database.run import Run
 from waiaas.database.session import Sessions
 from waiaas.database.transaction import Transactions
+from waiaas.database.wait import Waits
 
 
 class Tables:
@@ -17,6 +19,7 @@ class Tables:
 
     __slots__ = (
         "agents",
+        "approvals",
         "attempts",
         "audit",
         "key_values",
@@ -25,10 +28,12 @@ class Tables:
         "reservations",
         "sessions",
         "transactions",
+        "waits",
     )
 
     def __init__(self, run: Run) -> None:
         self.agents = Agents(run)
+        self.approvals = Approvals(run)
         self.attempts = Attempts(run)
         self.audit = AuditLog(run)
         self.key_values = KeyValues(run)
@@ -37,3 +42,4 @@ class Tables:
         self.reservations = Reservations(run)
         self.sessions = Sessions(run)
         self.transactions = Transactions(run)
+        self.waits = Waits(run)

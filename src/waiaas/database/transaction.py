@@ -25,6 +25,7 @@ _COLUMNS: Final = (
     transactions.c.created_at,
     transactions.c.executed_at,
     transactions.c.error,
+    transactions.c.queued_at,
 )
 
 _INSERT: Final = define(
@@ -112,4 +113,5 @@ def _record(row: Any) -> TransactionRecord:  # noqa: ANN401 -- rows are made fro
         created_at=row.created_at,
         executed_at=row.executed_at,
         error=row.error,
+        queued_at=row.queued_at,
     )

@@ -16,6 +16,7 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.AGENT_SUSPENDED: AuditSeverity.WARNING,
     AuditAction.TX_FAILED: AuditSeverity.WARNING,
     AuditAction.POLICY_VIOLATION: AuditSeverity.WARNING,
+    AuditAction.TX_DECISION_REFUSED: AuditSeverity.WARNING,
     AuditAction.AUTH_FAILED: AuditSeverity.WARNING,
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
     AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,

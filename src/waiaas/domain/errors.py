@@ -37,12 +37,15 @@ class ErrorCode(StrEnum):
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
     TX_NOT_FOUND = "TX_NOT_FOUND"
+    TX_ALREADY_PROCESSED = "TX_ALREADY_PROCESSED"
+    TX_CANCELLED = "TX_CANCELLED"
+    APPROVAL_NOT_FOUND = "APPROVAL_NOT_FOUND"
+    APPROVAL_TIMEOUT = "APPROVAL_TIMEOUT"
     SESSION_LIMIT_EXCEEDED = "SESSION_LIMIT_EXCEEDED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     # What the owner allows.
     POLICY_DENIED = "POLICY_DENIED"
     SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
-    APPROVAL_UNAVAILABLE = "APPROVAL_UNAVAILABLE"
     # The world.
     LEDGER_RESTORED = "LEDGER_RESTORED"
     BACKUP_UNDER_WAY = "BACKUP_UNDER_WAY"
@@ -94,10 +97,13 @@ class ErrorCode(StrEnum):
                 | ErrorCode.AGENT_NOT_FOUND
                 | ErrorCode.AGENT_NOT_ACTIVE
                 | ErrorCode.TX_NOT_FOUND
+                | ErrorCode.TX_ALREADY_PROCESSED
+                | ErrorCode.TX_CANCELLED
+                | ErrorCode.APPROVAL_NOT_FOUND
+                | ErrorCode.APPROVAL_TIMEOUT
                 | ErrorCode.SESSION_LIMIT_EXCEEDED
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
                 | ErrorCode.POLICY_DENIED
-                | ErrorCode.APPROVAL_UNAVAILABLE
                 | ErrorCode.LEDGER_RESTORED
                 | ErrorCode.BACKUP_FAILED
                 | ErrorCode.SIMULATION_FAILED

@@ -59,6 +59,8 @@ class TransactionRecord(NamedTuple):
     created_at: int
     executed_at: int | None
     error: str | None
+    queued_at: int | None
+    """When it began to wait; None if it never did."""
 
 
 class AcceptedRequest(NamedTuple):
@@ -73,6 +75,20 @@ class AcceptedRequest(NamedTuple):
     """The JSON of the denial the caller was given, or None: a retry gets the same answer."""
     admitted_at: int | None
     """When it was admitted, by which limits on their number count requests; None: it was denied."""
+
+
+class ApprovalRecord(NamedTuple):
+    """A person's decision on one transaction, waited for until it expires."""
+
+    id: str
+    tx_id: TransactionId
+    required_by: int
+    """The deadline, as the approval was asked for."""
+    expires_at: int
+    """From this second on nobody can decide any more."""
+    approved_at: int | None
+    rejected_at: int | None
+    created_at: int
 
 
 class AttemptRecord(NamedTuple):

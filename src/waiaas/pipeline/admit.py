@@ -23,13 +23,18 @@ from waiaas.domain.enums import (
 )
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
-from waiaas.domain.records import AcceptedRequest, AgentRecord, PolicyRecord, TransactionRecord
+from waiaas.domain.records import (
+    AcceptedRequest,
+    AgentRecord,
+    ApprovalRecord,
+    PolicyRecord,
+    TransactionRecord,
+)
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rate_limit import RATE_WINDOW_S_MAX, REQUESTS_MAX
-from waiaas.policy.schedule import Schedule
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
@@ -54,6 +59,8 @@ class Admission:
 
     transaction: TransactionRecord
     refusal: Refusal | None
+    waits_until: int | None
+    """The second in which its wait ends, if it is QUEUED."""
 
 
 async def admit(
@@ -85,21 +92,8 @@ async def admit(
         agent = require_permission(tx, caller, now_s=now_s)
         require_not_restored(tx)
         verdict = _evaluate(tx, request, agent, now_s=now_s)
-        transaction = TransactionRecord(
-            id=TransactionId(generate_id()),
-            agent_id=agent.id,
-            session_id=caller.session_id,
-            chain=agent.chain,
-            type=request.type,
-            amount=str(request.base_units),
-            to_address=request.to_address,
-            status=TransactionStatus.PENDING,
-            tier=verdict.tier if isinstance(verdict, Allow) else None,
-            tx_hash=None,
-            created_at=now_s,
-            executed_at=None,
-            error=None,
-        )
+        tx_id = TransactionId(generate_id())
+        transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
         refusal = _refusal(verdict, transaction.id)
         tx.transactions.insert(transaction)
         tx.requests.insert(
@@ -113,7 +107,9 @@ async def admit(
             )
         )
         tx.audit.append(_event(AuditAction.TX_REQUESTED, transaction, caller, {}), now_s=now_s)
-        if refusal is None:
+        if refusal is not None:
+            _cancel(tx, transaction, caller, refusal, now_s=now_s)
+        else:
             tx.reservations.hold(
                 transaction.id,
                 agent_id=agent.id,
@@ -121,9 +117,13 @@ async def admit(
                 amount=transaction.amount,
                 now_s=now_s,
             )
-        else:
-            _cancel(tx, transaction, caller, refusal, now_s=now_s)
-        return Admission(_read(tx, transaction.id), refusal)
+            wait_s = _wait_s(verdict)
+            if wait_s is not None:
+                until_at = now_s + wait_s
+                if transaction.tier is PolicyTier.APPROVAL:
+                    tx.approvals.insert(_approval(generate_id(), transaction, until_at=until_at))
+                _queue(tx, transaction, until_at=until_at, now_s=now_s)
+        return _admission(tx, transaction.id, refusal)
 
     return await ledger.write_async(unit)
 
@@ -203,54 +203,85 @@ def _usage(
     )
 
 
-def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
-    """Return how a verdict is put to the agent, or None if the payment goes ahead at once."""
-    match verdict:
-        case Deny(violations, escalations):
-            obstacles = (*violations, *_waiting(escalations))
-            shown = _shown(violations, obstacles=obstacles, schedules=verdict.schedules)
-            return Refusal(
-                shown.code,
-                "; ".join(violation.message for violation in violations),
-                hint=_hint(shown),
-                details=_details(shown, tx_id),
-            )
-        case Allow(tier) if tier in GOES_OUT:
-            return None
-        case Allow(tier, escalations):
-            # Nobody can approve yet: what needs a person is denied, never let through.
-            waits = _waiting(escalations)
-            shown = _shown(waits, obstacles=waits, schedules=verdict.schedules)
-            return Refusal(
-                ErrorCode.APPROVAL_UNAVAILABLE,
-                f"this payment needs {tier}: "
-                + "; ".join(violation.message for violation in waits),
-                hint=_hint(shown),
-                details=_details(shown, tx_id),
-            )
-
-
-def _waiting(escalations: tuple[Violation, ...]) -> tuple[Violation, ...]:
-    """Return those that keep a payment from going out by itself."""
-    return tuple(each for each in escalations if each.tier not in GOES_OUT)
-
-
-def _shown(
-    violations: tuple[Violation, ...],
+def _pending(
+    tx_id: TransactionId,
+    request: Transfer,
+    agent: AgentRecord,
+    caller: Caller,
+    verdict: Verdict,
     *,
-    obstacles: tuple[Violation, ...],
-    schedules: tuple[Schedule, ...],
-) -> Violation:
+    now_s: int,
+) -> TransactionRecord:
+    return TransactionRecord(
+        id=tx_id,
+        agent_id=agent.id,
+        session_id=caller.session_id,
+        chain=agent.chain,
+        type=request.type,
+        amount=str(request.base_units),
+        to_address=request.to_address,
+        status=TransactionStatus.PENDING,
+        tier=verdict.tier if isinstance(verdict, Allow) else None,
+        tx_hash=None,
+        created_at=now_s,
+        executed_at=None,
+        error=None,
+        queued_at=None if _wait_s(verdict) is None else now_s,
+    )
+
+
+def _wait_s(verdict: Verdict) -> int | None:
+    return verdict.wait_s if isinstance(verdict, Allow) else None
+
+
+def _approval(approval_id: str, transaction: TransactionRecord, *, until_at: int) -> ApprovalRecord:
+    return ApprovalRecord(
+        id=approval_id,
+        tx_id=transaction.id,
+        required_by=until_at,
+        expires_at=until_at,
+        approved_at=None,
+        rejected_at=None,
+        created_at=transaction.created_at,
+    )
+
+
+def _queue(
+    tx: LedgerTransaction, transaction: TransactionRecord, *, until_at: int, now_s: int
+) -> None:
+    """Let a transaction wait; its money is set aside already."""
+    tx.waits.begin(transaction.id, until_at=until_at)
+    move(
+        tx,
+        transaction,
+        TransactionStatus.QUEUED,
+        now_s=now_s,
+        details={"tier": transaction.tier, "until": until_at},
+    )
+
+
+def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
+    """Return how a denial is put to the agent, or None if the payment goes ahead or waits."""
+    if isinstance(verdict, Allow):
+        return None
+    shown = _shown(verdict)
+    return Refusal(
+        shown.code,
+        "; ".join(violation.message for violation in verdict.violations),
+        hint=_hint(shown),
+        details=_details(shown, tx_id),
+    )
+
+
+def _shown(denial: Deny) -> Violation:
     """Return the one violation that is shown: the most fundamental, and of those the tightest.
 
-    What to ask for instead, and when, has to get past every obstacle; while nobody can approve, the
-    bounds above which a person is needed are obstacles too.
+    What to ask for instead, and when, has to get past all of them.
     """
-    together = Deny(obstacles, schedules=schedules)
     return replace(
-        min(violations, key=_precedence),
-        max_allowed=together.max_allowed,
-        retry_at=together.retry_at,
+        min(denial.violations, key=_precedence),
+        max_allowed=denial.max_allowed,
+        retry_at=denial.retry_at,
     )
 
 
@@ -336,13 +367,13 @@ def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, request_sha256: str
             hint="Give each new payment a key of its own; repeat a key only with the same body.",
             details={"transactionId": earlier.tx_id},
         )
-    return Admission(_read(tx, earlier.tx_id), _load(earlier.refusal))
+    return _admission(tx, earlier.tx_id, _load(earlier.refusal))
 
 
-def _read(tx: LedgerTransaction, tx_id: TransactionId) -> TransactionRecord:
+def _admission(tx: LedgerTransaction, tx_id: TransactionId, refusal: Refusal | None) -> Admission:
     transaction = tx.transactions.get(tx_id)
     assert transaction is not None, "a request and its transaction are written together"
-    return transaction
+    return Admission(transaction, refusal, tx.waits.until(tx_id))
 
 
 def _digest(request: Transfer) -> str:

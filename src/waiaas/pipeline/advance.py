@@ -3,13 +3,15 @@
 from enum import StrEnum
 from typing import assert_never
 
-from waiaas.domain.enums import TransactionStatus
+from waiaas.domain.enums import PolicyTier, TransactionStatus
 from waiaas.domain.transaction import AttemptState
 
 
 class Step(StrEnum):
     """An imperative: what `waiaas.pipeline.perform` should do now."""
 
+    EXPIRE = "EXPIRE"
+    """End a payment on which nobody decided in time."""
     PREPARE = "PREPARE"
     """Build and simulate the payment, re-check permission, record the exact payload."""
     SIGN = "SIGN"
@@ -20,8 +22,44 @@ class Step(StrEnum):
     """Ask the chain what became of them."""
 
 
-def next_step(status: TransactionStatus, attempt: AttemptState | None) -> Step | None:
-    """Return what to do next, or None when there is nothing (any more) for us to do."""
+class Wait(StrEnum):
+    """Whether a QUEUED transaction still has to wait."""
+
+    OPEN = "OPEN"
+    OVER = "OVER"
+    EXPIRED = "EXPIRED"
+
+
+def wait_of(
+    tier: PolicyTier | None, *, until_at: int | None, is_approved: bool, now_s: int
+) -> Wait:
+    """Return how it stands with a wait.
+
+    Args:
+        tier: why it waits. One that is not known to end by itself does not.
+        until_at: the second from which a DELAY is over, and an APPROVAL comes too late; None if
+            none was written down.
+        is_approved: whether a person has let it go; that does not expire.
+        now_s: ledger time, so that a clock that is set back only lengthens it.
+    """
+    if tier is PolicyTier.APPROVAL and is_approved:
+        return Wait.OVER
+    if until_at is None or now_s < until_at:
+        return Wait.OPEN
+    ends = {PolicyTier.DELAY: Wait.OVER, PolicyTier.APPROVAL: Wait.EXPIRED}
+    return Wait.OPEN if tier is None else ends.get(tier, Wait.OPEN)
+
+
+def next_step(
+    status: TransactionStatus, attempt: AttemptState | None, wait: Wait | None
+) -> Step | None:
+    """Return what to do next, or None when there is nothing (any more, or yet) for us to do.
+
+    Args:
+        status: of the transaction.
+        attempt: the state of its newest attempt, if it has one.
+        wait: of a QUEUED one; whatever else has none.
+    """
     match status:
         case TransactionStatus.PENDING:
             return Step.PREPARE
@@ -30,7 +68,7 @@ def next_step(status: TransactionStatus, attempt: AttemptState | None) -> Step |
         case TransactionStatus.SUBMITTED:
             return Step.WATCH
         case TransactionStatus.QUEUED:
-            return None
+            return _next_of_queued(wait)
         case (
             TransactionStatus.CONFIRMED
             | TransactionStatus.FAILED
@@ -41,6 +79,18 @@ def next_step(status: TransactionStatus, attempt: AttemptState | None) -> Step |
             return None
         case _:
             assert_never(status)
+
+
+def _next_of_queued(wait: Wait | None) -> Step | None:
+    match wait:
+        case Wait.OVER:
+            return Step.PREPARE
+        case Wait.EXPIRED:
+            return Step.EXPIRE
+        case Wait.OPEN | None:
+            return None
+        case _:
+            assert_never(wait)
 
 
 def _next_of_executing(attempt: AttemptState | None) -> Step | None:

@@ -18,8 +18,9 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AttemptId
 from waiaas.domain.records import AgentRecord, AttemptRecord, TransactionRecord
 from waiaas.domain.request import Transfer
-from waiaas.domain.transaction import AttemptState, ReservationState
-from waiaas.pipeline.advance import Step, next_step
+from waiaas.domain.transaction import AttemptState
+from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
+from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import (
@@ -76,25 +77,29 @@ class Standing:
     transaction: TransactionRecord
     attempt: AttemptRecord | None
     agent: AgentRecord
+    wait: Wait | None
+    """Of a QUEUED transaction."""
     session_revoked: bool
     ledger_restored: bool
 
     @property
     def step(self) -> Step | None:
         """What comes next."""
-        return next_step(self.transaction.status, self.attempt and self.attempt.state)
+        return next_step(self.transaction.status, self.attempt and self.attempt.state, self.wait)
 
     def require_reconciled(self) -> None:
-        """Return unless the next step leads to a new signature and the ledger knows too little.
+        """Return unless the next step signs or frees money and the ledger knows too little.
 
         Raises:
             LedgerRestored: it was restored; the transaction stays as it is.
         """
-        if self.ledger_restored and self.step in {Step.PREPARE, Step.SIGN}:
+        if self.ledger_restored and self.step in {Step.EXPIRE, Step.PREPARE, Step.SIGN}:
             raise LedgerRestored("the ledger was restored: nothing is signed until reconciliation")
 
 
-def read_standing(tx: LedgerTransaction, transaction: TransactionRecord) -> Standing:
+def read_standing(
+    tx: LedgerTransaction, transaction: TransactionRecord, *, wall_s: int
+) -> Standing:
     """Read everything that decides what comes next, from one snapshot."""
     current = tx.transactions.get(transaction.id)
     agent = tx.agents.get(transaction.agent_id)
@@ -105,8 +110,23 @@ def read_standing(tx: LedgerTransaction, transaction: TransactionRecord) -> Stan
         transaction=current,
         attempt=tx.attempts.of_transaction(transaction.id),
         agent=agent,
+        wait=_read_wait(tx, current, wall_s=wall_s),
         session_revoked=session is None or session.revoked_at is not None,
         ledger_restored=restored_at(tx) is not None,
+    )
+
+
+def _read_wait(
+    tx: LedgerTransaction, transaction: TransactionRecord, *, wall_s: int
+) -> Wait | None:
+    if transaction.status is not TransactionStatus.QUEUED:
+        return None
+    approval = tx.approvals.of_transaction(transaction.id)
+    return wait_of(
+        transaction.tier,
+        until_at=tx.waits.until(transaction.id),
+        is_approved=approval is not None and approval.approved_at is not None,
+        now_s=ledger_time(tx, wall_s=wall_s),
     )
 
 
@@ -118,6 +138,9 @@ async def perform(standing: Standing, world: World) -> None:
         LedgerRestored: nothing may be signed; nothing was changed.
     """
     standing.require_reconciled()
+    if standing.step is Step.EXPIRE:
+        await _expire(standing, world)
+        return
     chain = world.chain_of(standing.agent)
     match standing.step:
         case Step.PREPARE:
@@ -132,6 +155,16 @@ async def perform(standing: Standing, world: World) -> None:
             pass
         case _:
             assert_never(standing.step)
+
+
+async def _expire(standing: Standing, world: World) -> None:
+    """End a payment on which nobody decided in time; no node is asked."""
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        error = f"{ErrorCode.APPROVAL_TIMEOUT}: nobody decided on it in time"
+        end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
+
+    await _write(standing, world, record)
 
 
 async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
@@ -150,7 +183,7 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
         match built:
             case SimulationRefused(reason):
                 error = f"{ErrorCode.SIMULATION_FAILED}: {reason}"
-                _end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+                end(tx, now.transaction, _hopeless(now), error=error, now_s=now_s)
             case Payload():
                 attempt = _recorded(built, transaction, world.generate_id(), now_s)
                 tx.attempts.insert(attempt)
@@ -165,6 +198,15 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
                 assert_never(built)
 
     await _write(standing, world, record)
+
+
+def _hopeless(now: Standing) -> TransactionStatus:
+    """Return how a payment ends of which the chain says, before it is signed, that it would fail.
+
+    What waited first was never begun: no move leads from QUEUED to FAILED.
+    """
+    waited = now.transaction.status is TransactionStatus.QUEUED
+    return TransactionStatus.CANCELLED if waited else TransactionStatus.FAILED
 
 
 def _recorded(
@@ -189,8 +231,10 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     """Sign the recorded payload, if that is still permitted, and record the signed bytes."""
     # Through the writer: a full or damaged ledger refuses, and what could not be recorded is not
     # signed. A transaction that changes nothing costs no sync.
-    transaction = standing.transaction
-    standing = await world.ledger.write_async(lambda tx: read_standing(tx, transaction))
+    transaction, wall_s = standing.transaction, world.clock.now_s()
+    standing = await world.ledger.write_async(
+        lambda tx: read_standing(tx, transaction, wall_s=wall_s)
+    )
     if standing.step is not Step.SIGN:
         return
     attempt = _attempt_of(standing)
@@ -259,13 +303,13 @@ async def _watch(standing: Standing, world: World, chain: Chain) -> None:
         match sighting:
             case Landed(None):
                 tx.transactions.set_executed_at(attempt.tx_id, executed_at=now_s)
-                _end(tx, now.transaction, TransactionStatus.CONFIRMED, error=None, now_s=now_s)
+                end(tx, now.transaction, TransactionStatus.CONFIRMED, error=None, now_s=now_s)
             case Landed(reason):
                 error = f"{ErrorCode.TRANSACTION_FAILED_ON_CHAIN}: {reason}"
-                _end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+                end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
             case ProvablyExpired():
                 error = f"{ErrorCode.TRANSACTION_EXPIRED}: it did not land and never can"
-                _end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
+                end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
 
     await _write(standing, world, record)
 
@@ -273,39 +317,6 @@ async def _watch(standing: Standing, world: World, chain: Chain) -> None:
 async def resend(standing: Standing, world: World) -> None:
     """Offer the same bytes again: nodes forget, and sending twice is harmless."""
     await _try_to_send(_attempt_of(standing), world.chain_of(standing.agent))
-
-
-_ENDED_ATTEMPT: Final[Mapping[TransactionStatus, AttemptState]] = {
-    TransactionStatus.CONFIRMED: AttemptState.LANDED,
-    TransactionStatus.FAILED: AttemptState.FAILED_ON_CHAIN,
-    TransactionStatus.EXPIRED: AttemptState.EXPIRED,
-}
-
-
-def _end(
-    tx: LedgerTransaction,
-    transaction: TransactionRecord,
-    status: TransactionStatus,
-    *,
-    error: str | None,
-    now_s: int,
-) -> None:
-    """End a transaction: its status, its attempt, its reservation and its audit row together."""
-    if transaction.status is TransactionStatus.SUBMITTED:
-        ended = tx.attempts.compare_and_set_state(
-            transaction.id, old=AttemptState.SENT, new=_ENDED_ATTEMPT[status]
-        )
-        assert ended, "a submitted transaction has one sent attempt"
-    if error is not None:
-        tx.transactions.set_error(transaction.id, error=error)
-    spent = status is TransactionStatus.CONFIRMED
-    settled = tx.reservations.settle(
-        transaction.id,
-        state=ReservationState.SPENT if spent else ReservationState.RELEASED,
-        now_s=now_s,
-    )
-    assert settled, "money is spent or released once"
-    move(tx, transaction, status, now_s=now_s, details={} if error is None else {"error": error})
 
 
 def _is_forbidden(standing: Standing) -> bool:
@@ -321,18 +332,7 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         error = f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed"
     else:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
-    if now.attempt is not None:
-        tx.attempts.compare_and_set_state(
-            now.transaction.id, old=AttemptState.RECORDED, new=AttemptState.REPLACED
-        )
-    _end(
-        tx,
-        now.transaction,
-        TransactionStatus.CANCELLED,
-        error=error,
-        now_s=now_s,
-    )
-    return True
+    return cancel_unsigned(tx, now.transaction, error=error, now_s=now_s)
 
 
 def _transfer_of(transaction: TransactionRecord) -> Transfer:
@@ -371,7 +371,7 @@ async def _write(
     wall_s = world.clock.now_s()
 
     def unit(tx: LedgerTransaction) -> None:
-        now = read_standing(tx, standing.transaction)
+        now = read_standing(tx, standing.transaction, wall_s=wall_s)
         if now.step is standing.step:
             now.require_reconciled()
             record(tx, now, ledger_time(tx, wall_s=wall_s))

@@ -39,6 +39,8 @@ def move(
     check_transition(transaction.status, new)
     if not tx.transactions.compare_and_set_status(transaction.id, old=transaction.status, new=new):
         raise LostRace(f"transaction {transaction.id} is not {transaction.status} any more")
+    if transaction.status is TransactionStatus.QUEUED:
+        tx.waits.end(transaction.id, now_s=now_s)
     tx.audit.append(
         AuditEvent(
             AUDIT_ACTIONS[new],

@@ -1,7 +1,8 @@
 """The worker: carries every admitted transaction to its end, one task each.
 
 What to do is read from the ledger before every step, so a restart goes on from the last thing that
-was certainly true. Tasks exist for speed only; losing all of them loses nothing.
+was certainly true. Tasks exist for speed only; losing all of them loses nothing. What waits has no
+task and no timer: the ledger is asked again and again whose time has come.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from waiaas.pipeline.perform import (
     read_standing,
     resend,
 )
+from waiaas.pipeline.record import ledger_time
 from waiaas.ports import LedgerTransaction
 
 WATCH_INTERVAL_MS: Final = 250
@@ -27,6 +29,9 @@ WATCH_INTERVAL_MS: Final = 250
 
 LOOKS_PER_RESEND: Final = 8
 """After so many looks that showed nothing, the same bytes are sent again."""
+
+WAIT_INTERVAL_MS: Final = 1000
+"""Between two questions to the ledger whether a wait is over; none while nothing waits."""
 
 RETRY_MS_MIN: Final = 250
 RETRY_MS_MAX: Final = 8000
@@ -37,7 +42,7 @@ LIVE: Final = (
     TransactionStatus.EXECUTING,
     TransactionStatus.SUBMITTED,
 )
-"""Statuses in which there is something for the worker to do."""
+"""Statuses in which there is something for the worker to do at once."""
 
 
 class Report(Protocol):
@@ -53,6 +58,7 @@ class Worker:
         self._world = world
         self._report = report
         self._woken: asyncio.Queue[TransactionRecord] = asyncio.Queue()
+        self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
         # Equal payments of one agent are told apart by a price that follows the newest recorded
@@ -60,7 +66,7 @@ class Worker:
         self._preparing: defaultdict[AgentId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def wake(self, transaction: TransactionRecord) -> None:
-        """Take over a transaction that was just admitted."""
+        """Take over a transaction that was just admitted, or may go on."""
         self._woken.put_nowait(transaction)
 
     def count_blocked(self) -> int:
@@ -69,25 +75,45 @@ class Worker:
 
     async def run(self) -> None:
         """Take over everything unfinished, then whatever is woken."""
-        for transaction in self._world.ledger.read(_unfinished):
+        unfinished, waiting = self._world.ledger.read(
+            lambda tx: (_unfinished(tx), tx.waits.count_open())
+        )
+        for transaction in unfinished:
             self.wake(transaction)
+        if waiting:
+            self._some_wait.set()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_waits())
             while True:
                 transaction = await self._woken.get()
                 if transaction.id not in self._driven:
                     self._driven.add(transaction.id)
                     group.create_task(self._drive(transaction))
 
+    async def _watch_waits(self) -> None:
+        """Wake each transaction whose wait is over, for as long as any still waits."""
+        while True:
+            await self._some_wait.wait()
+            due, still_waiting = self._look_at_waits()
+            for transaction in due:
+                self._woken.put_nowait(transaction)
+            if still_waiting:
+                await self._world.clock.sleep(WAIT_INTERVAL_MS / 1000)
+            else:
+                self._some_wait.clear()
+
     async def _drive(self, transaction: TransactionRecord) -> None:
         """Do step after step until there is none left."""
         retry_ms = RETRY_MS_MIN
         looks = 0
         while True:
-            standing = self._world.ledger.read(lambda tx: read_standing(tx, transaction))
+            standing = self._look(transaction)
             step = standing.step
             if step is None:
                 self._driven.discard(transaction.id)
                 self._blocked.discard(transaction.id)
+                if standing.transaction.status is TransactionStatus.QUEUED:
+                    self._some_wait.set()
                 return
             try:
                 if step is Step.WATCH:
@@ -112,6 +138,15 @@ class Worker:
                 self._blocked.discard(transaction.id)
                 retry_ms = RETRY_MS_MIN
 
+    def _look(self, transaction: TransactionRecord) -> Standing:
+        wall_s = self._world.clock.now_s()
+        return self._world.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s))
+
+    def _look_at_waits(self) -> tuple[list[TransactionRecord], int]:
+        """Return the transactions that need wait no more, and how many still have to."""
+        wall_s = self._world.clock.now_s()
+        return self._world.ledger.read(lambda tx: _waiting(tx, wall_s=wall_s))
+
     async def _watch(self, standing: Standing, looks: int) -> None:
         """Wait a little, look, and now and then send again."""
         await self._world.clock.sleep(WATCH_INTERVAL_MS / 1000)
@@ -122,6 +157,12 @@ class Worker:
 
 def _unfinished(tx: LedgerTransaction) -> list[TransactionRecord]:
     return [found for status in LIVE for found in tx.transactions.with_status(status)]
+
+
+def _waiting(tx: LedgerTransaction, *, wall_s: int) -> tuple[list[TransactionRecord], int]:
+    due = tx.waits.due(now_s=ledger_time(tx, wall_s=wall_s))
+    found = [tx.transactions.get(tx_id) for tx_id in due]
+    return [each for each in found if each is not None], tx.waits.count_open() - len(due)
 
 
 def count_unfinished(tx: LedgerTransaction) -> int:

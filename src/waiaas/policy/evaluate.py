@@ -17,6 +17,7 @@ from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy
 from waiaas.policy.rule import (
     APPROVAL_S_DEFAULT,
+    DELAY_S_DEFAULT,
     DELAY_S_FLOOR,
     Call,
     Case,
@@ -82,9 +83,8 @@ def _allow(escalations: tuple[Violation, ...], network: Network) -> Allow:
     asking = [each for each in escalations if each.tier is tier]
     if tier is PolicyTier.DELAY:
         floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR
-        return Allow(
-            tier, escalations, delay_s=max(floor_s, *(each.delay_s or 0 for each in asking))
-        )
+        delays = [each.delay_s or DELAY_S_DEFAULT for each in asking]
+        return Allow(tier, escalations, delay_s=max(floor_s, *delays))
     if tier is PolicyTier.APPROVAL:
         deadlines = [each.approval_s or APPROVAL_S_DEFAULT for each in asking]
         return Allow(tier, escalations, approval_s=min(deadlines))

@@ -16,10 +16,12 @@ from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import Violation
 
 DELAY_S_MAX: Final = 7 * 86_400
+DELAY_S_DEFAULT: Final = 300
+"""How long a DELAY lasts where a rule does not say."""
+
 DELAY_S_FLOOR: Final = 60
 """What a shorter wait is raised to, except on a local network."""
 
-APPROVAL_S_MIN: Final = 60
 APPROVAL_S_MAX: Final = 7 * 86_400
 APPROVAL_S_DEFAULT: Final = 3600
 """How long a person has to answer where a rule does not say."""
@@ -138,19 +140,20 @@ def read_care(document: Document, *, default: PolicyTier) -> Care:
     """Return what the members `tier`, `delay_seconds` and `approval_timeout` ask for together.
 
     Raises:
-        RuleRefused: a time is missing, out of bounds, or belongs to another tier.
+        RuleRefused: a time is out of bounds or belongs to another tier.
     """
     tier = PolicyTier(document.word("tier", list(PolicyTier))) if document.has("tier") else default
     if document.has("delay_seconds") and tier is not PolicyTier.DELAY:
         raise document.refuse("delay_seconds", f"is never used with the tier {tier}")
     if document.has("approval_timeout") and tier is not PolicyTier.APPROVAL:
         raise document.refuse("approval_timeout", f"is never used with the tier {tier}")
-    delay_s = read_delay(document) if tier is PolicyTier.DELAY else None
-    return Care(tier, delay_s, read_approval_timeout(document))
+    return Care(tier, read_delay(document), read_approval_timeout(document))
 
 
-def read_delay(document: Document) -> int:
-    """Return the member `delay_seconds`."""
+def read_delay(document: Document) -> int | None:
+    """Return the member `delay_seconds`, or None if it was not written."""
+    if not document.has("delay_seconds"):
+        return None
     return document.integer("delay_seconds", least=1, most=DELAY_S_MAX)
 
 
@@ -158,7 +161,7 @@ def read_approval_timeout(document: Document) -> int | None:
     """Return the member `approval_timeout`, or None if it was not written."""
     if not document.has("approval_timeout"):
         return None
-    return document.integer("approval_timeout", least=APPROVAL_S_MIN, most=APPROVAL_S_MAX)
+    return document.integer("approval_timeout", least=1, most=APPROVAL_S_MAX)
 
 
 def ask_for(care: Care, kind: PolicyType, message: str) -> Iterable[Violation]:

@@ -210,10 +210,9 @@ def parse(document: Document) -> SpendingLimit:
 
 
 def _delay_s(document: Document) -> int | None:
-    if document.has("delay_max") != document.has("delay_seconds"):
-        missing, given = sorted(("delay_max", "delay_seconds"), key=document.has)
-        raise document.refuse(missing, f"is missing, and {given} means nothing without it")
-    return read_delay(document) if document.has("delay_seconds") else None
+    if document.has("delay_seconds") and not document.has("delay_max"):
+        raise document.refuse("delay_max", "is missing, and delay_seconds means nothing without it")
+    return read_delay(document)
 
 
 def _require_rising(document: Document, bounds: Mapping[str, int], why: str) -> None:

@@ -53,6 +53,11 @@ class Allow:
     schedules: tuple[Schedule, ...] = ()
     """The hours within which all of this holds."""
 
+    @property
+    def wait_s(self) -> int | None:
+        """How long it waits: for its time, or for a person. None: it goes out by itself."""
+        return self.approval_s if self.tier is PolicyTier.APPROVAL else self.delay_s
+
 
 @dataclass(frozen=True, slots=True)
 class Deny:

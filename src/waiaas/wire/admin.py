@@ -46,6 +46,8 @@ class Status(Message, frozen=True):
     daemon_id: str
     agent_count: int
     unfinished_transaction_count: int
+    waiting_transaction_count: int
+    """Those that are QUEUED: nothing is to be done for them before their time."""
     blocked_transaction_count: int
     """Unfinished ones whose last step failed: it is tried again and again; the log says why."""
     networks: list[NetworkType]

@@ -24,11 +24,13 @@ class SendTransfer(Message, frozen=True):
 
 
 class Accepted(Message, frozen=True):
-    """The request is in the ledger and will be carried out."""
+    """The request is in the ledger and will be carried out, at once or when its wait is over."""
 
     id: str
     status: TransactionStatus
     tier: PolicyTier | None
+    waits_until: int | None
+    """While it is QUEUED: from when it goes out (DELAY), or until when somebody can approve it."""
 
 
 class Transaction(Message, frozen=True):
@@ -47,6 +49,16 @@ class Transaction(Message, frozen=True):
     error: str | None
     created_at: int
     executed_at: int | None
+    queued_at: int | None
+    waits_until: int | None
+    """As in `Accepted`."""
+
+
+class Decided(Message, frozen=True):
+    """What became of a transaction by a decision."""
+
+    id: str
+    status: TransactionStatus
 
 
 class WalletAddress(Message, frozen=True):

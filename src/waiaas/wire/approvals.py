@@ -1,0 +1,35 @@
+"""Messages about payments that wait for a person."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from waiaas.domain.enums import TransactionType
+from waiaas.wire.message import Message
+
+
+class Approval(Message, frozen=True):
+    """A payment on which somebody may decide until it expires."""
+
+    transaction_id: str
+    agent_id: str
+    type: TransactionType
+    to_address: str
+    amount: str
+    created_at: int
+    expires_at: int
+
+
+class Approvals(Message, frozen=True):
+    """All of them, the one that expires first at the head."""
+
+    items: list[Approval]
+
+
+class Approve(Message, frozen=True):
+    """Approve one payment, with the master password entered for it."""
+
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+    def __repr__(self) -> str:
+        return "Approve(password=…)"

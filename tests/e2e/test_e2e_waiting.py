@@ -1,0 +1,71 @@
+"""Payments that do not go out at once, through the installed program."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+SOL = 10**9
+
+
+def set_rules(waiaas: Any, agent: Any, **rules: Any) -> None:
+    """Give the agent a SPENDING_LIMIT; amounts in base units."""
+    given = {name: str(value) if name.endswith("_max") else value for name, value in rules.items()}
+    waiaas.json(
+        *("policy", "set", "--agent", agent.get("/v1/wallet/address")["agentId"]),
+        *("--rules", json.dumps({"asset": "native", **given})),
+        password=True,
+    )
+
+
+def token_file(waiaas: Any, agent: Any) -> Path:
+    path: Path = waiaas.folder / "token"
+    path.touch(mode=0o600)
+    path.write_text(agent.token, encoding="ascii")
+    return path
+
+
+def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=9, daily_max=SOL)
+    send = ("tx", "send", "--token-file", str(token_file(waiaas, agent)), "--to", recipient)
+
+    sent = waiaas.json(*send, "--amount", "5000000")
+    assert (sent["status"], sent["tier"]) == ("QUEUED", "DELAY")
+    assert waiaas.json("status")["waitingTransactionCount"] == 1
+    denied = waiaas.run(*send, "--amount", str(SOL), code=4)  # what waits counts in the window
+    assert "daily_max" in denied.stderr
+    assert chain_of(waiaas).balance(recipient) == 0
+
+    off = waiaas.json(*send, "--amount", "3000000")
+    gone = waiaas.json("tx", "cancel", off["id"], "--token-file", str(waiaas.folder / "token"))
+    assert gone == {"id": off["id"], "status": "CANCELLED"}
+    late = waiaas.run("tx", "cancel", off["id"], code=1)  # by the operator
+    assert "TX_ALREADY_PROCESSED" in late.stderr
+
+    set_rules(waiaas, agent, instant_max=0, approval_timeout=3)
+    large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
+    listed = json.loads(waiaas.run("approval", "list").stdout)
+    assert [each["transactionId"] for each in listed] == large
+    assert waiaas.json("approval", "reject", large[0])["status"] == "CANCELLED"
+    approved = waiaas.json("approval", "approve", large[1], password=True)
+    assert approved == {"id": large[1], "status": "QUEUED"}
+    late = waiaas.run("approval", "approve", large[0], password=True, code=1)
+    assert "TX_ALREADY_PROCESSED" in late.stderr
+    nobody = waiaas.json(*send, "--amount", "1000000")["id"]
+    assert agent.ended(large[1])["status"] == "CONFIRMED"
+
+    daemon.kill()
+    agent.url = waiaas.start().url
+    paid = agent.ended(sent["id"])
+    assert paid["status"] == "CONFIRMED"
+    assert paid["executedAt"] >= sent["waitsUntil"]
+    assert chain_of(waiaas).balance(recipient) == 6_000_000
+    assert agent.ended(nobody)["status"] == "EXPIRED"
