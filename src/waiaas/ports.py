@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
-from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -181,6 +181,13 @@ class PolicyTable(Protocol):
 
     def applying_to(self, agent_id: AgentId) -> list[PolicyRecord]:
         """Return the enabled rules of this agent and the global ones, oldest first."""
+
+    def get(self, policy_id: PolicyId) -> PolicyRecord | None: ...
+
+    def of(self, agent_id: AgentId | None) -> list[PolicyRecord]:
+        """Return an agent's own rules, or the global ones; enabled or not, oldest first."""
+
+    def delete(self, policy_id: PolicyId) -> None: ...
 
     def set_rules(self, policy: PolicyRecord) -> None:
         """Overwrite rules, priority, enabled and updated_at of the row with this id."""

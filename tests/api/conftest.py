@@ -348,6 +348,7 @@ class Desk:
             "FundAgent": {"amount": "1000"},
             "CreateSession": {"agentId": agent_id},
             "SetPolicy": {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": RULES},
+            "ChangePolicy": {"priority": 1},
             "CreateBackup": {"mode": "keystore"},
             "Approve": {"password": PASSWORD},
             "SendTransfer": {"to": RECIPIENT, "amount": "1000"},

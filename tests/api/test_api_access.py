@@ -30,7 +30,11 @@ TABLE = [
     ("POST", "/v1/agents", "operator", 201),
     ("POST", "/v1/agents/{id}/fund", "operator", 200),
     ("POST", "/v1/sessions", "operator", 201),
+    ("GET", "/v1/policies", "operator-look", 200),
     ("PUT", "/v1/policies", "operator", 200),
+    ("POST", "/v1/policies", "operator", 201),
+    ("PUT", "/v1/policies/{id}", "operator", 200),
+    ("DELETE", "/v1/policies/{id}", "operator", 200),
     ("GET", "/v1/wallet/address", "agent", 200),
     ("GET", "/v1/wallet/balance", "agent", 200),
     ("POST", "/v1/transactions/send", "agent", 201),
@@ -215,7 +219,13 @@ def test_the_right_credential_is_let_in_whatever_the_case_of_its_scheme(
         desk.rebuild(chains={})  # A refusal by the handler: it was let in.
     answer = desk.call(route, hired.id, headers=headers)
     assert answer.status != 401
-    assert answer.code in {"", "FAUCET_UNAVAILABLE", "NETWORK_NOT_CONFIGURED", "TX_NOT_FOUND"}
+    assert answer.code in {
+        "",
+        "FAUCET_UNAVAILABLE",
+        "NETWORK_NOT_CONFIGURED",
+        "POLICY_NOT_FOUND",
+        "TX_NOT_FOUND",
+    }
 
 
 def test_a_login_token_may_look_too(desk: "Desk", operator: str) -> None:

@@ -305,7 +305,8 @@ def test_every_kind_of_policy_takes_its_own_rules_and_no_others(
 
 
 @pytest.mark.parametrize(
-    "more", [{"priority": 1}, {"enabled": False}, {"id": "x"}, {"createdAt": 1}]
+    "more",
+    [{"priority": "1"}, {"priority": 1001}, {"enabled": 1}, {"id": "x"}, {"createdAt": 1}],
 )
 def test_what_a_policy_does_not_take_is_refused(
     desk: "Desk", operator: str, hired: "Hired", more: dict[str, Any]

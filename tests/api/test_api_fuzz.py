@@ -63,7 +63,7 @@ def bodies(route: Route, agent_id: str) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=200) | written
 
 
-@pytest.mark.parametrize("route", TAKING, ids=lambda route: route.path)
+@pytest.mark.parametrize("route", TAKING, ids=lambda route: f"{route.method} {route.path}")
 @OURS
 @given(data=st.data())
 def test_whatever_is_sent_is_answered_and_a_refusal_leaves_nothing_behind(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
 PATHS = sorted({route.path for route in ROUTES})
+WITH_ID_AT_THE_END = tuple(
+    route.path.removesuffix("{id}") for route in ROUTES if route.path.endswith("{id}")
+)
 ID = "01a20bbd-c049-75b6-9ff3-bbf9a1b56a4d"
 
 # fmt: off
@@ -93,7 +96,7 @@ def test_another_spelling_of_a_path_is_another_path(
 ) -> None:
     for other in bent(path.replace("{id}", ID)):
         answer = shared_desk.ask(method, other)
-        if other.startswith("/v1/transactions/") and other.count("/") == 3:
+        if other.startswith(WITH_ID_AT_THE_END) and other.count("/") == 3 and other[-1] != "/":
             assert answer.status in (401, 405), other  # It stands where an id may stand.
         else:
             assert (answer.status, answer.code) == (404, "ROUTE_NOT_FOUND"), other

@@ -207,9 +207,7 @@ def _everything(connection: DatabaseConnection) -> int:
     )
     _reserve(tables, agent_id, tx_id)
     _wait(tables, tx_id)
-    tables.policies.insert(policy)
-    assert tables.policies.applying_to(agent_id) == [policy]
-    tables.policies.set_rules(policy)
+    _rule(tables, policy)
     tables.audit.append(AuditEvent(AuditAction.TX_SIGNED, "system", agent_id=agent_id), now_s=4)
     assert tables.audit.latest_timestamp() == 4
     tables.key_values.put("key", "value", now_s=1)
@@ -228,6 +226,19 @@ def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
     assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
+
+
+def _rule(tables: Tables, policy: PolicyRecord) -> None:
+    """Call every method of the table of policies."""
+    tables.policies.insert(policy)
+    assert policy.agent_id is not None
+    assert tables.policies.applying_to(policy.agent_id) == [policy]
+    tables.policies.set_rules(policy)
+    assert tables.policies.get(policy.id) == policy
+    assert tables.policies.of(policy.agent_id) == [policy]
+    assert tables.policies.of(None) == []
+    tables.policies.delete(policy.id)
+    assert tables.policies.get(policy.id) is None
 
 
 def _wait(tables: Tables, tx_id: TransactionId) -> None:
@@ -256,7 +267,7 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
         methods = _everything(connection)
         assert read_head(connection)
-        assert methods >= len(DEFINED) - 2
+        assert methods >= len(DEFINED) - 3
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

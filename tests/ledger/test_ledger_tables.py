@@ -155,7 +155,7 @@ READING: Final = {
     "requests": {"by_key", "admitted_since"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"held", "spent_since"},
-    "policies": {"applying_to"},
+    "policies": {"applying_to", "get", "of"},
     "audit": {"latest_timestamp"},
     "key_values": {"get"},
 }
@@ -196,6 +196,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "approvals.reject": lambda tx: tx.approvals.reject(TX_ID, now_s=40),
     "waits.end": lambda tx: tx.waits.end(TX_ID, now_s=40),
     "policies.insert": lambda tx: tx.policies.insert(POLICY),
+    "policies.delete": lambda tx: tx.policies.delete(POLICY.id),
     "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
     "key_values.put": lambda tx: tx.key_values.put("key", "value", now_s=1),

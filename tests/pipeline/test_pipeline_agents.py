@@ -82,6 +82,7 @@ def create(office: "Office", home: Home, name: str = "Bob") -> AgentRecord:
             name,
             chain=ChainType.SOLANA,
             network=NetworkType.DEVNET,
+            profile=None,
             ledger=office.ledger,
             keystore=home,
             clock=office.clock,
@@ -133,6 +134,7 @@ def test_every_step_is_in_the_audit_log(office: "Office", home: Home) -> None:
         "chain": "solana",
         "network": "devnet",
         "address": agent.public_key,
+        "profile": None,
     }
 
 
@@ -175,6 +177,7 @@ def test_many_at_once_are_as_many_agents(office: "Office", home: Home) -> None:
                 "same",
                 chain=ChainType.SOLANA,
                 network=NetworkType.LOCALNET,
+                profile=None,
                 ledger=office.ledger,
                 keystore=home,
                 clock=office.clock,
@@ -199,6 +202,7 @@ def test_an_id_that_is_taken_is_refused_and_leaves_no_file(office: "Office", hom
                 "twin",
                 chain=ChainType.SOLANA,
                 network=NetworkType.DEVNET,
+                profile=None,
                 ledger=office.ledger,
                 keystore=home,
                 clock=office.clock,

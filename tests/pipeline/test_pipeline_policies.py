@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,8 +12,18 @@ from waiaas.database.connection import open_reader
 from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
+from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import PolicyRecord
-from waiaas.pipeline.policies import set_policy
+from waiaas.pipeline.policies import (
+    POLICIES_MAX,
+    add_policy,
+    change_policy,
+    insert_profile,
+    list_policies,
+    remove_policy,
+    set_policy,
+)
+from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office
@@ -26,23 +37,42 @@ def rules(instant_max: int) -> str:
 
 async def setting(
     office: "Office",
-    agent_id: AgentId,
+    agent_id: AgentId | None,
     text: str,
     *,
     kind: PolicyType = PolicyType.SPENDING_LIMIT,
+    write: Callable[..., Awaitable[PolicyRecord]] = set_policy,
+    enabled: bool = True,
 ) -> PolicyRecord:
-    return await set_policy(
+    return await write(
         agent_id,
         kind=kind,
         rules=text,
+        priority=0,
+        enabled=enabled,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
     )
 
 
-def set_now(office: "Office", agent_id: AgentId, text: str) -> PolicyRecord:
-    return asyncio.run(setting(office, agent_id, text))
+def set_now(office: "Office", agent_id: AgentId | None, text: str, **how: Any) -> PolicyRecord:
+    return asyncio.run(setting(office, agent_id, text, **how))
+
+
+def change_now(office: "Office", policy_id: str, **changes: Any) -> PolicyRecord:
+    same: dict[str, Any] = {"rules": None, "priority": None, "enabled": None}
+    return asyncio.run(
+        change_policy(policy_id, **same | changes, ledger=office.ledger, clock=office.clock)
+    )
+
+
+def remove_now(office: "Office", policy_id: str) -> PolicyRecord:
+    return asyncio.run(remove_policy(policy_id, ledger=office.ledger, clock=office.clock))
+
+
+def list_now(office: "Office", agent_id: AgentId | None) -> list[PolicyRecord]:
+    return list(office.ledger.read(lambda tx: list_policies(tx, agent_id)))
 
 
 def stored(office: "Office") -> list[PolicyRecord]:
@@ -227,3 +257,154 @@ def test_a_clock_that_is_set_back_dates_no_rule_back(office: "Office", agent_id:
     set_now(office, agent_id, rules(5))
     office.clock.wall_s -= 10**6
     assert set_now(office, agent_id, rules(7)).updated_at == NOW_S
+
+
+def test_a_second_rule_of_a_type_stands_beside_the_first_and_only_restricts(
+    office: "Office",
+) -> None:
+    caller = office.hire(limits={})
+    first = set_now(office, caller.agent_id, rules(9))
+    second = set_now(office, caller.agent_id, rules(5), write=add_policy)
+    assert stored(office) == [first, second]
+    tiers = [office.ask_now(caller, amount).transaction.tier for amount in (5, 1)]
+    assert tiers == [PolicyTier.INSTANT, PolicyTier.APPROVAL]  # 5 are on their way already
+
+
+def test_which_of_two_rules_is_meant_is_not_guessed(office: "Office", agent_id: AgentId) -> None:
+    set_now(office, agent_id, rules(9))
+    set_now(office, agent_id, rules(5), write=add_policy)
+    before, counts = stored(office), office.counts()
+    with pytest.raises(Refusal) as refused:
+        set_now(office, agent_id, rules(7))
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED
+    assert (stored(office), office.counts()) == (before, counts)
+
+
+def test_a_global_rule_restricts_every_agent_and_has_no_agent_to_belong_to(
+    office: "Office",
+) -> None:
+    callers = [office.hire(limits={"instant_max": 9}) for _ in range(2)]
+    policy = set_now(office, None, whitelist(ANOTHER), kind=PolicyType.WHITELIST)
+    assert policy.agent_id is None
+    assert office.rows("audit_log")[0].agent_id is None
+    assert all(office.ask_now(caller, 1).refusal is not None for caller in callers)
+    assert set_now(office, None, whitelist(RECIPIENT), kind=PolicyType.WHITELIST).id == policy.id
+
+
+def test_a_global_rule_names_assets_of_a_network(office: "Office") -> None:
+    with pytest.raises(Refusal) as refused:
+        set_now(office, None, rules(5))
+    assert refused.value.details == {"field": "rules.asset"}
+
+
+def test_only_what_is_given_changes(office: "Office", agent_id: AgentId) -> None:
+    policy = set_now(office, agent_id, rules(5))
+    office.clock.wall_s += 10
+    for changes, expected in (
+        ({"priority": 3}, {"priority": 3}),
+        ({"enabled": False}, {"enabled": 0}),
+        ({"rules": rules(7)}, {"rules": rules(7)}),
+        ({"enabled": True}, {"enabled": 1}),
+    ):
+        policy = policy._replace(updated_at=NOW_S + 10, **expected)
+        assert change_now(office, policy.id, **changes) == policy
+        assert stored(office) == [policy]
+
+
+def test_the_audit_log_follows_a_rule_that_is_switched_changed_and_removed(
+    office: "Office", agent_id: AgentId
+) -> None:
+    policy = set_now(office, agent_id, rules(5), enabled=False)
+    change_now(office, policy.id, rules=rules(7))
+    change_now(office, policy.id, enabled=True)
+    change_now(office, policy.id, enabled=False)
+    change_now(office, policy.id, enabled=True)
+    assert remove_now(office, policy.id).rules == rules(7)
+    assert stored(office) == []
+    details = [json.loads(row.details) for row in office.rows("audit_log")]
+    assert [(each["before"], each["after"]) for each in details] == [
+        (None, None),
+        (None, None),
+        (None, rules(7)),
+        (rules(7), None),
+        (None, rules(7)),
+        (rules(7), None),
+    ]
+
+
+def test_a_rule_that_is_not_in_force_or_removed_permits_nothing(office: "Office") -> None:
+    caller = office.hire(limits={})
+    policy = set_now(office, caller.agent_id, rules(5))
+    assert office.ask_now(caller, 1).refusal is None
+    change_now(office, policy.id, enabled=False)
+    assert office.ask_now(caller, 1).refusal is not None
+    change_now(office, policy.id, enabled=True)
+    assert office.ask_now(caller, 1).refusal is None
+    remove_now(office, policy.id)
+    assert office.ask_now(caller, 1).refusal is not None
+
+
+def test_a_change_is_read_as_strictly_as_a_new_rule(office: "Office", agent_id: AgentId) -> None:
+    policy = set_now(office, agent_id, rules(5))
+    before, counts = stored(office), office.counts()
+    foreign = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
+    for text, field in (
+        ("{}", "rules.asset"),
+        (json.dumps({"asset": foreign, "instant_max": "1"}), "rules"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            change_now(office, policy.id, rules=text)
+        assert refused.value.details == {"field": field}
+    assert (stored(office), office.counts()) == (before, counts)
+
+
+@pytest.mark.parametrize("policy_id", ["", "x", "\0", "01990000-0000-7000-8000-00000000abcd"])
+def test_a_rule_that_is_not_there_is_neither_changed_nor_removed(
+    office: "Office", policy_id: str
+) -> None:
+    for act in (change_now, remove_now):
+        with pytest.raises(Refusal) as refused:
+            act(office, policy_id)
+        assert refused.value.code is ErrorCode.POLICY_NOT_FOUND
+    assert office.rows("audit_log") == []
+
+
+def test_there_is_room_for_so_many_rules_and_no_more(office: "Office", agent_id: AgentId) -> None:
+    for _ in range(POLICIES_MAX):
+        set_now(office, agent_id, rules(5), write=add_policy)
+    with pytest.raises(Refusal, match=str(POLICIES_MAX)) as refused:
+        set_now(office, agent_id, rules(5), write=add_policy)
+    assert refused.value.code is ErrorCode.VALIDATION_FAILED
+    # Those of others are not counted.
+    set_now(office, office.hire(limits={}).agent_id, rules(5), write=add_policy)
+
+
+def test_a_list_has_the_global_rules_and_the_agents_own(
+    office: "Office", agent_id: AgentId
+) -> None:
+    own = set_now(office, agent_id, rules(5), enabled=False)
+    shared = set_now(office, None, whitelist(ANOTHER), kind=PolicyType.WHITELIST)
+    set_now(office, office.hire(limits={}).agent_id, rules(6))
+    assert list_now(office, agent_id) == [shared, own]
+    assert list_now(office, None) == [shared]
+    for nobody in ("", "x", "01990000-0000-7000-8000-00000000abcd"):
+        with pytest.raises(Refusal) as refused:
+            list_now(office, AgentId(nobody))
+        assert refused.value.code is ErrorCode.AGENT_NOT_FOUND
+
+
+def test_a_profile_is_given_once_and_belongs_to_the_agent_from_then_on(office: "Office") -> None:
+    caller = office.hire(limits={})
+
+    def give(tx: LedgerTransaction) -> None:
+        insert_profile(
+            tx, ProfileName.CAUTIOUS, caller.agent_id, generate_id=generate_id, now_s=NOW_S
+        )
+
+    office.ledger.write(give)
+    tiers = [office.ask_now(caller, amount).transaction.tier for amount in (10**7, 4 * 10**7)]
+    assert tiers == [PolicyTier.INSTANT, PolicyTier.NOTIFY]
+    assert office.ask_now(caller, 10**9 + 1).refusal is not None
+    limit, rate = stored(office)
+    assert (limit.type, rate.type) == (PolicyType.SPENDING_LIMIT, PolicyType.RATE_LIMIT)
+    assert set_now(office, caller.agent_id, rules(5)).id == limit.id

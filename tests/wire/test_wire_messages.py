@@ -26,7 +26,7 @@ MESSAGES = sorted(
     },
     key=lambda message: message.__name__,
 )
-SENT = {route.body for route in ROUTES} - {None}
+SENT = {message for route in ROUTES for message in (route.body, route.query)} - {None}
 ANSWERED = {route.reply for route in ROUTES}
 CAMEL = re.compile(r"[a-z]+([A-Z][a-z]+)*")
 

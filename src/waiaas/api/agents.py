@@ -1,6 +1,5 @@
-"""The operator makes agents, sessions and policies."""
+"""The operator makes agents and sessions."""
 
-import json
 from typing import Final
 
 from waiaas.api.routes import Call, Route
@@ -11,10 +10,8 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.agents import create_agent
-from waiaas.pipeline.policies import set_policy
 from waiaas.pipeline.sessions import issue_session
 from waiaas.wire.agents import Agent, CreateAgent, FundAgent, Funded
-from waiaas.wire.policies import Policy, SetPolicy
 from waiaas.wire.sessions import CreateSession, IssuedSession
 
 FUND_BASE_UNITS_MAX: Final = 10**6 * 10**9
@@ -38,6 +35,7 @@ async def create(call: Call) -> Agent:
         body.name,
         chain=body.chain,
         network=body.network,
+        profile=body.profile,
         ledger=services.ledger,
         keystore=services.keystore,
         clock=services.clock,
@@ -89,30 +87,6 @@ async def create_session(call: Call) -> IssuedSession:
     )
     session = issued.session
     return IssuedSession(session.id, issued.token, session.expires_at, session.agent_id)
-
-
-async def put_policy(call: Call) -> Policy:
-    """Give an agent a rule, in place of the one of the same type and asset it may have."""
-    body: SetPolicy = call.body
-    services = call.services
-    policy = await set_policy(
-        AgentId(body.agent_id),
-        kind=body.type,
-        rules=json.dumps(body.rules, sort_keys=True),
-        ledger=services.ledger,
-        clock=services.clock,
-        generate_id=services.generate_id,
-    )
-    return Policy(
-        id=policy.id,
-        agent_id=policy.agent_id,
-        type=policy.type,
-        rules=json.loads(policy.rules),
-        priority=policy.priority,
-        enabled=bool(policy.enabled),
-        created_at=policy.created_at,
-        updated_at=policy.updated_at,
-    )
 
 
 def _no_faucet(where: str) -> Refusal:
@@ -169,14 +143,5 @@ ROUTES = (
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.SESSION_LIMIT_EXCEEDED,
         ),
-    ),
-    Route(
-        "PUT",
-        "/v1/policies",
-        Credential.OPERATOR,
-        put_policy,
-        Policy,
-        body=SetPolicy,
-        codes=(ErrorCode.AGENT_NOT_FOUND,),
     ),
 )

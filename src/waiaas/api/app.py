@@ -13,18 +13,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from waiaas.api import admin, agents, approvals, transactions, wallet
+from waiaas.api import admin, agents, approvals, policies, transactions, wallet
 from waiaas.api.access import identify
 from waiaas.api.guard import Guard
 from waiaas.api.problems import problem_response
 from waiaas.api.routes import Call, Route
 from waiaas.api.services import Services
-from waiaas.api.strict_json import BODY_BYTES_MAX, decode
+from waiaas.api.strict_json import BODY_BYTES_MAX, decode, decode_query
 from waiaas.domain.errors import ErrorCode, Refusal
 
 ROUTES: Final[tuple[Route, ...]] = (
     *admin.ROUTES,
     *agents.ROUTES,
+    *policies.ROUTES,
     *wallet.ROUTES,
     *transactions.ROUTES,
     *approvals.ROUTES,
@@ -137,7 +138,8 @@ class Api:
         principal = identify(request, route.credential, self._services)
         _refuse_unhonoured(request, route)
         body = None if route.body is None else decode(await _read(request), route.body)
-        reply = await route.handler(Call(request, principal, self._services, body, path_id))
+        query = route.query and decode_query(request.scope["query_string"], route.query)
+        reply = await route.handler(Call(request, principal, self._services, body, path_id, query))
         return Response(
             msgspec.json.encode(reply), status_code=route.status, media_type="application/json"
         )
@@ -178,7 +180,7 @@ def _refuse_unhonoured(request: Request, route: Route) -> None:
     Raises:
         Refusal: VALIDATION_FAILED.
     """
-    if request.scope["query_string"]:
+    if request.scope["query_string"] and route.query is None:
         raise Refusal(ErrorCode.VALIDATION_FAILED, "this path takes no query")
     headers = request.headers
     if route.body is None and (

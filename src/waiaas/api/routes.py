@@ -28,6 +28,8 @@ class Call:
     """The decoded message of the route's `body` type, or None for a route without one."""
     path_id: str
     """The id in the path, as sent; empty where the path has none."""
+    query: Any
+    """The decoded message of the route's `query` type, or None for a route without one."""
 
     @property
     def ip_address(self) -> str | None:
@@ -48,6 +50,7 @@ class Route:
     handler: Handler
     reply: type[Message]
     body: type[Message] | None = None
+    query: type[Message] | None = None
     status: int = 200
     codes: tuple[ErrorCode, ...] = ()
     """What the handler may refuse with, beside what every route may."""

@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -52,6 +53,25 @@ def decode(body: bytes, kind: type[Message]) -> Message:
         raise _too_deep() from error
     except ValueError as error:
         raise _refused("the body is not valid JSON") from error
+
+
+def decode_query(query: bytes, kind: type[Message]) -> Message:
+    """Return the query of a URL as a message of type *kind*; each parameter is given once.
+
+    Raises:
+        Refusal: VALIDATION_FAILED, with where and why.
+    """
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict"
+        )
+        document = _object(list(pairs))
+        _check(document, depth=0)
+        return msgspec.convert(document, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from error
+    except ValueError as error:
+        raise _refused("the query is not of the form name=value&name=value") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

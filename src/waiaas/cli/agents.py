@@ -1,28 +1,24 @@
-"""`waiaas agent`, `session`, `policy`: what the operator gives an agent."""
+"""`waiaas agent`, `session`: what the operator gives an agent."""
 
-import json
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
-    ExitCode,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
-    fail,
     show,
 )
 from waiaas.cli.secret import new_private_file, read_password
 
 agent_app = typer.Typer(help="Agents and their wallets.", no_args_is_help=True)
 session_app = typer.Typer(help="An agent's permission to ask.", no_args_is_help=True)
-policy_app = typer.Typer(help="What an agent may spend.", no_args_is_help=True)
 
 AgentOption = Annotated[str, typer.Option("--agent", help="The agent's id.")]
 
@@ -33,17 +29,24 @@ def create_agent(
     *,
     name: Annotated[str, typer.Option(help="For people; need not be unique.")],
     network: Annotated[str, typer.Option(help="localnet, devnet, testnet or mainnet.")] = "devnet",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Rules to begin with: cautious, standard or open. Without, it may spend nothing."
+        ),
+    ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an agent with a key of its own."""
     directory = directory_of(context)
+    body = {"name": name, "network": network} | ({} if profile is None else {"profile": profile})
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
-            show(client.post("/v1/agents", {"name": name, "network": network}), as_json=as_json)
+            show(client.post("/v1/agents", body), as_json=as_json)
 
     explained(ask)
 
@@ -102,43 +105,3 @@ def create_session(
         show(session, as_json=as_json)
 
     explained(ask)
-
-
-@policy_app.command("set")
-def set_policy(
-    context: typer.Context,
-    *,
-    agent: AgentOption,
-    rules: Annotated[
-        str,
-        typer.Option(
-            help='JSON, e.g. {"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
-        ),
-    ],
-    kind: Annotated[str, typer.Option("--type")] = "SPENDING_LIMIT",
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Give an agent a rule, in place of the one of the same type and asset it may have."""
-    directory = directory_of(context)
-    try:
-        document = json.loads(rules, object_pairs_hook=_without_repeats)
-    except ValueError as error:
-        fail(f"--rules is not JSON: {error}", code=ExitCode.USAGE)
-    password = partial(read_password, file=password_file, descriptor=password_fd)
-
-    def ask() -> None:
-        with Client.logged_in(directory, password) as client:
-            body = {"agentId": agent, "type": kind, "rules": document}
-            show(client.put("/v1/policies", body), as_json=as_json)
-
-    explained(ask)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that names a member twice: one of the two bounds would be lost."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object names a member twice")
-    return members

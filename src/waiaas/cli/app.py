@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiaas.cli import agents, approvals, audit, backups, transactions
+from waiaas.cli import agents, approvals, audit, backups, policies, transactions
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(agents.agent_app, name="agent")
 app.add_typer(agents.session_app, name="session")
-app.add_typer(agents.policy_app, name="policy")
+app.add_typer(policies.policy_app, name="policy")
 app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(approvals.approval_app, name="approval")
 app.add_typer(audit.audit_app, name="audit")

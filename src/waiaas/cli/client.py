@@ -109,6 +109,10 @@ class Client:
         """Return the answer to a PUT."""
         return self._ask("PUT", path, body, {})
 
+    def delete(self, path: str) -> Json:
+        """Return the answer to a DELETE."""
+        return self._ask("DELETE", path, None, {})
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()

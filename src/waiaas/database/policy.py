@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from waiaas.database.run import Run
 from waiaas.database.schema import policies
@@ -33,6 +33,14 @@ _APPLYING_TO: Final = define(
     )
     .order_by(policies.c.id)
 )
+_GET: Final = define(select(*_COLUMNS).where(policies.c.id == bindparam("policy_id")))
+_OF_AGENT: Final = define(
+    select(*_COLUMNS).where(policies.c.agent_id == bindparam("agent_id")).order_by(policies.c.id)
+)
+_OF_EVERY_AGENT: Final = define(
+    select(*_COLUMNS).where(policies.c.agent_id.is_(None)).order_by(policies.c.id)
+)
+_DELETE: Final = define(delete(policies).where(policies.c.id == bindparam("policy_id")))
 _SET_RULES: Final = define(
     update(policies)
     .where(policies.c.id == bindparam("policy_id"))
@@ -57,6 +65,21 @@ class Policies:
     def applying_to(self, agent_id: AgentId) -> list[PolicyRecord]:
         rows = self._run(_APPLYING_TO, {"enabled": 1, "agent_id": agent_id})
         return [_record(row) for row in rows]
+
+    def get(self, policy_id: PolicyId) -> PolicyRecord | None:
+        rows = self._run(_GET, {"policy_id": policy_id})
+        return _record(rows[0]) if rows else None
+
+    def of(self, agent_id: AgentId | None) -> list[PolicyRecord]:
+        rows = (
+            self._run(_OF_EVERY_AGENT, {})
+            if agent_id is None
+            else self._run(_OF_AGENT, {"agent_id": agent_id})
+        )
+        return [_record(row) for row in rows]
+
+    def delete(self, policy_id: PolicyId) -> None:
+        self._run(_DELETE, {"policy_id": policy_id})
 
     def set_rules(self, policy: PolicyRecord) -> None:
         self._run(

@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     # What it is about.
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
+    POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
     TX_NOT_FOUND = "TX_NOT_FOUND"
     TX_ALREADY_PROCESSED = "TX_ALREADY_PROCESSED"
     TX_CANCELLED = "TX_CANCELLED"
@@ -96,6 +97,7 @@ class ErrorCode(StrEnum):
                 | ErrorCode.FAUCET_UNAVAILABLE
                 | ErrorCode.AGENT_NOT_FOUND
                 | ErrorCode.AGENT_NOT_ACTIVE
+                | ErrorCode.POLICY_NOT_FOUND
                 | ErrorCode.TX_NOT_FOUND
                 | ErrorCode.TX_ALREADY_PROCESSED
                 | ErrorCode.TX_CANCELLED

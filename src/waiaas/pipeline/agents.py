@@ -9,7 +9,9 @@ import asyncio
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
 from waiaas.domain.ids import AgentId
+from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.policies import insert_profile
 from waiaas.pipeline.record import LostRace, ledger_time
 from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
 
@@ -19,12 +21,16 @@ async def create_agent(
     *,
     chain: ChainType,
     network: NetworkType,
+    profile: ProfileName | None,
     ledger: Ledger,
     keystore: Keystore,
     clock: Clock,
     generate_id: GenerateId,
 ) -> AgentRecord:
-    """Make an agent with a new key; return it ACTIVE."""
+    """Make an agent with a new key and the rules of a profile, if one is given; return it ACTIVE.
+
+    Without rules it may spend nothing.
+    """
     agent_id = AgentId(generate_id())
     address = keystore.generate(agent_id, chain=chain, network=network)
     wall_s = clock.now_s()
@@ -40,10 +46,18 @@ async def create_agent(
                 AuditAction.AGENT_CREATED,
                 OPERATOR,
                 agent_id=agent_id,
-                details={"name": name, "chain": chain, "network": network, "address": address},
+                details={
+                    "name": name,
+                    "chain": chain,
+                    "network": network,
+                    "address": address,
+                    "profile": profile,
+                },
             ),
             now_s=now_s,
         )
+        if profile is not None:
+            insert_profile(tx, profile, agent_id, generate_id=generate_id, now_s=now_s)
         return agent
 
     agent = await ledger.write_async(insert)

@@ -1,76 +1,193 @@
-"""Setting a policy: validated before it is written, and audited with what it says."""
+"""Setting policies: validated before they are written, and audited with what they say."""
+
+from collections.abc import Sequence
+from typing import Final
 
 from waiaas.domain.assets import Network
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.ids import AgentId, PolicyId
-from waiaas.domain.records import AgentRecord, PolicyRecord
+from waiaas.domain.ids import AgentId, PolicyId, is_id
+from waiaas.domain.profile import ProfileName
+from waiaas.domain.records import PolicyRecord
 from waiaas.pipeline.record import ledger_time
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy, parse_rules
+from waiaas.policy.profiles import PROFILES
 from waiaas.policy.rule import Rule
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
 
+POLICIES_MAX: Final = 100
+"""How many an agent may have of its own, and how many there may be for every agent."""
+
 
 async def set_policy(
-    agent_id: AgentId,
+    agent_id: AgentId | None,
     *,
     kind: PolicyType,
     rules: str,
+    priority: int,
+    enabled: bool,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
 ) -> PolicyRecord:
-    """Give an agent this rule, in place of the one of the same type (and asset) it may have.
+    """Set a rule in place of the one of the same type (and asset) that there may be.
+
+    Args:
+        agent_id: whose rule; None: every agent's.
+        kind: its type.
+        rules: JSON text.
+        priority: orders explanations, highest first, and nothing else.
+        enabled: whether it is in force.
+        ledger: where it is written.
+        clock: when.
+        generate_id: names a new one.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, or AGENT_NOT_FOUND.
+        Refusal: VALIDATION_FAILED with the field, or if several could be meant; AGENT_NOT_FOUND.
     """
-    try:
-        rule = parse_rules(kind, rules, is_global=False)
-    except RuleRefused as refused:
-        raise Refusal(
-            ErrorCode.VALIDATION_FAILED, str(refused), details={"field": refused.field}
-        ) from refused
+    rule = _parsed(kind, rules, agent_id)
     wall_s = clock.now_s()
 
     def unit(tx: LedgerTransaction) -> PolicyRecord:
-        agent = tx.agents.get(agent_id)
-        if agent is None:
-            raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
-        _require_own_network(rule, agent)
+        _require_own_network(tx, rule, agent_id)
         now_s = ledger_time(tx, wall_s=wall_s)
-        existing = _existing(tx, agent_id, kind=kind, subject=rule.subject)
-        if existing is None:
-            policy = PolicyRecord(
-                PolicyId(generate_id()), agent_id, kind, rules, 0, 1, now_s, now_s
+        alike = [each for each in tx.policies.of(agent_id) if _stands_for(each, kind, rule)]
+        if len(alike) > 1:
+            raise Refusal(
+                ErrorCode.VALIDATION_FAILED,
+                f"there are {len(alike)} rules of this type and subject: which one is not clear",
+                hint="Change or remove one by its id; `waiaas policy list` shows them.",
             )
-            tx.policies.insert(policy)
-        else:
-            policy = existing._replace(rules=rules, updated_at=now_s)
-            tx.policies.set_rules(policy)
-        tx.audit.append(
-            AuditEvent(
-                AuditAction.POLICY_UPDATED,
-                OPERATOR,
-                agent_id=agent_id,
-                details={
-                    "policyId": policy.id,
-                    "type": kind,
-                    "before": None if existing is None else existing.rules,
-                    "after": rules,
-                },
+        if alike:
+            after = alike[0]._replace(
+                rules=rules, priority=priority, enabled=int(enabled), updated_at=now_s
+            )
+            tx.policies.set_rules(after)
+            _audit(tx, before=alike[0], after=after, now_s=now_s)
+            return after
+        return _insert(
+            tx,
+            PolicyRecord(
+                PolicyId(generate_id()), agent_id, kind, rules, priority, int(enabled), now_s, now_s
             ),
-            now_s=now_s,
         )
+
+    return await ledger.write_async(unit)
+
+
+async def add_policy(
+    agent_id: AgentId | None,
+    *,
+    kind: PolicyType,
+    rules: str,
+    priority: int,
+    enabled: bool,
+    ledger: Ledger,
+    clock: Clock,
+    generate_id: GenerateId,
+) -> PolicyRecord:
+    """Set a rule beside those that there are; a second one of a type only restricts further.
+
+    Raises:
+        Refusal: VALIDATION_FAILED with the field, or if there are too many; AGENT_NOT_FOUND.
+    """
+    rule = _parsed(kind, rules, agent_id)
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> PolicyRecord:
+        _require_own_network(tx, rule, agent_id)
+        now_s = ledger_time(tx, wall_s=wall_s)
+        policy = PolicyRecord(
+            PolicyId(generate_id()), agent_id, kind, rules, priority, int(enabled), now_s, now_s
+        )
+        return _insert(tx, policy)
+
+    return await ledger.write_async(unit)
+
+
+async def change_policy(
+    policy_id: str,
+    *,
+    rules: str | None,
+    priority: int | None,
+    enabled: bool | None,
+    ledger: Ledger,
+    clock: Clock,
+) -> PolicyRecord:
+    """Change what is given of a rule, and leave the rest as it is.
+
+    Raises:
+        Refusal: POLICY_NOT_FOUND, or VALIDATION_FAILED with the field.
+    """
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> PolicyRecord:
+        before = _existing(tx, policy_id)
+        after = before._replace(
+            rules=before.rules if rules is None else rules,
+            priority=before.priority if priority is None else priority,
+            enabled=before.enabled if enabled is None else int(enabled),
+            updated_at=ledger_time(tx, wall_s=wall_s),
+        )
+        if rules is not None:
+            rule = _parsed(before.type, rules, before.agent_id)
+            _require_own_network(tx, rule, before.agent_id)
+        tx.policies.set_rules(after)
+        _audit(tx, before=before, after=after, now_s=after.updated_at)
+        return after
+
+    return await ledger.write_async(unit)
+
+
+async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> PolicyRecord:
+    """Remove a rule for good; return what it was. The audit log keeps what it said.
+
+    Raises:
+        Refusal: POLICY_NOT_FOUND.
+    """
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> PolicyRecord:
+        policy = _existing(tx, policy_id)
+        tx.policies.delete(policy.id)
+        _audit(tx, before=policy, after=None, now_s=ledger_time(tx, wall_s=wall_s))
         return policy
 
     return await ledger.write_async(unit)
 
 
-def _require_own_network(rule: Rule, agent: AgentRecord) -> None:
+def insert_profile(
+    tx: LedgerTransaction,
+    profile: ProfileName,
+    agent_id: AgentId,
+    *,
+    generate_id: GenerateId,
+    now_s: int,
+) -> None:
+    """Give a new agent the rules of a profile, in the transaction that makes the agent."""
+    for kind, rules in PROFILES[profile].rules():
+        policy = PolicyRecord(PolicyId(generate_id()), agent_id, kind, rules, 0, 1, now_s, now_s)
+        _insert(tx, policy)
+
+
+def _parsed(kind: PolicyType, rules: str, agent_id: AgentId | None) -> Rule:
+    try:
+        return parse_rules(kind, rules, is_global=agent_id is None)
+    except RuleRefused as refused:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED, str(refused), details={"field": refused.field}
+        ) from refused
+
+
+def _require_own_network(tx: LedgerTransaction, rule: Rule, agent_id: AgentId | None) -> None:
     """Refuse a rule about assets that the agent cannot have: nobody would ever keep it."""
+    if agent_id is None:
+        return
+    agent = tx.agents.get(agent_id) if is_id(agent_id) else None
+    if agent is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
     network = Network(agent.chain, agent.network)
     if not all(asset.is_on(network) for asset in rule.assets):
         raise Refusal(
@@ -80,15 +197,67 @@ def _require_own_network(rule: Rule, agent: AgentRecord) -> None:
         )
 
 
-def _existing(
-    tx: LedgerTransaction, agent_id: AgentId, *, kind: PolicyType, subject: str
-) -> PolicyRecord | None:
-    for policy in tx.policies.applying_to(agent_id):
-        if policy.agent_id != agent_id or policy.type is not kind:
-            continue
-        try:
-            if parse_policy(policy).subject == subject:
-                return policy
-        except RuleRefused:
-            return policy  # It denies everything; setting a rule is how an operator mends it.
-    return None
+def _existing(tx: LedgerTransaction, policy_id: str) -> PolicyRecord:
+    policy = tx.policies.get(PolicyId(policy_id)) if is_id(policy_id) else None
+    if policy is None:
+        raise Refusal(ErrorCode.POLICY_NOT_FOUND, "there is no policy with this id")
+    return policy
+
+
+def _stands_for(policy: PolicyRecord, kind: PolicyType, rule: Rule) -> bool:
+    """Tell whether a rule that is set takes this one's place."""
+    if policy.type is not kind:
+        return False
+    try:
+        return parse_policy(policy).subject == rule.subject
+    except RuleRefused:
+        return True  # It denies everything; setting a rule is how an operator mends it.
+
+
+def _insert(tx: LedgerTransaction, policy: PolicyRecord) -> PolicyRecord:
+    if len(tx.policies.of(policy.agent_id)) >= POLICIES_MAX:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED,
+            f"there are {POLICIES_MAX} policies already, the most there may be",
+            hint="Remove one that is not needed; `waiaas policy list` shows them.",
+        )
+    tx.policies.insert(policy)
+    _audit(tx, before=None, after=policy, now_s=policy.created_at)
+    return policy
+
+
+def _audit(
+    tx: LedgerTransaction, *, before: PolicyRecord | None, after: PolicyRecord | None, now_s: int
+) -> None:
+    policy = after or before
+    assert policy is not None, "there is a policy before or after"
+    event = AuditEvent(
+        AuditAction.POLICY_UPDATED,
+        OPERATOR,
+        agent_id=policy.agent_id,
+        details={
+            "policyId": policy.id,
+            "type": policy.type,
+            "before": _said(before),
+            "after": _said(after),
+        },
+    )
+    tx.audit.append(event, now_s=now_s)
+
+
+def _said(policy: PolicyRecord | None) -> str | None:
+    """Return what a rule says, for the log; one that is not in force says nothing."""
+    return None if policy is None or not policy.enabled else policy.rules
+
+
+def list_policies(tx: LedgerTransaction, agent_id: AgentId | None) -> Sequence[PolicyRecord]:
+    """Return the rules of an agent with the global ones, or only the global ones; oldest first.
+
+    Raises:
+        Refusal: AGENT_NOT_FOUND.
+    """
+    if agent_id is None:
+        return tx.policies.of(None)
+    if not is_id(agent_id) or tx.agents.get(agent_id) is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
+    return [*tx.policies.of(None), *tx.policies.of(agent_id)]

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
+from waiaas.domain.profile import ProfileName
 from waiaas.wire.message import Message
 
 
@@ -14,6 +15,8 @@ class CreateAgent(Message, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     chain: ChainType = ChainType.SOLANA
     network: NetworkType = NetworkType.DEVNET
+    profile: ProfileName | None = None
+    """The rules it begins with; without any it may spend nothing."""
 
 
 class Agent(Message, frozen=True):

@@ -2,22 +2,42 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from waiaas.domain.enums import PolicyType
 from waiaas.wire.message import Message
 
+_Id = Annotated[str, Meta(max_length=36)]
+_Priority = Annotated[int, Meta(ge=-1000, le=1000)]
+
 
 class SetPolicy(Message, frozen=True):
-    """Give an agent a rule, in place of the one of the same type and asset it may have."""
+    """A rule for an agent, or without one for every agent."""
 
-    agent_id: Annotated[str, Meta(max_length=36)]
     type: PolicyType
     rules: dict[str, Any]
+    agent_id: _Id | None = None
+    priority: _Priority = 0
+    """Orders explanations, highest first, and nothing else."""
+    enabled: bool = True
+
+
+class ChangePolicy(Message, frozen=True):
+    """What changes of a rule; what is not given stays."""
+
+    rules: dict[str, Any] | UnsetType = UNSET
+    priority: _Priority | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class PoliciesOf(Message, frozen=True):
+    """Whose rules are asked for: an agent's with the global ones, or only the global ones."""
+
+    agent_id: _Id | None = None
 
 
 class Policy(Message, frozen=True):
-    """A rule in force."""
+    """A rule."""
 
     id: str
     agent_id: str | None
@@ -27,3 +47,16 @@ class Policy(Message, frozen=True):
     enabled: bool
     created_at: int
     updated_at: int
+
+
+class Policies(Message, frozen=True):
+    """Rules, the global ones first, then oldest first."""
+
+    items: list[Policy]
+
+
+class PolicyRemoved(Message, frozen=True):
+    """A rule that is no more."""
+
+    id: str
+    deleted: bool
