@@ -27,7 +27,7 @@ SOL = 10**9
 NO_AGENTS = ["", "x", "0" * 36, "{id}", "' OR 1=1 --", "01A20BBD-C049-75B6-9FF3-BBF9A1B56A4D"]
 RULES = {"asset": "native", "instant_max": "5"}
 PAGE = (Path(__file__).parents[2] / "docs/policies.md").read_text()
-EXAMPLES = dict(re.findall(r"^## (\w+)\n.*?```json\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
+EXAMPLES = dict(re.findall(r"^## ([A-Z_]+)\n.*?```json\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 
 
 def create(desk: "Desk", operator: str, **body: Any) -> "Answer":

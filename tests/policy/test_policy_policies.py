@@ -19,7 +19,7 @@ from waiaas.policy.rule import Grant, Rule
 from waiaas.policy.verdict import DEFAULT_DENY, Deny, Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs/policies.md").read_text()
-EXAMPLES = dict(re.findall(r"^## (\w+)\n.*?```json\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
+EXAMPLES = dict(re.findall(r"^## ([A-Z_]+)\n.*?```json\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE))
 
 ALICE = "So11111111111111111111111111111111111111112"
 TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
