@@ -20,7 +20,6 @@ from waiaas.domain.records import (
     Held,
     PolicyRecord,
     SessionRecord,
-    Spend,
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
@@ -99,8 +98,11 @@ class RequestTable(Protocol):
     def insert(self, request: AcceptedRequest) -> None: ...
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
 
-    def admitted_since(self, agent_id: AgentId, *, since_s: int, most: int) -> list[int]:
-        """Return when requests were admitted after *since_s*, the newest *most*, newest first."""
+    def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
+        """Return how many were admitted after *since_s*; counting ends at *most*."""
+
+    def admitted_at(self, agent_id: AgentId, *, place: int) -> int | None:
+        """Return when the one in this place was admitted, 1 being the newest; None if none was."""
 
 
 class AttemptTable(Protocol):
@@ -122,7 +124,10 @@ class AttemptTable(Protocol):
 
 
 class ReservationTable(Protocol):
-    """Money set aside against limits."""
+    """Money set aside against limits, and exact sums of it at a cost that does not grow.
+
+    Seconds are of ledger time: what is settled is settled at or after everything before it.
+    """
 
     def hold(
         self, tx_id: TransactionId, *, agent_id: AgentId, asset: str, amount: str, now_s: int
@@ -132,10 +137,18 @@ class ReservationTable(Protocol):
         """End a HELD reservation as SPENT or RELEASED; False if it is not HELD (any more)."""
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
-        """Return every amount still in flight, whatever its age, in base units."""
+        """Return all that is still in flight, whatever its age, one sum for each tier."""
 
-    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:
-        """Return everything recorded as moved after *since_s*, oldest first."""
+    def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
+        """Return the base units ever recorded as moved, up to and with the second *until_s*."""
+
+    def spent_reaches(
+        self, agent_id: AgentId, *, asset: str, base_units: int, after_s: int
+    ) -> int | None:
+        """Return the first second later than *after_s* up to which so many have ever moved.
+
+        None if not so many have.
+        """
 
 
 class WaitTable(Protocol):

@@ -24,8 +24,11 @@ from waiaas.database.integrity import (
     must_check_first,
 )
 from waiaas.database.schema import SEVEN_TABLES, audit_log, metadata
+from waiaas.database.tables import Tables
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AuditAction
+from waiaas.domain.ids import AgentId, TransactionId
+from waiaas.domain.transaction import ReservationState
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
@@ -48,7 +51,13 @@ def _fill(connection: DatabaseConnection, put: Put) -> None:
             if table is not audit_log:
                 put(connection, table.name)
         log.append(AuditEvent(AuditAction.TX_REQUESTED, SYSTEM), now_s=number)
-        payment = put(connection, "transactions", amount=f"{10**6 + number}", status="SUBMITTED")
+        payment = put(
+            connection,
+            "transactions",
+            amount=f"{10**6 + number}",
+            status="SUBMITTED",
+            tier="NOTIFY",
+        )
         shared: dict[str, Any] = {"tx_id": payment["id"], "agent_id": payment["agent_id"]}
         text = f"{number:064x}"
         attempt: dict[str, Any] = {
@@ -60,15 +69,13 @@ def _fill(connection: DatabaseConnection, put: Put) -> None:
             "last_valid_block_height": 9,
             "created_at": 1,
         }
-        held: dict[str, Any] = {
-            "asset": "native",
-            "amount": "1000000",
-            "state": "HELD",
-            "created_at": 1,
-        }
         connection.db.execute(insert(rows["requests"]), {**shared, "request_sha256": text})
         connection.db.execute(insert(rows["attempts"]), {**shared, **attempt})
-        connection.db.execute(insert(rows["reservations"]), {**shared, **held})
+        money = Tables(connection.db.execute).reservations
+        tx_id, agent_id = TransactionId(payment["id"]), AgentId(payment["agent_id"])
+        money.hold(tx_id, agent_id=agent_id, asset="native", amount="1000000", now_s=1)
+        if number % 3:
+            money.settle(tx_id, state=[*ReservationState][number % 3], now_s=number)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +134,32 @@ def test_a_row_without_its_parent_is_found_by_the_full_check_alone(file: Path) -
     findings = check_integrity(file, kind=FULL)
     assert {finding.part for finding in findings} == {Part.REFERENCES}
     assert "of sessions refers to nothing in agents" in str(findings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE held_totals SET total = '1' || total",
+        "UPDATE spent_totals SET total = '1' || total",
+        "UPDATE spent_totals SET settled_at = settled_at + 1",
+        "DELETE FROM held_totals",
+        "DELETE FROM spent_totals",
+        "UPDATE reservations SET amount = '1' || amount WHERE state = 'HELD'",
+        "UPDATE reservations SET amount = '1' || amount WHERE state = 'SPENT'",
+        "UPDATE reservations SET state = 'RELEASED' WHERE state = 'HELD'",
+        "UPDATE reservations SET state = 'RELEASED' WHERE state = 'SPENT'",
+        "UPDATE transactions SET tier = 'DELAY' WHERE status = 'SUBMITTED'",
+    ],
+)
+def test_a_total_that_is_not_the_sum_of_its_rows_is_found_by_the_full_check_alone(
+    file: Path, change: str
+) -> None:
+    sqlite = apsw.Connection(str(file))
+    sqlite.execute(change)
+    sqlite.close()
+    assert not check_integrity(file, kind=QUICK)
+    [finding] = check_integrity(file, kind=FULL)
+    assert finding.part is Part.TOTALS
 
 
 def test_an_audit_row_that_is_not_what_its_link_says_is_found_by_the_full_check_alone(

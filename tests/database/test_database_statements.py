@@ -28,6 +28,7 @@ from waiaas.database.audit_verify import read_head
 from waiaas.database.errors import DatabaseError, ValueRefused
 from waiaas.database.statements import DEFINED, CompiledStatement, Statement
 from waiaas.database.tables import Tables
+from waiaas.database.totals import wrong_totals
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import (
     AgentStatus,
@@ -122,7 +123,7 @@ def test_only_one_place_builds_an_upsert() -> None:
     }
     assert calls == {("run.py", "on_conflict_do_update")}
     upserts = [s for s in DEFINED if "ON CONFLICT" in s.compiled.sql]
-    assert len(upserts) == 1
+    assert len(upserts) == 3
 
 
 def _everything(connection: DatabaseConnection) -> int:
@@ -183,7 +184,8 @@ def _everything(connection: DatabaseConnection) -> int:
     tables.transactions.set_executed_at(tx_id, executed_at=3)
     tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None, 1))
     assert tables.requests.by_key(agent_id, idempotency_key="key")
-    assert tables.requests.admitted_since(agent_id, since_s=0, most=5) == [1]
+    assert tables.requests.count_admitted(agent_id, since_s=0, most=5) == 1
+    assert tables.requests.admitted_at(agent_id, place=1) == 1
     tables.attempts.insert(
         AttemptRecord(
             AttemptId(generate_id()),
@@ -225,7 +227,9 @@ def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
     assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
-    assert len(tables.reservations.spent_since(agent_id, asset="native", since_s=1)) == 1
+    assert tables.reservations.spent_until(agent_id, asset="native", until_s=2) == 5
+    reaches = tables.reservations.spent_reaches
+    assert reaches(agent_id, asset="native", base_units=5, after_s=0) == 2
 
 
 def _rule(tables: Tables, policy: PolicyRecord) -> None:
@@ -267,7 +271,8 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
         methods = _everything(connection)
         assert read_head(connection)
-        assert methods >= len(DEFINED) - 3
+        assert not list(wrong_totals(connection))
+        assert methods >= len(DEFINED) - 8
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

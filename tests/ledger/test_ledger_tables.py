@@ -28,7 +28,6 @@ from waiaas.domain.records import (
     Held,
     PolicyRecord,
     SessionRecord,
-    Spend,
     TransactionRecord,
 )
 from waiaas.domain.transaction import AttemptState, ReservationState
@@ -152,9 +151,9 @@ READING: Final = {
     "transactions": {"get", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
-    "requests": {"by_key", "admitted_since"},
+    "requests": {"by_key", "count_admitted", "admitted_at"},
     "attempts": {"of_transaction", "latest_unit_price"},
-    "reservations": {"held", "spent_since"},
+    "reservations": {"held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
     "audit": {"latest_timestamp"},
     "key_values": {"get"},
@@ -341,10 +340,11 @@ def test_a_reservation_is_settled_once(
         assert tx.reservations.held(AGENT_ID, asset="native") == [Held(PolicyTier.INSTANT, 5)]
         assert tx.reservations.settle(TX_ID, state=first, now_s=40)
         assert not tx.reservations.settle(TX_ID, state=second, now_s=50)
-        assert tx.reservations.held(AGENT_ID, asset="native") == []
-        spent = [Spend(settled_at=40, base_units=5)] if first is ReservationState.SPENT else []
-        assert tx.reservations.spent_since(AGENT_ID, asset="native", since_s=39) == spent
-        assert tx.reservations.spent_since(AGENT_ID, asset="native", since_s=40) == []
+        assert tx.reservations.held(AGENT_ID, asset="native") == [Held(PolicyTier.INSTANT, 0)]
+        spent = 5 if first is ReservationState.SPENT else 0
+        assert tx.reservations.spent_until(AGENT_ID, asset="native", until_s=40) == spent
+        assert tx.reservations.spent_until(AGENT_ID, asset="native", until_s=39) == 0
+        assert tx.reservations.spent_until(AGENT_ID, asset="other", until_s=40) == 0
 
     filled.write(unit)
 
@@ -477,11 +477,14 @@ def test_the_newest_requests_admitted_in_a_window_are_counted(filled: Ledger) ->
             tx.requests.insert(
                 REQUEST._replace(tx_id=tx_id, idempotency_key=None, admitted_at=second)
             )
-        admitted = tx.requests.admitted_since
-        assert admitted(AGENT_ID, since_s=19, most=9) == [30, 25, 25, 20]
-        assert admitted(AGENT_ID, since_s=20, most=9) == [30, 25, 25]
-        assert admitted(AGENT_ID, since_s=0, most=2) == [30, 25]
-        assert admitted(AgentId(generate_id()), since_s=0, most=9) == []
+        nobody = AgentId(generate_id())
+        count = tx.requests.count_admitted
+        assert [count(AGENT_ID, since_s=s, most=9) for s in (19, 20, 25, 30)] == [4, 3, 1, 0]
+        assert count(AGENT_ID, since_s=0, most=2) == 2
+        assert count(nobody, since_s=0, most=9) == 0
+        at = [tx.requests.admitted_at(AGENT_ID, place=place) for place in (1, 2, 3, 4, 5)]
+        assert at == [30, 25, 25, 20, None]
+        assert tx.requests.admitted_at(nobody, place=1) is None
 
     filled.write(unit)
 

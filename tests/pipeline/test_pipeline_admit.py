@@ -256,7 +256,7 @@ class Counting:
             "by_key",
             "latest_timestamp",
             "held",
-            "spent_since",
+            "spent_until",
             "applying_to",
             "until",
         }

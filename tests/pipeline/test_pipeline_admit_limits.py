@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.policy.listed import ListedUsage, Spending
 
 from waiaas.database import generate_id, open_ledger
 from waiaas.domain.assets import Network
@@ -24,7 +25,6 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.policy.evaluate import evaluate
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow
 from waiaas.ports import LedgerTransaction
 
@@ -79,7 +79,7 @@ def test_control_checking_and_reserving_in_two_transactions_overspends(office: "
     async def naive() -> bool:
         def check(tx: LedgerTransaction) -> bool:
             held = tx.reservations.held(caller.agent_id, asset=NATIVE)
-            usage = Usage({NATIVE: Spending(going_out=sum(each.base_units for each in held))})
+            usage = ListedUsage({NATIVE: Spending(going_out=sum(each.base_units for each in held))})
             policies = tx.policies.applying_to(caller.agent_id)
             verdict = evaluate(asked, network=LOCALNET, policies=policies, usage=usage, now_s=NOW_S)
             return isinstance(verdict, Allow)

@@ -5,22 +5,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import PolicyRecord, Spend
+from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Request, Transfer
 from waiaas.policy.evaluate import evaluate
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Verdict
 
 RECIPIENT: Final = "So11111111111111111111111111111111111111112"
 MAINNET: Final = Network(ChainType.SOLANA, NetworkType.MAINNET)
 NOW_S: Final = 1_700_000_000
 AGENT: Final = AgentId("0198c0de-0000-7000-8000-0000000000a1")
-UNUSED: Final = Usage({})
+UNUSED: Final = ListedUsage({})
 
 
 def _record(kind: PolicyType, rules: str, agent_id: AgentId | None = AGENT) -> PolicyRecord:
@@ -49,14 +49,14 @@ def _limit(asset: str = NATIVE, **bounds: Any) -> PolicyRecord:
 
 def _use(
     going_out: int = 0, *, waiting: int = 0, spends: tuple[Spend, ...] = (), asset: str = NATIVE
-) -> Usage:
-    return Usage({asset: Spending(going_out, waiting, spends)})
+) -> ListedUsage:
+    return ListedUsage({asset: Spending(going_out, waiting, spends)})
 
 
 def _judge(
     request: Request,
     policies: list[PolicyRecord],
-    usage: Usage = UNUSED,
+    usage: ListedUsage = UNUSED,
     *,
     now_s: int = NOW_S,
     network: Network = MAINNET,
@@ -83,7 +83,7 @@ def limit() -> Callable[..., PolicyRecord]:
 
 
 @pytest.fixture(scope="session")
-def use() -> Callable[..., Usage]:
+def use() -> Callable[..., ListedUsage]:
     """Return a function that makes the usage of one asset."""
     return _use
 

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import PolicyRecord, Spend
+from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Transfer
 from waiaas.policy import evaluate as evaluation
 from waiaas.policy.spending_limit import WINDOWS_S
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict
 
 Limit = Callable[..., PolicyRecord]
@@ -26,11 +26,11 @@ MAINNET = Network(ChainType.SOLANA, NetworkType.MAINNET)
 evaluate = partial(evaluation.evaluate, network=MAINNET)
 
 
-def of_native(*, in_flight: int, spends: tuple[Spend, ...]) -> Usage:
-    return Usage({NATIVE: Spending(going_out=in_flight, spends=spends)})
+def of_native(*, in_flight: int, spends: tuple[Spend, ...]) -> ListedUsage:
+    return ListedUsage({NATIVE: Spending(going_out=in_flight, spends=spends)})
 
 
-UNUSED = Usage({})
+UNUSED = ListedUsage({})
 HUGE = 2**256 - 1
 
 

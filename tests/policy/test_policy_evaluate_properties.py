@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId
-from waiaas.domain.records import PolicyRecord, Spend
+from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Approve, Batch, ContractCall, Part, TokenTransfer, Transfer
 from waiaas.policy.spending_limit import WINDOWS_S
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
 Judge = Callable[..., Verdict]
@@ -171,9 +171,9 @@ ADMITTED = st.lists(st.integers(NOW_S - 110, NOW_S), max_size=6).map(
 MONEY = st.just(0) | AMOUNTS
 
 
-def usages(in_flight: st.SearchStrategy[int] = MONEY) -> st.SearchStrategy[Usage]:
+def usages(in_flight: st.SearchStrategy[int] = MONEY) -> st.SearchStrategy[ListedUsage]:
     spending = st.builds(Spending, in_flight, in_flight, SPENDS)
-    return st.builds(Usage, st.fixed_dictionaries(dict.fromkeys(SPENT, spending)), ADMITTED)
+    return st.builds(ListedUsage, st.fixed_dictionaries(dict.fromkeys(SPENT, spending)), ADMITTED)
 
 
 # ── what holds for all of them ─────────────────────────────────────────────────────────────────
@@ -188,7 +188,7 @@ def care(verdict: Verdict) -> tuple[int, int]:
 
 @given(POLICIES, records(), REQUESTS, usages())
 def test_where_all_is_granted_one_more_rule_never_permits_more(
-    judge: Judge, policies: list[PolicyRecord], added: PolicyRecord, asked: Any, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], added: PolicyRecord, asked: Any, usage: ListedUsage
 ) -> None:
     before = judge(asked, [*generous(), *policies], usage)
     after = judge(asked, [added, *generous(), *policies], usage)
@@ -212,7 +212,7 @@ def test_one_rule_that_cannot_be_read_denies_everything(
 
 @given(st.data(), POLICIES, REQUESTS, usages())
 def test_the_order_of_rules_changes_nothing_and_the_same_facts_give_the_same_verdict(
-    judge: Judge, data: st.DataObject, policies: list[PolicyRecord], asked: Any, usage: Usage
+    judge: Judge, data: st.DataObject, policies: list[PolicyRecord], asked: Any, usage: ListedUsage
 ) -> None:
     policies = [*generous(), *policies]
     assert judge(asked, data.draw(st.permutations(policies)), usage) == judge(
@@ -226,7 +226,7 @@ def asked_for(part: Part, base_units: int) -> Part:
 
 @given(POLICIES, PARTS, usages())
 def test_the_amount_that_is_said_to_pass_passes_and_one_unit_more_does_not(
-    judge: Judge, policies: list[PolicyRecord], part: Part, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], part: Part, usage: ListedUsage
 ) -> None:
     policies = [*generous(), *policies]
     verdict = judge(part, policies, usage)
@@ -239,7 +239,7 @@ def test_the_amount_that_is_said_to_pass_passes_and_one_unit_more_does_not(
 
 @given(POLICIES, PARTS, usages())
 def test_below_every_bound_that_asks_for_more_care_less_is_enough(
-    judge: Judge, policies: list[PolicyRecord], part: Part, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], part: Part, usage: ListedUsage
 ) -> None:
     policies = [*generous(), *policies]
     for escalation in judge(part, policies, usage).escalations:
@@ -251,7 +251,7 @@ def test_below_every_bound_that_asks_for_more_care_less_is_enough(
 
 @given(POLICIES, REQUESTS, usages(st.just(0)))
 def test_from_the_second_that_is_said_it_passes_and_one_second_before_it_does_not(
-    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: ListedUsage
 ) -> None:
     policies = [*generous(), *policies]
     verdict = judge(asked, policies, usage)
@@ -268,7 +268,7 @@ def test_from_the_second_that_is_said_it_passes_and_one_second_before_it_does_no
 
 @given(POLICIES, BATCHES, usages())
 def test_a_batch_is_never_treated_with_less_care_than_any_of_its_parts(
-    judge: Judge, policies: list[PolicyRecord], batch: Batch, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], batch: Batch, usage: ListedUsage
 ) -> None:
     policies = [*generous(), *policies]
     together = judge(batch, policies, usage)
@@ -283,7 +283,7 @@ def test_a_batch_is_never_treated_with_less_care_than_any_of_its_parts(
 
 @given(POLICIES, REQUESTS, usages())
 def test_every_verdict_says_why(
-    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: Usage
+    judge: Judge, policies: list[PolicyRecord], asked: Any, usage: ListedUsage
 ) -> None:
     verdict = judge(asked, policies, usage)
     said = verdict.escalations

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.policy.listed import ListedUsage
 
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Batch, Transfer
 from waiaas.policy.document import RuleRefused, read_document
 from waiaas.policy.rate_limit import parse
-from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
 Judge = Callable[..., Verdict]
@@ -31,15 +31,16 @@ def test_the_last_that_fits_passes_and_the_next_does_not(
         limit(instant_max=9),
         rule(PolicyType.RATE_LIMIT, max_requests=2, window_seconds=60),
     ]
-    assert isinstance(judge(ASKED, policies, Usage({}, (NOW_S,))), Allow)
-    verdict = judge(ASKED, policies, Usage({}, (NOW_S, NOW_S - 59)))
+    assert isinstance(judge(ASKED, policies, ListedUsage({}, (NOW_S,))), Allow)
+    verdict = judge(ASKED, policies, ListedUsage({}, (NOW_S, NOW_S - 59)))
     assert isinstance(verdict, Deny)
     (why,) = verdict.violations
     assert (why.limit, why.observed, why.max_allowed) == (2, 3, None)
     assert verdict.retry_at == NOW_S + 1
-    assert isinstance(judge(ASKED, policies, Usage({}, (NOW_S, NOW_S - 60))), Allow)  # half-open
+    half_open = ListedUsage({}, (NOW_S, NOW_S - 60))
+    assert isinstance(judge(ASKED, policies, half_open), Allow)
     batch = Batch((ASKED, ASKED, ASKED))
-    assert isinstance(judge(batch, policies, Usage({}, (NOW_S,))), Allow)  # it is one request
+    assert isinstance(judge(batch, policies, ListedUsage({}, (NOW_S,))), Allow)  # it is one request
 
 
 @given(
@@ -54,11 +55,11 @@ def test_it_passes_again_at_the_second_that_counting_every_second_gives(
         limit(instant_max=9),
         rule(PolicyType.RATE_LIMIT, max_requests=most, window_seconds=window_s),
     ]
-    usage = Usage({}, tuple(NOW_S - age for age in ages))
+    usage = ListedUsage({}, tuple(NOW_S - age for age in ages))
     passes = [
         second
         for second in range(NOW_S, NOW_S + window_s + 1)
-        if sum(second - at < window_s for at in usage.admitted_at) < most
+        if sum(second - at < window_s for at in usage.admissions) < most
     ]
     verdict = judge(ASKED, policies, usage)
     assert (verdict.retry_at if isinstance(verdict, Deny) else NOW_S) == passes[0]

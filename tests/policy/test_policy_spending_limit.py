@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
-from waiaas.domain.records import PolicyRecord, Spend
+from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Batch, ContractCall, TokenTransfer, Transfer
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_rules
 from waiaas.policy.spending_limit import TIER_BOUNDS, WINDOW_S_MAX, WINDOWS_S
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict
 
 Judge = Callable[..., Verdict]
 Limit = Callable[..., PolicyRecord]
 Pay = Callable[[int], Transfer]
-Use = Callable[..., Usage]
+Use = Callable[..., ListedUsage]
 
 NOW_S = 1_700_000_000
 ALICE = "So11111111111111111111111111111111111111112"
@@ -206,7 +206,7 @@ def test_of_a_batch_the_sums_are_of_one_asset_each(limit: Limit, judge: Judge, p
     policies = [limit(instant_max=9, daily_max=9), limit(TOKEN, instant_max=9, daily_max=9)]
     batch = Batch((pay(9), TokenTransfer(TOKEN, ALICE, 9)))
     assert judge(batch, policies) == Allow(PolicyTier.INSTANT)
-    nine_spent = Usage({TOKEN: Spending(spends=(Spend(NOW_S, 9),))})
+    nine_spent = ListedUsage({TOKEN: Spending(spends=(Spend(NOW_S, 9),))})
     assert isinstance(judge(batch, policies, nine_spent), Deny)
 
 

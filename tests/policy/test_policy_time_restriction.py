@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.enums import PolicyTier, PolicyType
-from waiaas.domain.records import PolicyRecord, Spend
+from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Batch, ContractCall, Transfer
 from waiaas.policy.document import RuleRefused, read_document
 from waiaas.policy.time_restriction import parse
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
 Judge = Callable[..., Verdict]
@@ -77,7 +77,7 @@ def test_when_there_is_room_again_it_must_be_open_too(
         limit(instant_max=9, hourly_max=9),
         rule(KIND, timezone="UTC", windows=[window("08:00", "23:00")]),
     ]
-    usage = Usage({"native": Spending(spends=(Spend(NOW_S, 9),))})
+    usage = ListedUsage({"native": Spending(spends=(Spend(NOW_S, 9),))})
     verdict = judge(ASKED, policies, usage)
     assert isinstance(verdict, Deny)
     assert [each.retry_at for each in verdict.violations] == [NOW_S + HOUR_S]  # 23:13

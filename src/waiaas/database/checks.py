@@ -66,6 +66,14 @@ def amount_check_sql(column: str) -> str:
     )
 
 
+def total_check_sql(column: str) -> str:
+    """Return the condition that *column* is canonical digits: a sum of amounts has no bound."""
+    return (
+        f"{column} <> '' AND ltrim({column}, '0123456789') = '' "
+        f"AND (substr({column}, 1, 1) <> '0' OR {column} = '0')"
+    )
+
+
 def hash_check_sql(column: str) -> str:
     """Return the condition that a column holds a SHA-256 in lower-case hex."""
     return f"length({column}) = 64 AND ltrim({column}, '0123456789abcdef') = ''"

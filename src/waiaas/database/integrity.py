@@ -2,8 +2,8 @@
 
 The quick check reads every page and compares what the pages say of each other and every row with
 its constraints. The full one also compares every index with its table, every reference with what
-it refers to, and every audit row with its link. A changed value of another table that is still a
-legal one is seen by neither.
+it refers to, every audit row with its link, and the totals of reservations with their rows. Another
+changed value that is still a legal one is seen by neither.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from waiaas.database.audit_verify import verify_audit
 from waiaas.database.connection import DatabaseConnection, open_reader
 from waiaas.database.errors import CheckStopped, DatabaseError, NotADatabase, ReadOnlyDatabase
 from waiaas.database.refusals import translated
+from waiaas.database.totals import wrong_totals
 
 FIRST_CHECK_BYTES_MAX: Final = 1_000_000_000
 """From this size on a file that was closed in good order is checked after the start."""
@@ -50,6 +51,8 @@ class Part(StrEnum):
     """A row refers to one that is not there."""
     CHAIN = "audit chain"
     """An audit row is not what its link says."""
+    TOTALS = "totals"
+    """A sum that limits are judged by is not the sum of its rows."""
 
 
 class Finding(NamedTuple):
@@ -158,9 +161,13 @@ def _chain(connection: DatabaseConnection) -> Iterator[Finding]:
         yield Finding(Part.CHAIN, fault.explanation)
 
 
+def _totals(connection: DatabaseConnection) -> Iterator[Finding]:
+    yield from (Finding(Part.TOTALS, text) for text in wrong_totals(connection))
+
+
 _CHECKS: Final[dict[CheckKind, tuple[Check, ...]]] = {
     CheckKind.QUICK: (_quick,),
-    CheckKind.FULL: (_pages, _references, _chain),
+    CheckKind.FULL: (_pages, _references, _chain, _totals),
 }
 """What each kind consists of. Every check gets the connection inside one read transaction, so all
 of them judge the same snapshot."""

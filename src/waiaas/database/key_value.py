@@ -14,7 +14,7 @@ DAEMON_ID: Final = "daemon.id"
 _GET: Final = define(
     select(key_value_store.c.value).where(key_value_store.c.key == bindparam("key"))
 )
-_PUT: Final = define_upsert(key_value_store, key="key", columns=("value", "updated_at"))
+_PUT: Final = define_upsert(key_value_store, key=("key",), columns=("value", "updated_at"))
 
 
 class KeyValues:

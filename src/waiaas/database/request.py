@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, insert, select
+from sqlalchemy import BigInteger, bindparam, func, insert, select
 
 from waiaas.database.run import Run
 from waiaas.database.schema import requests
@@ -28,13 +28,23 @@ _BY_KEY: Final = define(
         requests.c.idempotency_key == bindparam("idempotency_key"),
     )
 )
-_ADMITTED: Final = define(
-    select(requests.c.admitted_at)
-    .where(
-        requests.c.agent_id == bindparam("agent_id"), requests.c.admitted_at > bindparam("since_s")
+_COUNT_ADMITTED: Final = define(
+    select(func.count().label("counted")).select_from(
+        select(requests.c.admitted_at)
+        .where(
+            requests.c.agent_id == bindparam("agent_id"),
+            requests.c.admitted_at > bindparam("since_s"),
+        )
+        # SQLAlchemy writes an offset of its own, as a constant, where there is none.
+        .limit(bindparam("most", type_=BigInteger))
+        .offset(bindparam("skipped", type_=BigInteger))
+        .subquery()
     )
+)
+_ADMITTED_AT: Final = define(
+    select(requests.c.admitted_at)
+    .where(requests.c.agent_id == bindparam("agent_id"), requests.c.admitted_at.is_not(None))
     .order_by(requests.c.admitted_at.desc())
-    # SQLAlchemy writes an offset of its own, as a constant, where there is none.
     .limit(bindparam("most", type_=BigInteger))
     .offset(bindparam("skipped", type_=BigInteger))
 )
@@ -53,12 +63,16 @@ class Requests:
         rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
         return AcceptedRequest._make(rows[0]) if rows else None
 
-    def admitted_since(self, agent_id: AgentId, *, since_s: int, most: int) -> list[int]:
+    def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
         parameters: Parameters = {
             "agent_id": agent_id,
             "since_s": since_s,
             "most": most,
             "skipped": 0,
         }
-        rows = self._run(_ADMITTED, parameters)
-        return [row.admitted_at for row in rows]
+        [row] = self._run(_COUNT_ADMITTED, parameters)
+        return int(row.counted)
+
+    def admitted_at(self, agent_id: AgentId, *, place: int) -> int | None:
+        rows = self._run(_ADMITTED_AT, {"agent_id": agent_id, "most": 1, "skipped": place - 1})
+        return rows[0].admitted_at if rows else None

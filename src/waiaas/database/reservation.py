@@ -1,22 +1,34 @@
-"""Reservations: money set aside against limits until the chain has decided.
+"""Reservations: money set aside against limits until the chain has decided, and the sums of them.
+
+The rows are the truth. Beside them stand two kinds of totals, changed in the same transaction, so
+that no decision has to add rows: what is in flight by tier, and, for every second that moved
+money, all that ever moved up to it. The full integrity check adds the rows and compares.
 
 Amounts are read as text and added in Python: SQL integers end at 2^63-1.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Label, bindparam, func, insert, select, update
 
-from waiaas.database.run import Run
-from waiaas.database.schema import reservations, transactions
+from waiaas.database.run import Run, define_upsert
+from waiaas.database.schema import held_totals, reservations, spent_totals, transactions
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import Held, Spend
+from waiaas.domain.records import Held
 from waiaas.domain.transaction import ReservationState
 
+
+def _tier(tx_id: str) -> Label[str]:
+    """Select the tier of the transaction whose id is the parameter *tx_id*."""
+    tier = select(transactions.c.tier).where(transactions.c.id == bindparam(tx_id))
+    return tier.scalar_subquery().label("tier")
+
+
 _INSERT: Final = define(
-    insert(reservations).values(
+    insert(reservations)
+    .values(
         tx_id=bindparam("tx_id"),
         agent_id=bindparam("agent_id"),
         asset=bindparam("asset"),
@@ -24,6 +36,7 @@ _INSERT: Final = define(
         state=bindparam("state"),
         created_at=bindparam("created_at"),
     )
+    .returning(_tier("tx_id"))
 )
 _SETTLE: Final = define(
     update(reservations)
@@ -31,27 +44,35 @@ _SETTLE: Final = define(
         reservations.c.tx_id == bindparam("of_tx"), reservations.c.state == bindparam("old_state")
     )
     .values(state=bindparam("state"), settled_at=bindparam("settled_at"))
-    .returning(reservations.c.tx_id)
+    .returning(reservations.c.agent_id, reservations.c.asset, reservations.c.amount, _tier("of_tx"))
 )
 _HELD: Final = define(
-    select(transactions.c.tier, reservations.c.amount)
-    .join_from(reservations, transactions, transactions.c.id == reservations.c.tx_id)
-    .where(
-        reservations.c.agent_id == bindparam("agent_id"),
-        reservations.c.asset == bindparam("asset"),
-        reservations.c.state == bindparam("state"),
+    select(held_totals.c.tier, held_totals.c.total).where(
+        held_totals.c.agent_id == bindparam("agent_id"), held_totals.c.asset == bindparam("asset")
     )
 )
-_SPENT_SINCE: Final = define(
-    select(reservations.c.settled_at, reservations.c.amount)
+_SET_HELD: Final = define_upsert(held_totals, key=("agent_id", "asset", "tier"), columns=("total",))
+_LATEST: Final = (
+    select(func.max(spent_totals.c.settled_at))
     .where(
-        reservations.c.agent_id == bindparam("agent_id"),
-        reservations.c.asset == bindparam("asset"),
-        reservations.c.state == bindparam("state"),
-        reservations.c.settled_at > bindparam("since_s"),
+        spent_totals.c.agent_id == bindparam("agent_id"),
+        spent_totals.c.asset == bindparam("asset"),
+        spent_totals.c.settled_at <= bindparam("until_s"),
     )
-    .order_by(reservations.c.settled_at)
+    .scalar_subquery()
 )
+_SPENT: Final = define(
+    select(spent_totals.c.settled_at, spent_totals.c.total).where(
+        spent_totals.c.agent_id == bindparam("agent_id"),
+        spent_totals.c.asset == bindparam("asset"),
+        spent_totals.c.settled_at == _LATEST,
+    )
+)
+_SET_SPENT: Final = define_upsert(
+    spent_totals, key=("agent_id", "asset", "settled_at"), columns=("total",)
+)
+
+_END_OF_TIME_S: Final = 2**62
 
 
 class Reservations:
@@ -63,17 +84,16 @@ class Reservations:
     def hold(
         self, tx_id: TransactionId, *, agent_id: AgentId, asset: str, amount: str, now_s: int
     ) -> None:
-        self._run(
-            _INSERT,
-            {
-                "tx_id": tx_id,
-                "agent_id": agent_id,
-                "asset": asset,
-                "amount": amount,
-                "state": ReservationState.HELD,
-                "created_at": now_s,
-            },
-        )
+        parameters: Parameters = {
+            "tx_id": tx_id,
+            "agent_id": agent_id,
+            "asset": asset,
+            "amount": amount,
+            "state": ReservationState.HELD,
+            "created_at": now_s,
+        }
+        [row] = self._run(_INSERT, parameters)
+        self._add_held(agent_id, asset, row.tier, int(amount))
 
     def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
         parameters: Parameters = {
@@ -82,23 +102,59 @@ class Reservations:
             "state": state,
             "settled_at": now_s,
         }
-        return bool(self._run(_SETTLE, parameters))
+        rows = self._run(_SETTLE, parameters)
+        for row in rows:
+            self._add_held(row.agent_id, row.asset, row.tier, -int(row.amount))
+            if state is ReservationState.SPENT:
+                self._add_spent(row.agent_id, row.asset, int(row.amount), now_s=now_s)
+        return bool(rows)
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
-        parameters: Parameters = {
-            "agent_id": agent_id,
-            "asset": asset,
-            "state": ReservationState.HELD,
-        }
-        rows = self._run(_HELD, parameters)
-        return [Held(PolicyTier(row.tier), int(row.amount)) for row in rows]
+        rows = self._run(_HELD, {"agent_id": agent_id, "asset": asset})
+        return [Held(PolicyTier(row.tier), int(row.total)) for row in rows]
 
-    def spent_since(self, agent_id: AgentId, *, asset: str, since_s: int) -> list[Spend]:
-        parameters: Parameters = {
-            "agent_id": agent_id,
-            "asset": asset,
-            "state": ReservationState.SPENT,
-            "since_s": since_s,
-        }
-        rows = self._run(_SPENT_SINCE, parameters)
-        return [Spend(row.settled_at, int(row.amount)) for row in rows]
+    def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
+        row = self._spent(agent_id, asset, until_s)
+        return 0 if row is None else int(row.total)
+
+    def spent_reaches(
+        self, agent_id: AgentId, *, asset: str, base_units: int, after_s: int
+    ) -> int | None:
+        """Halve the time in which it must have been: 22 steps for a month, however many rows."""
+        newest = self._spent(agent_id, asset, _END_OF_TIME_S)
+        if newest is None or int(newest.total) < base_units:
+            return None
+        too_early, reached = after_s, int(newest.settled_at)
+        while reached - too_early > 1:
+            middle = (too_early + reached) // 2
+            row = self._spent(agent_id, asset, middle)
+            if row is not None and int(row.total) >= base_units:
+                reached = row.settled_at
+            else:
+                too_early = middle
+        return reached
+
+    def _spent(self, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noqa: ANN401 -- a row
+        rows = self._run(_SPENT, {"agent_id": agent_id, "asset": asset, "until_s": until_s})
+        return rows[0] if rows else None
+
+    def _add_held(self, agent_id: AgentId, asset: str, tier: str, base_units: int) -> None:
+        before = dict.fromkeys(PolicyTier, 0) | dict(self.held(agent_id, asset=asset))
+        total = str(before[PolicyTier(tier)] + base_units)
+        self._run(_SET_HELD, {"agent_id": agent_id, "asset": asset, "tier": tier, "total": total})
+
+    def _add_spent(self, agent_id: AgentId, asset: str, base_units: int, *, now_s: int) -> None:
+        newest = self._spent(agent_id, asset, _END_OF_TIME_S)
+        before = 0
+        if newest is not None:
+            assert newest.settled_at <= now_s, "ledger time never goes back"
+            before = int(newest.total)
+        self._run(
+            _SET_SPENT,
+            {
+                "agent_id": agent_id,
+                "asset": asset,
+                "settled_at": now_s,
+                "total": str(before + base_units),
+            },
+        )

@@ -16,15 +16,16 @@ class Run(Protocol):
         """Return all rows."""
 
 
-def define_upsert(table: Table, *, key: str, columns: Sequence[str]) -> Statement:
+def define_upsert(table: Table, *, key: Sequence[str], columns: Sequence[str]) -> Statement:
     """Define the insert of a row by *key*, or the overwriting of *columns* if it exists.
 
     `ON CONFLICT … DO UPDATE` reads the same on both engines; SQLAlchemy has a construct for each,
     of which only PostgreSQL's compiles for both.
     """
-    new = insert_or_update(table).values({name: bindparam(name) for name in (key, *columns)})
+    new = insert_or_update(table).values({name: bindparam(name) for name in (*key, *columns)})
     return define(
         new.on_conflict_do_update(
-            index_elements=[table.c[key]], set_={name: new.excluded[name] for name in columns}
+            index_elements=[table.c[name] for name in key],
+            set_={name: new.excluded[name] for name in columns},
         )
     )

@@ -27,6 +27,7 @@ from waiaas.database.checks import (
     flag_check_sql,
     hash_check_sql,
     json_check_sql,
+    total_check_sql,
     uuid_check_sql,
 )
 from waiaas.domain.enums import (
@@ -310,6 +311,35 @@ reservations: Final = Table(
     sqlite_strict=True,
 )
 """Money set aside against limits, from the verdict until the chain has decided."""
+
+held_totals: Final = Table(
+    "held_totals",
+    metadata,
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Column("tier", Text, primary_key=True),
+    Column("total", Text, nullable=False),
+    _enum("held_totals", "tier", PolicyTier),
+    _check("held_totals", "total", total_check_sql("total")),
+    sqlite_strict=True,
+)
+"""Sums of the HELD reservations, so that nobody has to add them to know what is in flight."""
+
+spent_totals: Final = Table(
+    "spent_totals",
+    metadata,
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Column("settled_at", _INTEGER, primary_key=True, autoincrement=False),
+    Column("total", Text, nullable=False),
+    _check("spent_totals", "total", total_check_sql("total")),
+    sqlite_strict=True,
+)
+"""Sums of all SPENT reservations up to and with a second, for every second that changed the sum.
+
+A window's sum is the difference between two of them: ledger time never goes back, so a second that
+is over stays as it is.
+"""
 
 waits: Final = Table(
     "waits",

@@ -111,20 +111,13 @@ class AttemptRecord(NamedTuple):
     created_at: int
 
 
-class Spend(NamedTuple):
-    """Money that moved, as limits count it."""
-
-    settled_at: int
-    """The second in which the ledger recorded the movement."""
-    base_units: int
-
-
 class Held(NamedTuple):
     """Money in flight, as limits count it."""
 
     tier: PolicyTier
-    """Of its transaction: what goes out by itself counts differently from what waits."""
+    """Of its transactions: what goes out by itself counts differently from what waits."""
     base_units: int
+    """May be past 2^256-1: it is a sum."""
 
 
 class PolicyRecord(NamedTuple):

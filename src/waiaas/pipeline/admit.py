@@ -6,9 +6,8 @@ as a CANCELLED transaction with its reason, and a retry gets the same one.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from waiaas.domain.access import session_status
 from waiaas.domain.assets import Network
@@ -17,7 +16,6 @@ from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
     PolicyTier,
-    PolicyType,
     SessionStatus,
     TransactionStatus,
 )
@@ -27,21 +25,15 @@ from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
     ApprovalRecord,
-    PolicyRecord,
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import require_not_restored
+from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
-from waiaas.policy.rate_limit import RATE_WINDOW_S_MAX, REQUESTS_MAX
-from waiaas.policy.spending_limit import WINDOW_S_MAX
-from waiaas.policy.usage import Spending, Usage
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
-
-GOES_OUT: Final = (PolicyTier.INSTANT, PolicyTier.NOTIFY)
-"""Tiers of what nobody has to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,42 +156,12 @@ def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> 
 def _evaluate(
     tx: LedgerTransaction, request: Transfer, agent: AgentRecord, *, now_s: int
 ) -> Verdict:
-    policies = tx.policies.applying_to(agent.id)
     return evaluate(
         request,
         network=Network(agent.chain, agent.network),
-        policies=policies,
-        usage=_usage(tx, request, agent, policies, now_s=now_s),
+        policies=tx.policies.applying_to(agent.id),
+        usage=LedgerUsage(tx, agent.id, now_s=now_s),
         now_s=now_s,
-    )
-
-
-def _usage(
-    tx: LedgerTransaction,
-    request: Transfer,
-    agent: AgentRecord,
-    policies: Sequence[PolicyRecord],
-    *,
-    now_s: int,
-) -> Usage:
-    """Read what the rules will ask for; who has no RATE_LIMIT does not have requests counted."""
-    held = tx.reservations.held(agent.id, asset=request.asset)
-    going_out = sum(each.base_units for each in held if each.tier in GOES_OUT)
-    since_s = now_s - WINDOW_S_MAX
-    spends = tx.reservations.spent_since(agent.id, asset=request.asset, since_s=since_s)
-    admitted: list[int] = []
-    if any(policy.type is PolicyType.RATE_LIMIT for policy in policies):
-        since_s = now_s - RATE_WINDOW_S_MAX
-        admitted = tx.requests.admitted_since(agent.id, since_s=since_s, most=REQUESTS_MAX)
-    return Usage(
-        spending={
-            request.asset: Spending(
-                going_out=going_out,
-                waiting=sum(each.base_units for each in held) - going_out,
-                spends=tuple(spends),
-            )
-        },
-        admitted_at=tuple(admitted),
     )
 
 

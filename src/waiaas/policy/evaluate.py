@@ -50,8 +50,7 @@ def evaluate(
         network: where the agent lives.
         policies: the enabled rules of this agent and the global ones, as stored; their order does
             not matter, and their priority orders nothing but the explanations.
-        usage: of the request's assets, reaching back at least `WINDOW_S_MAX` seconds, and the
-            `REQUESTS_MAX` newest requests if there is a RATE_LIMIT.
+        usage: what the agent has done so far.
         now_s: ledger time in Unix epoch seconds.
     """
     case = Case(network, parts_of(request), usage, now_s)

@@ -11,7 +11,8 @@ from waiaas.policy.rule import Case, Rule
 from waiaas.policy.verdict import Violation
 
 REQUESTS_MAX: Final = 1000
-"""The largest number a rule may name; so many of the newest requests tell how it stands."""
+"""The largest number a rule may name; further than that nobody has to count."""
+
 RATE_WINDOW_S_MAX: Final = 30 * 86_400
 
 FIELDS: Final = ("max_requests", "window_seconds")
@@ -26,8 +27,9 @@ class RateLimit(Rule):
 
     def judge_whole(self, case: Case) -> Iterator[Violation]:
         since_s = case.now_s - self.window_s
-        counted = [second for second in case.usage.admitted_at if second > since_s]
-        if len(counted) < self.max_requests:
+        # The last of so many that fill the window: once it has left, there is room.
+        filled_at = case.usage.admitted_at(self.max_requests)
+        if filled_at is None or filled_at <= since_s:
             return
         yield Violation(
             ErrorCode.POLICY_DENIED,
@@ -35,9 +37,8 @@ class RateLimit(Rule):
             f"{self.max_requests} requests in {self.window_s} seconds is the most",
             bound="max_requests",
             limit=self.max_requests,
-            observed=len(counted) + 1,
-            # Once the last of so many that fill the window has left it.
-            retry_at=counted[self.max_requests - 1] + self.window_s,
+            observed=case.usage.admitted_after(since_s) + 1,
+            retry_at=filled_at + self.window_s,
         )
 
 

@@ -24,7 +24,7 @@ from waiaas.policy.rule import (
     read_approval_timeout,
     read_delay,
 )
-from waiaas.policy.usage import Spending
+from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import Violation
 
 _HOUR_S: Final = 3600
@@ -101,25 +101,30 @@ class SpendingLimit(Grant):
     def _judge(self, amount: int, case: Case) -> Iterator[Violation]:
         if not amount or not self.asset.is_on(case.network):
             return
-        spending = case.usage.of(self.asset.name)
-        yield from self._care(amount, spending, case.now_s)
+        asset, usage = self.asset.name, case.usage
+        going_out, waiting = usage.in_flight(asset)
+        yield from self._care(amount, going_out, case.now_s)
         bound = self.per_transaction_max
         if bound is not None and amount > bound:
             yield self._exceeded("per_transaction_max", bound, amount, amount, retry_at=None)
         for name, window_max in self.window_max.items():
             window_s = WINDOWS_S[name]
-            observed = spending.in_flight + spending.spent_after(case.now_s - window_s) + amount
+            spent = usage.spent_after(asset, case.now_s - window_s)
+            observed = going_out + waiting + spent + amount
             if observed > window_max:
-                retry_at = passes_at(amount, window_max, window_s, spending, case.now_s)
+                retry_at = None
+                if amount <= window_max:
+                    excess = observed - window_max
+                    retry_at = has_left_at(excess, asset, window_s, usage, case.now_s)
                 yield self._exceeded(name, window_max, observed, amount, retry_at=retry_at)
 
-    def _care(self, amount: int, spending: Spending, now_s: int) -> Iterator[Violation]:
+    def _care(self, amount: int, going_out: int, now_s: int) -> Iterator[Violation]:
         """Yield each bound above which a payment needs more care than below.
 
         What only other money in flight brings above it goes out once that has moved: the forecast
         is, as for windows, that it moves now, so that it is gone from the next second on.
         """
-        observed = spending.going_out + amount
+        observed = going_out + amount
         enough = [TIER_BOUNDS[name] for name in self.tier_max]
         above = [*enough[1:], PolicyTier.APPROVAL]
         for (name, bound), tier in zip(self.tier_max.items(), above, strict=True):
@@ -159,30 +164,17 @@ class SpendingLimit(Grant):
         )
 
 
-def passes_at(
-    amount: int, window_max: int, window_s: int, spending: Spending, now_s: int
-) -> int | None:
-    """Return from when a window has room for *amount*, or None if it never has.
+def has_left_at(excess: int, asset: str, window_s: int, usage: Usage, now_s: int) -> int:
+    """Return the second in which *excess* base units of what is in the window have left it.
 
-    Money in flight is counted as if it moved now. That is a forecast: what moves later leaves the
-    window later, and what turns out not to move makes room at once.
+    What moved first leaves first. Money in flight is counted as if it moved now. That is a
+    forecast: what moves later leaves the window later, and what turns out not to move makes room
+    at once.
     """
-    if amount > window_max:
-        return None
-    counted = [
-        (spend.settled_at, spend.base_units)
-        for spend in spending.spends
-        if spend.settled_at > now_s - window_s
-    ]
-    counted.append((now_s, spending.in_flight))
-    total = sum(base_units for _, base_units in counted)
-    leaves_at = now_s
-    for settled_at, base_units in counted:
-        if total + amount <= window_max:
-            break
-        total -= base_units
-        leaves_at = settled_at + window_s
-    return leaves_at
+    since_s = now_s - window_s
+    if excess > usage.spent_after(asset, since_s):
+        return now_s + window_s
+    return usage.spent_so_far(asset, since_s, excess) + window_s
 
 
 def parse(document: Document) -> SpendingLimit:

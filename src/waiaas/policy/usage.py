@@ -1,41 +1,45 @@
-"""What counts against a limit: money in flight, whatever its age, and what happened lately."""
+"""What counts against a limit: money in flight, whatever its age, and what happened lately.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Rules ask for it in numbers, and only for what they need. The same answers give the same verdict,
+so the answers a decision was given are the facts it rests on, few however much has happened.
+"""
 
-from waiaas.domain.records import Spend
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """An agent's use of one asset, at the moment of a decision."""
-
-    going_out: int = 0
-    """Base units in flight of tier INSTANT or NOTIFY: what goes out by itself."""
-    waiting: int = 0
-    """Base units in flight of tier DELAY or APPROVAL: counted in windows, not towards the tier."""
-    spends: tuple[Spend, ...] = ()
-    """What moved within the longest window, oldest first."""
-
-    @property
-    def in_flight(self) -> int:
-        """Base units reserved and not yet settled. Submitted and unknown money is in flight."""
-        return self.going_out + self.waiting
-
-    def spent_after(self, since_s: int) -> int:
-        """Return the base units that moved after *since_s*: windows are half-open."""
-        return sum(spend.base_units for spend in self.spends if spend.settled_at > since_s)
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an agent has done so far, as far as rules ask for it."""
+class InFlight(NamedTuple):
+    """Base units reserved and not yet settled. Submitted and unknown money is in flight."""
 
-    spending: Mapping[str, Spending]
-    """By asset: `native`, or a token's address. What is not there was never used."""
-    admitted_at: tuple[int, ...] = ()
-    """When the newest requests were admitted, newest first, as many as a RATE_LIMIT may count."""
+    going_out: int
+    """Of tier INSTANT or NOTIFY: what goes out by itself."""
+    waiting: int
+    """Of tier DELAY or APPROVAL: counted in windows, not towards the tier."""
 
-    def of(self, asset: str) -> Spending:
-        """Return the use of one asset."""
-        return self.spending.get(asset, Spending())
+
+class Usage(Protocol):
+    """What an agent has done so far, as it stands for the whole of one decision.
+
+    An asset is `native`, or a token's address; one that was never used has nothing in it. Seconds
+    are of ledger time. Sums are exact, and may be past 2^256-1.
+    """
+
+    def in_flight(self, asset: str) -> InFlight:
+        """Return what is in flight of one asset."""
+
+    def spent_after(self, asset: str, since_s: int) -> int:
+        """Return the base units that moved after the second *since_s*: windows are half-open."""
+
+    def spent_so_far(self, asset: str, since_s: int, base_units: int) -> int:
+        """Return the first second up to which *base_units* had moved after *since_s*.
+
+        Asked only for 1 to `spent_after(asset, since_s)` base units.
+        """
+
+    def admitted_after(self, since_s: int) -> int:
+        """Return how many requests were admitted after *since_s*; counting ends at a bound.
+
+        The bound is `waiaas.policy.rate_limit.REQUESTS_MAX`: no rule has a larger one.
+        """
+
+    def admitted_at(self, place: int) -> int | None:
+        """Return when the request in this place was admitted, 1 being the newest, if there is."""

@@ -1,0 +1,61 @@
+"""What an agent has done so far, read from the ledger as far as rules ask for it."""
+
+from typing import Final
+
+from waiaas.domain.enums import PolicyTier
+from waiaas.domain.ids import AgentId
+from waiaas.policy.rate_limit import REQUESTS_MAX
+from waiaas.policy.usage import InFlight
+from waiaas.ports import LedgerTransaction
+
+GOES_OUT: Final = (PolicyTier.INSTANT, PolicyTier.NOTIFY)
+"""Tiers of what nobody has to wait for."""
+
+
+class LedgerUsage:
+    """`waiaas.policy.usage.Usage` inside one transaction, which alone makes it stand still.
+
+    Each question costs the same however large the ledger is and however much has happened.
+    """
+
+    def __init__(self, tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:
+        self._tx = tx
+        self._agent_id = agent_id
+        self._now_s = now_s
+        self._in_flight: dict[str, InFlight] = {}
+        self._spent_until: dict[tuple[str, int], int] = {}
+
+    def in_flight(self, asset: str) -> InFlight:
+        if asset not in self._in_flight:
+            held = self._tx.reservations.held(self._agent_id, asset=asset)
+            going_out = sum(each.base_units for each in held if each.tier in GOES_OUT)
+            total = sum(each.base_units for each in held)
+            self._in_flight[asset] = InFlight(going_out, total - going_out)
+        return self._in_flight[asset]
+
+    def spent_after(self, asset: str, since_s: int) -> int:
+        return self._until(asset, self._now_s) - self._until(asset, since_s)
+
+    def spent_so_far(self, asset: str, since_s: int, base_units: int) -> int:
+        second = self._tx.reservations.spent_reaches(
+            self._agent_id,
+            asset=asset,
+            base_units=self._until(asset, since_s) + base_units,
+            after_s=since_s,
+        )
+        assert second is not None, "no more is asked for than was spent"
+        return second
+
+    def admitted_after(self, since_s: int) -> int:
+        return self._tx.requests.count_admitted(self._agent_id, since_s=since_s, most=REQUESTS_MAX)
+
+    def admitted_at(self, place: int) -> int | None:
+        return self._tx.requests.admitted_at(self._agent_id, place=place)
+
+    def _until(self, asset: str, until_s: int) -> int:
+        key = asset, until_s
+        if key not in self._spent_until:
+            self._spent_until[key] = self._tx.reservations.spent_until(
+                self._agent_id, asset=asset, until_s=until_s
+            )
+        return self._spent_until[key]
