@@ -13,6 +13,13 @@ from typing import Annotated, Final
 import msgspec
 
 from waiaas.domain.enums import NetworkType
+from waiaas.policy.rule import (
+    APPROVAL_S_DEFAULT,
+    APPROVAL_S_MAX,
+    DELAY_S_DEFAULT,
+    DELAY_S_MAX,
+    WaitDefaults,
+)
 
 CONFIG_NAME: Final = "config.toml"
 
@@ -40,6 +47,11 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # The daemon makes backups by itself; the master password opens them.
 # interval_hours = {BACKUP_INTERVAL_HOURS_DEFAULT}      # 1 to 8760; 0: none
 # keep = {BACKUP_KEEP_DEFAULT}                 # how many of them; yours are never removed
+
+[security]
+# How long is waited where a policy asks for a wait and does not say for how long; up to a week.
+# default_delay_seconds = {DELAY_S_DEFAULT}       # less than 60 counts as 60, except on localnet
+# default_approval_seconds = {APPROVAL_S_DEFAULT}   # after which nobody can approve any more
 """
 """What `waiaas init` writes."""
 
@@ -82,12 +94,28 @@ class BackupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many of them are kept; nobody else's are ever removed."""
 
 
+class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds where a policy does not say."""
+
+    default_delay_seconds: Annotated[int, msgspec.Meta(ge=1, le=DELAY_S_MAX)] = DELAY_S_DEFAULT
+    """How long a payment of tier DELAY waits."""
+    default_approval_seconds: Annotated[int, msgspec.Meta(ge=1, le=APPROVAL_S_MAX)] = (
+        APPROVAL_S_DEFAULT
+    )
+    """How long a person has to answer for one of tier APPROVAL."""
+
+    def waits(self) -> WaitDefaults:
+        """Return both as the policy takes them."""
+        return WaitDefaults(self.default_delay_seconds, self.default_approval_seconds)
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting."""
 
     daemon: DaemonSettings = DaemonSettings()
     rpc: RpcSettings = RpcSettings()
     backup: BackupSettings = BackupSettings()
+    security: SecuritySettings = SecuritySettings()
 
 
 def data_directory(option: str | None) -> Path:

@@ -288,6 +288,7 @@ async def _serve(
             clock=clock,
             generate_id=generate_id,
             generate_secret=generate_secret,
+            waits=config.security.waits(),
             operator=OperatorAccess(
                 cookie=cookie,
                 ledger=ledger,

@@ -53,6 +53,7 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import TransactionRecord
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import Chain, Keystore
 from waiaas.system import generate_secret
 
@@ -251,6 +252,7 @@ class Desk:
             clock=clock,
             generate_id=generate_id,
             generate_secret=generate_secret,
+            waits=WaitDefaults(),
             operator=operator_access(ledger, quick, clock),
             wake=lambda _: None,
             count_blocked=lambda: 0,

@@ -11,11 +11,13 @@ from waiaas.config import (
     ConfigError,
     DaemonSettings,
     RpcSettings,
+    SecuritySettings,
     data_directory,
     load_config,
     parse_config,
 )
 from waiaas.domain.enums import NetworkType
+from waiaas.policy.rule import WaitDefaults
 
 
 @pytest.mark.parametrize(
@@ -37,12 +39,22 @@ from waiaas.domain.enums import NetworkType
             {"WAIAAS_BACKUP_INTERVAL_HOURS": "0"},
             Config(backup=BackupSettings(interval_hours=0, keep=1)),
         ),
+        (
+            "[security]\ndefault_delay_seconds = 1",
+            {"WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "604800"},
+            Config(security=SecuritySettings(1, 604_800)),
+        ),
     ],
 )
 def test_the_environment_wins_over_the_file(
     toml: str, environment: dict[str, str], wanted: Config
 ) -> None:
     assert parse_config(toml.encode(), environment) == wanted
+
+
+def test_the_waits_of_the_settings_are_those_of_the_policy() -> None:
+    assert Config().security.waits() == WaitDefaults() == WaitDefaults(300, 3600)
+    assert SecuritySettings(7, 8).waits() == WaitDefaults(delay_s=7, approval_s=8)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +76,10 @@ def test_the_environment_wins_over_the_file(
         (b"[backup]\ninterval = 1", "interval"),
         (b"[backup]\nkeep = 0", "$.backup.keep"),
         (b"[backup]\nkeep = 1001", "$.backup.keep"),
+        (b"[security]\ndefault_delay_seconds = 0", "$.security.default_delay_seconds"),
+        (b"[security]\ndefault_delay_seconds = 604801", "$.security.default_delay_seconds"),
+        (b"[security]\ndefault_approval_seconds = 0", "$.security.default_approval_seconds"),
+        (b"[security]\ndefault_approval_seconds = 604801", "$.security.default_approval_seconds"),
         (b"[daemon", "config.toml"),
         (b"\xff", "config.toml"),
     ],

@@ -56,6 +56,7 @@ from waiaas.pipeline.admit import Admission, Caller, admit
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
 from waiaas.pipeline.worker import Worker
+from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import (
     Chain,
     LedgerTransaction,
@@ -310,6 +311,7 @@ class Office:
     ledger: Ledger
     clock: TestClock = field(default_factory=TestClock)
     signer: TestSigner = field(default_factory=TestSigner)
+    waits: WaitDefaults = field(default_factory=WaitDefaults)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -391,6 +393,7 @@ class Office:
             ledger=self.ledger,
             clock=self.clock,
             generate_id=generate_id,
+            waits=self.waits,
         )
 
     def ask_now(

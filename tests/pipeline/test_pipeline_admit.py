@@ -24,7 +24,7 @@ from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Caller, admit
-from waiaas.policy.rule import APPROVAL_S_DEFAULT
+from waiaas.policy.rule import APPROVAL_S_DEFAULT, WaitDefaults
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
@@ -312,6 +312,7 @@ def ask_through(ledger: Counting, office: "Office", caller: Caller, amount: int)
             ledger=ledger,
             clock=office.clock,
             generate_id=generate_id,
+            waits=WaitDefaults(),
         )
     )
 
@@ -524,6 +525,7 @@ def test_permission_is_asked_inside_the_transaction(
                 ledger=Meanwhile(office.ledger, lambda: getattr(office, what)(caller)),
                 clock=office.clock,
                 generate_id=generate_id,
+                waits=WaitDefaults(),
             )
         )
     assert refusal.value.code is code

@@ -25,6 +25,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.policy.evaluate import evaluate
+from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Allow
 from waiaas.ports import LedgerTransaction
 
@@ -81,7 +82,14 @@ def test_control_checking_and_reserving_in_two_transactions_overspends(office: "
             held = tx.reservations.held(caller.agent_id, asset=NATIVE)
             usage = ListedUsage({NATIVE: Spending(going_out=sum(each.base_units for each in held))})
             policies = tx.policies.applying_to(caller.agent_id)
-            verdict = evaluate(asked, network=LOCALNET, policies=policies, usage=usage, now_s=NOW_S)
+            verdict = evaluate(
+                asked,
+                network=LOCALNET,
+                policies=policies,
+                usage=usage,
+                waits=WaitDefaults(),
+                now_s=NOW_S,
+            )
             return isinstance(verdict, Allow)
 
         if not await office.ledger.write_async(check):

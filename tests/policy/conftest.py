@@ -14,6 +14,7 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Request, Transfer
 from waiaas.policy.evaluate import evaluate
+from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Verdict
 
 RECIPIENT: Final = "So11111111111111111111111111111111111111112"
@@ -60,8 +61,11 @@ def _judge(
     *,
     now_s: int = NOW_S,
     network: Network = MAINNET,
+    waits: WaitDefaults = WaitDefaults(),  # noqa: B008 -- it is immutable
 ) -> Verdict:
-    return evaluate(request, network=network, policies=policies, usage=usage, now_s=now_s)
+    return evaluate(
+        request, network=network, policies=policies, usage=usage, waits=waits, now_s=now_s
+    )
 
 
 @pytest.fixture(scope="session")

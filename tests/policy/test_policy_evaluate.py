@@ -13,6 +13,7 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Transfer
 from waiaas.policy import evaluate as evaluation
+from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.spending_limit import WINDOWS_S
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict
 
@@ -23,7 +24,7 @@ Record = Callable[[PolicyType, str], PolicyRecord]
 NOW_S = 1_700_000_000
 MAINNET = Network(ChainType.SOLANA, NetworkType.MAINNET)
 
-evaluate = partial(evaluation.evaluate, network=MAINNET)
+evaluate = partial(evaluation.evaluate, network=MAINNET, waits=WaitDefaults())
 
 
 def of_native(*, in_flight: int, spends: tuple[Spend, ...]) -> ListedUsage:

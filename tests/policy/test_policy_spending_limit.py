@@ -15,6 +15,7 @@ from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Batch, ContractCall, TokenTransfer, Transfer
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_rules
+from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.spending_limit import TIER_BOUNDS, WINDOW_S_MAX, WINDOWS_S
 from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict
 
@@ -122,6 +123,31 @@ def test_the_longest_wait_and_the_shortest_deadline_hold(
     silent = judge(pay(31), [*policies, limit(**LADDER)])
     assert isinstance(silent, Allow)
     assert silent.approval_s == 3600  # a rule that asks for a person and says nothing: an hour
+
+
+@pytest.mark.parametrize(
+    ("network", "default_s", "waited_s"),
+    [(MAINNET, 59, 60), (MAINNET, 61, 61), (LOCALNET, 1, 1), (MAINNET, 604_800, 604_800)],
+)
+def test_where_a_rule_does_not_say_how_long_the_settings_do(
+    network: Network, default_s: int, waited_s: int, *, limit: Limit, judge: Judge, pay: Pay
+) -> None:
+    waits = WaitDefaults(default_s, default_s)
+    silent = limit(instant_max=10, notify_max=20, delay_max=30)
+    delayed = judge(pay(30), [silent], network=network, waits=waits)
+    assert isinstance(delayed, Allow)
+    assert (delayed.delay_s, delayed.approval_s) == (waited_s, None)
+    asked = judge(pay(31), [silent], network=network, waits=waits)
+    assert isinstance(asked, Allow)
+    assert (asked.delay_s, asked.approval_s) == (None, default_s)
+    # Another rule that says so is heard: the longer wait, the shorter deadline.
+    both = [silent, limit(**LADDER, approval_timeout=120)]
+    delayed = judge(pay(30), both, network=network, waits=waits)
+    assert isinstance(delayed, Allow)
+    assert delayed.delay_s == max(600, default_s)
+    asked = judge(pay(31), both, network=network, waits=waits)
+    assert isinstance(asked, Allow)
+    assert asked.approval_s == min(120, default_s)
 
 
 # ── bounds ─────────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
+from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import (
     Chain,
     Clock,
@@ -40,6 +41,8 @@ class Services:
     clock: Clock
     generate_id: GenerateId
     generate_secret: GenerateSecret
+    waits: WaitDefaults
+    """How long is waited where a rule does not say."""
     operator: OperatorAccess
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""

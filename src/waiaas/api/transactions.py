@@ -34,6 +34,7 @@ async def send(call: Call) -> Accepted:
         ledger=call.services.ledger,
         clock=call.services.clock,
         generate_id=call.services.generate_id,
+        waits=call.services.waits,
     )
     if admission.refusal is not None:
         raise admission.refusal

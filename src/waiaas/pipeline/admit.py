@@ -32,6 +32,7 @@ from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
+from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
 
@@ -63,6 +64,7 @@ async def admit(
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
+    waits: WaitDefaults,
 ) -> Admission:
     """Decide on *request* and write everything down, in one durable commit.
 
@@ -83,7 +85,7 @@ async def admit(
         now_s = ledger_time(tx, wall_s=wall_s)
         agent = require_permission(tx, caller, now_s=now_s)
         require_not_restored(tx)
-        verdict = _evaluate(tx, request, agent, now_s=now_s)
+        verdict = _evaluate(tx, request, agent, waits, now_s=now_s)
         tx_id = TransactionId(generate_id())
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
         refusal = _refusal(verdict, transaction.id)
@@ -154,13 +156,19 @@ def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> 
 
 
 def _evaluate(
-    tx: LedgerTransaction, request: Transfer, agent: AgentRecord, *, now_s: int
+    tx: LedgerTransaction,
+    request: Transfer,
+    agent: AgentRecord,
+    waits: WaitDefaults,
+    *,
+    now_s: int,
 ) -> Verdict:
     return evaluate(
         request,
         network=Network(agent.chain, agent.network),
         policies=tx.policies.applying_to(agent.id),
         usage=LedgerUsage(tx, agent.id, now_s=now_s),
+        waits=waits,
         now_s=now_s,
     )
 

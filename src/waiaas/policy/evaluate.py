@@ -16,8 +16,6 @@ from waiaas.domain.request import Part, Request, parts_of
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy
 from waiaas.policy.rule import (
-    APPROVAL_S_DEFAULT,
-    DELAY_S_DEFAULT,
     DELAY_S_FLOOR,
     Call,
     Case,
@@ -25,6 +23,7 @@ from waiaas.policy.rule import (
     Need,
     Rule,
     Spend,
+    WaitDefaults,
     needs,
 )
 from waiaas.policy.usage import Usage
@@ -39,6 +38,7 @@ def evaluate(
     network: Network,
     policies: Sequence[PolicyRecord],
     usage: Usage,
+    waits: WaitDefaults,
     now_s: int,
 ) -> Verdict:
     """Return the verdict of every policy taken together.
@@ -51,6 +51,7 @@ def evaluate(
         policies: the enabled rules of this agent and the global ones, as stored; their order does
             not matter, and their priority orders nothing but the explanations.
         usage: what the agent has done so far.
+        waits: how long is waited where a rule does not say.
         now_s: ledger time in Unix epoch seconds.
     """
     case = Case(network, parts_of(request), usage, now_s)
@@ -72,20 +73,20 @@ def evaluate(
     escalations = tuple(each for each in found if each.tier is not None)
     if denials:
         return Deny(denials, escalations, schedules)
-    return replace(_allow(escalations, network), schedules=schedules)
+    return replace(_allow(escalations, network, waits), schedules=schedules)
 
 
-def _allow(escalations: tuple[Violation, ...], network: Network) -> Allow:
+def _allow(escalations: tuple[Violation, ...], network: Network, waits: WaitDefaults) -> Allow:
     """Return the most careful tier that is asked for: the longest wait, the shortest deadline."""
     tiers = [each.tier for each in escalations if each.tier is not None]
     tier = max(tiers, key=_CARE.index, default=PolicyTier.INSTANT)
     asking = [each for each in escalations if each.tier is tier]
     if tier is PolicyTier.DELAY:
         floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR
-        delays = [each.delay_s or DELAY_S_DEFAULT for each in asking]
+        delays = [each.delay_s or waits.delay_s for each in asking]
         return Allow(tier, escalations, delay_s=max(floor_s, *delays))
     if tier is PolicyTier.APPROVAL:
-        deadlines = [each.approval_s or APPROVAL_S_DEFAULT for each in asking]
+        deadlines = [each.approval_s or waits.approval_s for each in asking]
         return Allow(tier, escalations, approval_s=min(deadlines))
     return Allow(tier, escalations)
 

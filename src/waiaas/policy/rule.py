@@ -17,14 +17,23 @@ from waiaas.policy.verdict import Violation
 
 DELAY_S_MAX: Final = 7 * 86_400
 DELAY_S_DEFAULT: Final = 300
-"""How long a DELAY lasts where a rule does not say."""
+"""How long a DELAY lasts where neither a rule nor a setting says."""
 
 DELAY_S_FLOOR: Final = 60
 """What a shorter wait is raised to, except on a local network."""
 
 APPROVAL_S_MAX: Final = 7 * 86_400
 APPROVAL_S_DEFAULT: Final = 3600
-"""How long a person has to answer where a rule does not say."""
+"""How long a person has to answer where neither a rule nor a setting says."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDefaults:
+    """How long is waited where a rule asks for a wait and does not say for how long."""
+
+    delay_s: int = DELAY_S_DEFAULT
+    approval_s: int = APPROVAL_S_DEFAULT
+
 
 CARE_FIELDS: Final = ("tier", "delay_seconds", "approval_timeout")
 
