@@ -37,6 +37,7 @@ demo: setup           ## the first payment, from an empty directory
 bench: setup          ## ratios, each from one run
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/decide.py
 
 smoke: setup          ## the built wheel in a clean environment, without development packages
 	$(BIN)/python tools/smoke_wheel.py

@@ -32,7 +32,7 @@ def token_file(waiaas: Any, agent: Any) -> Path:
 def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    daemon = waiaas.start()
+    daemon = waiaas.start(env={"WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "3"})
     agent = daemon.funded_agent()
     set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=9, daily_max=SOL)
     send = ("tx", "send", "--token-file", str(token_file(waiaas, agent)), "--to", recipient)
@@ -50,7 +50,7 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     late = waiaas.run("tx", "cancel", off["id"], code=1)  # by the operator
     assert "TX_ALREADY_PROCESSED" in late.stderr
 
-    set_rules(waiaas, agent, instant_max=0, approval_timeout=3)
+    set_rules(waiaas, agent, instant_max=0)  # how long it waits is the setting's to say
     large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
     assert [each["transactionId"] for each in listed] == large
