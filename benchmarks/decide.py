@@ -40,7 +40,7 @@ from waiaas.domain.assets import Network
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
+from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord, SessionUse
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.usage import LedgerUsage
@@ -144,6 +144,10 @@ class Unused:
         """None was."""
         del place
         return None
+
+    def session(self) -> SessionUse:
+        """It did nothing either."""
+        return SessionUse()
 
 
 def evaluations_per_second() -> float:

@@ -20,6 +20,7 @@ from waiaas.domain.records import (
     Held,
     PolicyRecord,
     SessionRecord,
+    SessionUse,
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
@@ -73,6 +74,11 @@ class SessionTable(Protocol):
     def get(self, session_id: SessionId) -> SessionRecord | None: ...
     def by_token_hash(self, token_hash: str) -> SessionRecord | None: ...
     def count_live(self, agent_id: AgentId, *, now_s: int) -> int: ...
+
+    def used(self, session_id: SessionId) -> SessionUse: ...
+
+    def add_use(self, session_id: SessionId, *, transactions: int, base_units: int) -> None:
+        """Change what a session has used; what turns out not to move is taken back."""
 
 
 class TransactionTable(Protocol):
@@ -135,6 +141,9 @@ class ReservationTable(Protocol):
 
     def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
         """End a HELD reservation as SPENT or RELEASED; False if it is not HELD (any more)."""
+
+    def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
+        """Return the base units of an asset that a transaction set aside, whatever came of them."""
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         """Return all that is still in flight, whatever its age, one sum for each tier."""

@@ -26,6 +26,7 @@ async def issue(office: "Office", agent_id: AgentId, *, ttl_s: int = TTL_S) -> I
     return await issue_session(
         agent_id,
         ttl_s=ttl_s,
+        constraints=None,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,

@@ -62,9 +62,16 @@ def _judge(
     now_s: int = NOW_S,
     network: Network = MAINNET,
     waits: WaitDefaults = WaitDefaults(),  # noqa: B008 -- it is immutable
+    constraints: str | None = None,
 ) -> Verdict:
     return evaluate(
-        request, network=network, policies=policies, usage=usage, waits=waits, now_s=now_s
+        request,
+        network=network,
+        policies=policies,
+        usage=usage,
+        waits=waits,
+        now_s=now_s,
+        constraints=constraints,
     )
 
 

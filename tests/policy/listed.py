@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from waiaas.domain.records import SessionUse
 from waiaas.policy.usage import InFlight
 
 
@@ -29,6 +30,7 @@ class ListedUsage:
 
     spending: Mapping[str, Spending] = field(default_factory=dict)
     admissions: tuple[int, ...] = ()
+    used: SessionUse = field(default_factory=SessionUse)
 
     def in_flight(self, asset: str) -> InFlight:
         spending = self._of(asset)
@@ -52,6 +54,9 @@ class ListedUsage:
     def admitted_at(self, place: int) -> int | None:
         newest_first = sorted(self.admissions, reverse=True)
         return newest_first[place - 1] if place <= len(newest_first) else None
+
+    def session(self) -> SessionUse:
+        return self.used
 
     def _of(self, asset: str) -> Spending:
         return self.spending.get(asset, Spending())

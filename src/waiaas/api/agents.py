@@ -1,5 +1,6 @@
 """The operator makes agents and sessions."""
 
+import json
 from typing import Final
 
 from waiaas.api.routes import Call, Route
@@ -80,6 +81,9 @@ async def create_session(call: Call) -> IssuedSession:
     issued = await issue_session(
         AgentId(body.agent_id),
         ttl_s=body.ttl,
+        constraints=(
+            None if body.constraints is None else json.dumps(body.constraints, sort_keys=True)
+        ),
         ledger=services.ledger,
         clock=services.clock,
         generate_id=services.generate_id,

@@ -38,6 +38,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.APPROVAL_TIMEOUT: 410,
     ErrorCode.SESSION_LIMIT_EXCEEDED: 403,
     ErrorCode.IDEMPOTENCY_KEY_REUSED: 422,
+    ErrorCode.CONSTRAINT_VIOLATED: 403,
     ErrorCode.POLICY_DENIED: 403,
     ErrorCode.SPENDING_LIMIT_EXCEEDED: 403,
     ErrorCode.LEDGER_RESTORED: 503,

@@ -148,6 +148,7 @@ ROUTES = (
             ErrorCode.INVALID_AMOUNT,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            ErrorCode.CONSTRAINT_VIOLATED,
             ErrorCode.POLICY_DENIED,
             ErrorCode.SPENDING_LIMIT_EXCEEDED,
             ErrorCode.LEDGER_RESTORED,

@@ -13,6 +13,7 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    read_json,
     show,
 )
 from waiaas.cli.secret import new_private_file, read_password
@@ -81,6 +82,10 @@ def create_session(
     *,
     agent: AgentOption,
     ttl: Annotated[int | None, typer.Option(help="Seconds; 300 to 604800.")] = None,
+    constraints: Annotated[
+        str | None,
+        typer.Option(help='JSON, e.g. {"maxTotalAmount":"1000000000","maxTransactions":10}'),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="Write the token to this new file, for you alone.")
     ] = None,
@@ -92,6 +97,8 @@ def create_session(
     directory = directory_of(context)
     password = partial(read_password, file=password_file, descriptor=password_fd)
     body = {"agentId": agent} | ({} if ttl is None else {"ttl": ttl})
+    if constraints is not None:
+        body["constraints"] = read_json("--constraints", constraints)
 
     def ask() -> None:
         with ExitStack() as stack:

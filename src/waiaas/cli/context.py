@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -122,3 +122,19 @@ def printable(text: str) -> str:
     return "".join(
         character if " " <= character <= "~" else ascii(character)[1:-1] for character in text
     )
+
+
+def read_json(option: str, text: str) -> Any:  # noqa: ANN401 -- whatever JSON can say
+    """Return the JSON that somebody gave an option, or say that it is none and end."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except ValueError as error:
+        fail(f"{option} is not JSON: {error}", code=ExitCode.USAGE)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that names a member twice: one of the two bounds would be lost."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object names a member twice")
+    return members

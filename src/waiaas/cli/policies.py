@@ -1,19 +1,17 @@
 """`waiaas policy`: what agents may do."""
 
-import json
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
-    ExitCode,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
-    fail,
+    read_json,
     show,
     show_list,
 )
@@ -49,10 +47,7 @@ def set_policy(
 ) -> None:
     """Set a rule, in place of the one of the same type and asset that there may be."""
     directory = directory_of(context)
-    try:
-        document = json.loads(rules, object_pairs_hook=_without_repeats)
-    except ValueError as error:
-        fail(f"--rules is not JSON: {error}", code=ExitCode.USAGE)
+    document = read_json("--rules", rules)
     password = partial(read_password, file=password_file, descriptor=password_fd)
     body = {"type": kind, "rules": document, "priority": priority, "enabled": not disabled}
     if agent is not None:
@@ -99,11 +94,3 @@ def remove_policy(
             show(client.delete(f"/v1/policies/{segment(policy)}"), as_json=as_json)
 
     explained(ask)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that names a member twice: one of the two bounds would be lost."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object names a member twice")
-    return members

@@ -38,6 +38,11 @@ _INSERT: Final = define(
     )
     .returning(_tier("tx_id"))
 )
+_AMOUNT_OF: Final = define(
+    select(reservations.c.amount).where(
+        reservations.c.tx_id == bindparam("of_tx"), reservations.c.asset == bindparam("asset")
+    )
+)
 _SETTLE: Final = define(
     update(reservations)
     .where(
@@ -108,6 +113,10 @@ class Reservations:
             if state is ReservationState.SPENT:
                 self._add_spent(row.agent_id, row.asset, int(row.amount), now_s=now_s)
         return bool(rows)
+
+    def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
+        rows = self._run(_AMOUNT_OF, {"of_tx": tx_id, "asset": asset})
+        return int(rows[0].amount) if rows else 0
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         rows = self._run(_HELD, {"agent_id": agent_id, "asset": asset})

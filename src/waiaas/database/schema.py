@@ -341,6 +341,18 @@ A window's sum is the difference between two of them: ledger time never goes bac
 is over stays as it is.
 """
 
+session_totals: Final = Table(
+    "session_totals",
+    metadata,
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("transactions", _INTEGER, nullable=False),
+    Column("total", Text, nullable=False),
+    _check("session_totals", "transactions", "transactions >= 0"),
+    _check("session_totals", "total", total_check_sql("total")),
+    sqlite_strict=True,
+)
+"""What each session with constraints has used of them; `total` is of the network's own asset."""
+
 waits: Final = Table(
     "waits",
     metadata,

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, select
 
-from waiaas.database.run import Run
-from waiaas.database.schema import sessions
-from waiaas.database.statements import define
+from waiaas.database.run import Run, define_upsert
+from waiaas.database.schema import session_totals, sessions
+from waiaas.database.statements import Parameters, define
 from waiaas.domain.ids import AgentId, SessionId
-from waiaas.domain.records import SessionRecord
+from waiaas.domain.records import SessionRecord, SessionUse
 
 _COLUMNS: Final = (
     sessions.c.id,
@@ -18,6 +18,7 @@ _COLUMNS: Final = (
     sessions.c.revoked_at,
     sessions.c.absolute_expires_at,
     sessions.c.created_at,
+    sessions.c.constraints,
 )
 
 _INSERT: Final = define(
@@ -35,6 +36,16 @@ _COUNT_LIVE: Final = define(
         sessions.c.revoked_at.is_(None),
         sessions.c.expires_at > bindparam("now_s"),
     )
+)
+
+
+_USED: Final = define(
+    select(session_totals.c.transactions, session_totals.c.total).where(
+        session_totals.c.session_id == bindparam("session_id")
+    )
+)
+_SET_USED: Final = define_upsert(
+    session_totals, key=("session_id",), columns=("transactions", "total")
 )
 
 
@@ -57,6 +68,19 @@ class Sessions:
 
     def count_live(self, agent_id: AgentId, *, now_s: int) -> int:
         return int(self._run(_COUNT_LIVE, {"agent_id": agent_id, "now_s": now_s})[0].live)
+
+    def used(self, session_id: SessionId) -> SessionUse:
+        rows = self._run(_USED, {"session_id": session_id})
+        return SessionUse(rows[0].transactions, int(rows[0].total)) if rows else SessionUse()
+
+    def add_use(self, session_id: SessionId, *, transactions: int, base_units: int) -> None:
+        before = self.used(session_id)
+        parameters: Parameters = {
+            "session_id": session_id,
+            "transactions": before.transactions + transactions,
+            "total": str(before.base_units + base_units),
+        }
+        self._run(_SET_USED, parameters)
 
 
 def _record(row: Any) -> SessionRecord:  # noqa: ANN401 -- rows are made from column names

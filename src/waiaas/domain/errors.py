@@ -45,6 +45,7 @@ class ErrorCode(StrEnum):
     SESSION_LIMIT_EXCEEDED = "SESSION_LIMIT_EXCEEDED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     # What the owner allows.
+    CONSTRAINT_VIOLATED = "CONSTRAINT_VIOLATED"
     POLICY_DENIED = "POLICY_DENIED"
     SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
     # The world.
@@ -105,6 +106,7 @@ class ErrorCode(StrEnum):
                 | ErrorCode.APPROVAL_TIMEOUT
                 | ErrorCode.SESSION_LIMIT_EXCEEDED
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
+                | ErrorCode.CONSTRAINT_VIOLATED
                 | ErrorCode.POLICY_DENIED
                 | ErrorCode.LEDGER_RESTORED
                 | ErrorCode.BACKUP_FAILED

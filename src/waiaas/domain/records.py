@@ -41,6 +41,17 @@ class SessionRecord(NamedTuple):
     revoked_at: int | None
     absolute_expires_at: int
     created_at: int
+    constraints: str | None = None
+    """JSON of what it may do, beside the policies of its agent; None: whatever they allow."""
+
+
+class SessionUse(NamedTuple):
+    """What a session with constraints has used of them."""
+
+    transactions: int = 0
+    """Requests that were admitted, whatever became of them."""
+    base_units: int = 0
+    """Of the network's own asset: what moved, and what is in flight."""
 
 
 class TransactionRecord(NamedTuple):

@@ -25,11 +25,13 @@ from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
     ApprovalRecord,
+    SessionRecord,
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.record import ledger_time, move
 from waiaas.pipeline.restored import require_not_restored
+from waiaas.pipeline.session_use import count_use
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rule import WaitDefaults
@@ -83,9 +85,9 @@ async def admit(
             if earlier is not None:
                 return _replay(tx, earlier, request_sha256)
         now_s = ledger_time(tx, wall_s=wall_s)
-        agent = require_permission(tx, caller, now_s=now_s)
+        agent, session = require_permission(tx, caller, now_s=now_s)
         require_not_restored(tx)
-        verdict = _evaluate(tx, request, agent, waits, now_s=now_s)
+        verdict = _evaluate(tx, request, agent, session, waits, now_s=now_s)
         tx_id = TransactionId(generate_id())
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
         refusal = _refusal(verdict, transaction.id)
@@ -111,6 +113,7 @@ async def admit(
                 amount=transaction.amount,
                 now_s=now_s,
             )
+            count_use(tx, transaction)
             wait_s = _wait_s(verdict)
             if wait_s is not None:
                 until_at = now_s + wait_s
@@ -122,8 +125,10 @@ async def admit(
     return await ledger.write_async(unit)
 
 
-def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> AgentRecord:
-    """Return the caller's agent, if it may spend now.
+def require_permission(
+    tx: LedgerTransaction, caller: Caller, *, now_s: int
+) -> tuple[AgentRecord, SessionRecord]:
+    """Return the caller's agent and session, if they may spend now.
 
     Asked inside the transaction that acts on the answer: a revocation committed before it counts.
 
@@ -152,13 +157,14 @@ def require_permission(tx: LedgerTransaction, caller: Caller, *, now_s: int) -> 
             f"the agent is {agent.status} and may not spend",
             hint="Only the operator can make it ACTIVE.",
         )
-    return agent
+    return agent, session
 
 
 def _evaluate(
     tx: LedgerTransaction,
     request: Transfer,
     agent: AgentRecord,
+    session: SessionRecord,
     waits: WaitDefaults,
     *,
     now_s: int,
@@ -167,9 +173,10 @@ def _evaluate(
         request,
         network=Network(agent.chain, agent.network),
         policies=tx.policies.applying_to(agent.id),
-        usage=LedgerUsage(tx, agent.id, now_s=now_s),
+        usage=LedgerUsage(tx, agent.id, now_s=now_s, session_id=session.id),
         waits=waits,
         now_s=now_s,
+        constraints=session.constraints,
     )
 
 

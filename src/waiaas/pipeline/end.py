@@ -8,6 +8,7 @@ from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AttemptState, ReservationState
 from waiaas.pipeline.record import move
+from waiaas.pipeline.session_use import give_back
 from waiaas.ports import LedgerTransaction
 
 _ENDED_ATTEMPT: Final[Mapping[TransactionStatus, AttemptState]] = {
@@ -45,6 +46,8 @@ def end(
         now_s=now_s,
     )
     assert settled, "money is spent or released once"
+    if not spent:
+        give_back(tx, transaction)
     details = {} if error is None else {"error": error}
     move(tx, transaction, status, now_s=now_s, actor=actor, details=details)
 

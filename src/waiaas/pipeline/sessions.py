@@ -10,6 +10,8 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import SessionRecord
 from waiaas.pipeline.record import ledger_time
+from waiaas.policy.document import RuleRefused
+from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
 
 
@@ -33,16 +35,20 @@ async def issue_session(
     agent_id: AgentId,
     *,
     ttl_s: int,
+    constraints: str | None,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
     generate_secret: GenerateSecret,
 ) -> IssuedSession:
-    """Make a session that lives *ttl_s* seconds.
+    """Make a session that lives *ttl_s* seconds and may do what its *constraints* allow.
 
     Raises:
-        Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
+        Refusal: VALIDATION_FAILED with the field, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE,
+            SESSION_LIMIT_EXCEEDED.
     """
+    if constraints is not None:
+        _require_readable(constraints)
     token = SESSION_TOKEN_PREFIX + generate_secret()
     wall_s = clock.now_s()
 
@@ -57,6 +63,7 @@ async def issue_session(
             revoked_at=None,
             absolute_expires_at=now_s + SESSION_ABSOLUTE_S,
             created_at=now_s,
+            constraints=constraints,
         )
         tx.sessions.insert(session)
         tx.audit.append(
@@ -65,13 +72,22 @@ async def issue_session(
                 OPERATOR,
                 agent_id=agent_id,
                 session_id=session.id,
-                details={"expiresAt": session.expires_at},
+                details={"expiresAt": session.expires_at, "constraints": constraints},
             ),
             now_s=now_s,
         )
         return session
 
     return IssuedSession(await ledger.write_async(unit), token)
+
+
+def _require_readable(constraints: str) -> None:
+    try:
+        parse_constraints(constraints)
+    except RuleRefused as refused:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED, str(refused), details={"field": refused.field}
+        ) from refused
 
 
 def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:

@@ -3,7 +3,8 @@
 from typing import Final
 
 from waiaas.domain.enums import PolicyTier
-from waiaas.domain.ids import AgentId
+from waiaas.domain.ids import AgentId, SessionId
+from waiaas.domain.records import SessionUse
 from waiaas.policy.rate_limit import REQUESTS_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.ports import LedgerTransaction
@@ -18,9 +19,17 @@ class LedgerUsage:
     Each question costs the same however large the ledger is and however much has happened.
     """
 
-    def __init__(self, tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:
+    def __init__(
+        self,
+        tx: LedgerTransaction,
+        agent_id: AgentId,
+        *,
+        now_s: int,
+        session_id: SessionId | None = None,
+    ) -> None:
         self._tx = tx
         self._agent_id = agent_id
+        self._session_id = session_id
         self._now_s = now_s
         self._in_flight: dict[str, InFlight] = {}
         self._spent_until: dict[tuple[str, int], int] = {}
@@ -51,6 +60,11 @@ class LedgerUsage:
 
     def admitted_at(self, place: int) -> int | None:
         return self._tx.requests.admitted_at(self._agent_id, place=place)
+
+    def session(self) -> SessionUse:
+        return (
+            SessionUse() if self._session_id is None else self._tx.sessions.used(self._session_id)
+        )
 
     def _until(self, asset: str, until_s: int) -> int:
         key = asset, until_s

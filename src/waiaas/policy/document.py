@@ -7,6 +7,7 @@ nobody keeps.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from waiaas.domain.addresses import is_solana_address
@@ -198,27 +199,27 @@ class Document:
         return RuleAsset(None, text)
 
 
-def read_document(rules: str, *, is_global: bool) -> Document:
-    """Return the JSON object that *rules* is.
+def read_document(rules: str, *, is_global: bool, path: str = "rules") -> Document:
+    """Return the JSON object that *rules* is; *path* is how refusals call it.
 
     Raises:
         RuleRefused: it is something else, or names a member twice.
     """
     try:
-        members = json.loads(rules, object_pairs_hook=_object)
+        members = json.loads(rules, object_pairs_hook=partial(_object, path))
     except (ValueError, RecursionError) as error:
-        raise RuleRefused("rules", "not JSON") from error
+        raise RuleRefused(path, "not JSON") from error
     if not isinstance(members, dict):
-        raise RuleRefused("rules", "not an object")
-    return Document(members, is_global)
+        raise RuleRefused(path, "not an object")
+    return Document(members, is_global, path)
 
 
-def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+def _object(path: str, members: list[tuple[str, object]]) -> dict[str, object]:
     """Make a JSON object of *members*; json by itself keeps the last of two equal names."""
     document: dict[str, object] = {}
     for name, value in members:
         if name in document:
-            raise RuleRefused(f"rules.{_printable(name)}", "given twice")
+            raise RuleRefused(f"{path}.{_printable(name)}", "given twice")
         document[name] = value
     return document
 

@@ -26,8 +26,9 @@ from waiaas.policy.rule import (
     WaitDefaults,
     needs,
 )
+from waiaas.policy.session_constraints import parse_constraints
 from waiaas.policy.usage import Usage
-from waiaas.policy.verdict import DEFAULT_DENY, Allow, Deny, Verdict, Violation
+from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Allow, Deny, Verdict, Violation
 
 _CARE: Final = list(PolicyTier)
 
@@ -40,6 +41,7 @@ def evaluate(
     usage: Usage,
     waits: WaitDefaults,
     now_s: int,
+    constraints: str | None = None,
 ) -> Verdict:
     """Return the verdict of every policy taken together.
 
@@ -53,6 +55,7 @@ def evaluate(
         usage: what the agent has done so far.
         waits: how long is waited where a rule does not say.
         now_s: ledger time in Unix epoch seconds.
+        constraints: of the session that asks, as stored; None: it has none.
     """
     case = Case(network, parts_of(request), usage, now_s)
     rules: list[Rule] = []
@@ -62,6 +65,10 @@ def evaluate(
             rules.append(parse_policy(record))
         except RuleRefused as refused:
             found.append(_unreadable(record, refused))
+    try:
+        rules += [] if constraints is None else [parse_constraints(constraints)]
+    except RuleRefused as refused:
+        found.append(_unreadable_constraints(refused))
     grants = [rule for rule in rules if isinstance(rule, Grant)]
     for index, part in enumerate(case.parts):
         of_part = [*_not_granted(part, grants, network)]
@@ -112,6 +119,11 @@ def _words(need: Need) -> str:
     if isinstance(need, Call):
         return f"no CONTRACT_WHITELIST lists {need.contract_address}"
     return f"no APPROVED_SPENDERS lists {need.spender_address}"
+
+
+def _unreadable_constraints(refused: RuleRefused) -> Violation:
+    message = f"the session's constraints cannot be evaluated ({refused}), so nothing is allowed"
+    return Violation(ErrorCode.CONSTRAINT_VIOLATED, SESSION, message)
 
 
 def _unreadable(record: PolicyRecord, refused: RuleRefused) -> Violation:

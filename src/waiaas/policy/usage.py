@@ -6,6 +6,8 @@ so the answers a decision was given are the facts it rests on, few however much 
 
 from typing import NamedTuple, Protocol
 
+from waiaas.domain.records import SessionUse
+
 
 class InFlight(NamedTuple):
     """Base units reserved and not yet settled. Submitted and unknown money is in flight."""
@@ -43,3 +45,6 @@ class Usage(Protocol):
 
     def admitted_at(self, place: int) -> int | None:
         """Return when the request in this place was admitted, 1 being the newest, if there is."""
+
+    def session(self) -> SessionUse:
+        """Return what the session that asks has done; asked only if it has constraints."""

@@ -10,6 +10,9 @@ from waiaas.policy.schedule import Schedule, earliest_open
 DEFAULT_DENY: Final = "DEFAULT_DENY"
 """The rule that applies when no other does: what is not granted is denied."""
 
+SESSION: Final = "SESSION"
+"""The rule that a session's own constraints are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -17,7 +20,7 @@ class Violation:
 
     code: ErrorCode
     rule: str
-    """The policy type, or DEFAULT_DENY."""
+    """The policy type, SESSION or DEFAULT_DENY."""
     message: str
     bound: str | None = None
     """Which of the rule's bounds, e.g. `daily_max`."""

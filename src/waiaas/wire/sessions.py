@@ -1,6 +1,6 @@
 """Messages about sessions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -13,6 +13,8 @@ class CreateSession(Message, frozen=True):
 
     agent_id: Annotated[str, Meta(max_length=36)]
     ttl: Annotated[int, Meta(ge=SESSION_TTL_S_MIN, le=SESSION_TTL_S_MAX)] = SESSION_TTL_S_DEFAULT
+    constraints: dict[str, Any] | None = None
+    """What it may do, beside the policies of its agent; without any, whatever they allow."""
 
 
 class IssuedSession(Message, frozen=True):
