@@ -12,12 +12,14 @@ from typing import Protocol, TypeVar
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
 from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
+from waiaas.domain.notification import Notification
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
     ApprovalRecord,
     AttemptRecord,
     Held,
+    OutboxRecord,
     PolicyRecord,
     SessionRecord,
     SessionUse,
@@ -224,6 +226,15 @@ class AuditTable(Protocol):
         """Return the time of the newest row, or 0: no later act may carry an earlier time."""
 
 
+class OutboxTable(Protocol):
+    """What owners are told, numbered in the order in which it happened."""
+
+    def append(self, notification: Notification, *, now_s: int) -> None: ...
+
+    def after(self, number: int, *, most: int) -> list[OutboxRecord]:
+        """Return those after a number, the oldest first."""
+
+
 class KeyValueTable(Protocol):
     """Small facts of the daemon."""
 
@@ -258,6 +269,8 @@ class LedgerTransaction(Protocol):
     def policies(self) -> PolicyTable: ...
     @property
     def audit(self) -> AuditTable: ...
+    @property
+    def outbox(self) -> OutboxTable: ...
     @property
     def key_values(self) -> KeyValueTable: ...
 

@@ -44,6 +44,7 @@ TABLE = [
     ("GET", "/v1/approvals", "operator-look", 200),
     ("POST", "/v1/approvals/{id}/approve", "operator", 200),
     ("POST", "/v1/approvals/{id}/reject", "operator-look", 200),
+    ("GET", "/v1/admin/notifications", "operator-look", 200),
 ]
 
 

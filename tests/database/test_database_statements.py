@@ -35,12 +35,14 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
+    NotificationEventType,
     PolicyTier,
     PolicyType,
     TransactionStatus,
     TransactionType,
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.notification import Notification
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -212,6 +214,11 @@ def _everything(connection: DatabaseConnection) -> int:
     _rule(tables, policy)
     tables.audit.append(AuditEvent(AuditAction.TX_SIGNED, "system", agent_id=agent_id), now_s=4)
     assert tables.audit.latest_timestamp() == 4
+    tables.outbox.append(
+        Notification(NotificationEventType.TX_FAILED, agent_id, tx_id, {"a": 1}), now_s=4
+    )
+    told = tables.outbox.after(0, most=9)[-1]
+    assert (told.agent_id, told.tx_id, told.details) == (agent_id, tx_id, '{"a":1}')
     tables.key_values.put("key", "value", now_s=1)
     tables.key_values.put("key", "other", now_s=2)
     assert tables.key_values.get("key") == "other"

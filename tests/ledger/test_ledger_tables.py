@@ -14,12 +14,14 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
+    NotificationEventType,
     PolicyTier,
     PolicyType,
     TransactionStatus,
     TransactionType,
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.notification import Notification
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -114,6 +116,7 @@ APPROVAL: Final = ApprovalRecord(
     rejected_at=None,
     created_at=20,
 )
+NOTIFICATION: Final = Notification(NotificationEventType.TX_FAILED, None, None, {})
 EVENT: Final = AuditEvent(
     action=AuditAction.KILL_SWITCH_ACTIVATED,
     actor=OPERATOR,
@@ -156,6 +159,7 @@ READING: Final = {
     "reservations": {"held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
     "audit": {"latest_timestamp"},
+    "outbox": {"after"},
     "key_values": {"get"},
 }
 
@@ -198,6 +202,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "policies.delete": lambda tx: tx.policies.delete(POLICY.id),
     "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
+    "outbox.append": lambda tx: tx.outbox.append(NOTIFICATION, now_s=1),
     "key_values.put": lambda tx: tx.key_values.put("key", "value", now_s=1),
 }
 

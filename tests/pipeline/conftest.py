@@ -32,7 +32,7 @@ from waiaas.database import (
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, requests, reservations, waits
+from waiaas.database.schema import attempts, outbox, requests, reservations, waits
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import (
@@ -84,6 +84,7 @@ ROWS = {
     "waits": waits,
     "pending_approvals": pending_approvals,
     "audit_log": audit_log,
+    "outbox": outbox,
     "agents": agents,
     "sessions": sessions,
 }

@@ -18,12 +18,13 @@ from waiaas.domain.enums import (
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AUDIT_ACTIONS, TRANSITIONS, IllegalTransition
-from waiaas.pipeline.record import LostRace, ledger_time, move
+from waiaas.pipeline.record import LostRace, ledger_time, move, remember
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office
 
+NOW_S = 1_700_000_000
 LEGAL = [(old, new) for old, news in TRANSITIONS.items() for new in sorted(news)]
 ILLEGAL = [pair for pair in product(TransactionStatus, TransactionStatus) if pair not in LEGAL]
 
@@ -183,3 +184,31 @@ def test_a_move_that_is_undone_leaves_no_audit_row(
         office.ledger.write(unit)
     assert office.transaction(stored.id) == stored
     assert office.rows("audit_log") == []
+
+
+# ── what the owner is told ─────────────────────────────────────────────────────────────────────
+
+
+def test_the_owner_is_told_of_a_payment_by_its_tier(office: "Office") -> None:
+    caller = office.hire(limits={"instant_max": 1, "notify_max": 3, "daily_max": 100})
+    for amount in (1, 2, 9, 200):
+        office.ask_now(caller, amount)
+    ids = [row.id for row in office.rows("transactions")]
+    told = [(row.event_type, ids.index(row.tx_id)) for row in office.rows("outbox")]
+    assert told == [("TX_REQUESTED", 1), ("TX_QUEUED", 2), ("POLICY_VIOLATION", 3)]
+
+
+def test_nothing_is_told_of_what_did_not_happen(office: "Office") -> None:
+    caller = office.hire(limits={"instant_max": 1})
+
+    def fail(tx: LedgerTransaction) -> None:
+        remember(
+            tx,
+            AuditEvent(AuditAction.POLICY_VIOLATION, "system", agent_id=caller.agent_id),
+            now_s=NOW_S,
+        )
+        raise LostRace("too late")
+
+    with pytest.raises(LostRace):
+        office.ledger.write(fail)
+    assert (office.rows("outbox"), office.rows("audit_log")) == ([], [])

@@ -13,7 +13,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from waiaas.api import admin, agents, approvals, policies, transactions, wallet
+from waiaas.api import (
+    admin,
+    agents,
+    approvals,
+    notifications,
+    policies,
+    transactions,
+    wallet,
+)
 from waiaas.api.access import identify
 from waiaas.api.guard import Guard
 from waiaas.api.problems import problem_response
@@ -29,6 +37,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *wallet.ROUTES,
     *transactions.ROUTES,
     *approvals.ROUTES,
+    *notifications.ROUTES,
 )
 """Every route there is."""
 

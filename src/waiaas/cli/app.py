@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiaas.cli import agents, approvals, audit, backups, policies, transactions
+from waiaas.cli import agents, approvals, audit, backups, notifications, policies, transactions
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -41,6 +41,7 @@ app.add_typer(agents.session_app, name="session")
 app.add_typer(policies.policy_app, name="policy")
 app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(approvals.approval_app, name="approval")
+app.add_typer(notifications.notification_app, name="notification")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
 

@@ -35,6 +35,7 @@ from waiaas.domain.enums import (
     AuditSeverity,
     ChainType,
     NetworkType,
+    NotificationEventType,
     PolicyTier,
     PolicyType,
     TransactionStatus,
@@ -368,6 +369,23 @@ waits: Final = Table(
     sqlite_strict=True,
 )
 """Until when a QUEUED transaction waits: the timer itself, for there is none in memory."""
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("id", _INTEGER, primary_key=True, autoincrement=True),
+    Column("event_type", Text, nullable=False),
+    # No foreign keys: a row outlives what it tells of.
+    Column("agent_id", Text),
+    Column("tx_id", Text),
+    Column("details", Text, nullable=False),
+    Column("created_at", _INTEGER, nullable=False),
+    _enum("outbox", "event_type", NotificationEventType),
+    _json("outbox", "details"),
+    sqlite_strict=True,
+    sqlite_autoincrement=True,
+)
+"""What owners are told, in the order in which it happened."""
 
 audit_chain: Final = Table(
     "audit_chain",

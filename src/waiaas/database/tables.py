@@ -5,6 +5,7 @@ from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
 from waiaas.database.audit import AuditLog
 from waiaas.database.key_value import KeyValues
+from waiaas.database.outbox import Outbox
 from waiaas.database.policy import Policies
 from waiaas.database.request import Requests
 from waiaas.database.reservation import Reservations
@@ -23,6 +24,7 @@ class Tables:
         "attempts",
         "audit",
         "key_values",
+        "outbox",
         "policies",
         "requests",
         "reservations",
@@ -37,6 +39,7 @@ class Tables:
         self.attempts = Attempts(run)
         self.audit = AuditLog(run)
         self.key_values = KeyValues(run)
+        self.outbox = Outbox(run)
         self.policies = Policies(run)
         self.requests = Requests(run)
         self.reservations = Reservations(run)

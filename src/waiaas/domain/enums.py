@@ -174,6 +174,7 @@ class NotificationEventType(StrEnum):
     OWNER_SET = "OWNER_SET"
     OWNER_REMOVED = "OWNER_REMOVED"
     OWNER_VERIFIED = "OWNER_VERIFIED"
+    TX_EXPIRED = "TX_EXPIRED"
 
 
 ENUMS: Final[tuple[type[StrEnum], ...]] = (

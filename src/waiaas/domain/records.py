@@ -9,6 +9,7 @@ from waiaas.domain.enums import (
     AgentStatus,
     ChainType,
     NetworkType,
+    NotificationEventType,
     PolicyTier,
     PolicyType,
     TransactionStatus,
@@ -142,3 +143,16 @@ class PolicyRecord(NamedTuple):
     enabled: int
     created_at: int
     updated_at: int
+
+
+class OutboxRecord(NamedTuple):
+    """Something an owner is told, as stored."""
+
+    number: int
+    """Rises in the order in which things happened."""
+    event: NotificationEventType
+    agent_id: AgentId | None
+    tx_id: TransactionId | None
+    details: str
+    """JSON."""
+    created_at: int

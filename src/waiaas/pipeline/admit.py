@@ -29,7 +29,7 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
-from waiaas.pipeline.record import ledger_time, move
+from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
 from waiaas.pipeline.usage import LedgerUsage
@@ -102,7 +102,12 @@ async def admit(
                 admitted_at=now_s if refusal is None else None,
             )
         )
-        tx.audit.append(_event(AuditAction.TX_REQUESTED, transaction, caller, {}), now_s=now_s)
+        remember(
+            tx,
+            _event(AuditAction.TX_REQUESTED, transaction, caller, {}),
+            now_s=now_s,
+            tier=transaction.tier,
+        )
         if refusal is not None:
             _cancel(tx, transaction, caller, refusal, now_s=now_s)
         else:
@@ -300,8 +305,8 @@ def _cancel(
     *,
     now_s: int,
 ) -> None:
-    tx.audit.append(
-        _event(AuditAction.POLICY_VIOLATION, transaction, caller, refusal.details), now_s=now_s
+    remember(
+        tx, _event(AuditAction.POLICY_VIOLATION, transaction, caller, refusal.details), now_s=now_s
     )
     tx.transactions.set_error(transaction.id, error=str(refusal))
     move(

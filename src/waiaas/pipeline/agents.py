@@ -12,7 +12,7 @@ from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.policies import insert_profile
-from waiaas.pipeline.record import LostRace, ledger_time
+from waiaas.pipeline.record import LostRace, ledger_time, remember
 from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
 
 
@@ -41,7 +41,8 @@ async def create_agent(
             agent_id, name, chain, network, address, AgentStatus.CREATING, created_at=now_s
         )
         tx.agents.insert(agent)
-        tx.audit.append(
+        remember(
+            tx,
             AuditEvent(
                 AuditAction.AGENT_CREATED,
                 OPERATOR,
@@ -97,5 +98,5 @@ def _leave_creating(
         raise LostRace(f"agent {agent.id} is not CREATING any more")
     active = status is AgentStatus.ACTIVE
     action = AuditAction.AGENT_ACTIVATED if active else AuditAction.AGENT_TERMINATED
-    tx.audit.append(AuditEvent(action, SYSTEM, agent_id=agent.id), now_s=now_s)
+    remember(tx, AuditEvent(action, SYSTEM, agent_id=agent.id), now_s=now_s)
     return agent._replace(status=status)

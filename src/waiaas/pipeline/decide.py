@@ -13,7 +13,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId, is_id
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.end import cancel_unsigned
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.ports import Clock, Ledger, LedgerTransaction
 
@@ -179,7 +179,7 @@ def _audit(
         details=details,
         ip_address=by.ip_address,
     )
-    tx.audit.append(event, now_s=now_s)
+    remember(tx, event, now_s=now_s)
 
 
 def _own(tx: LedgerTransaction, tx_id: TransactionId, by: Decider) -> TransactionRecord:

@@ -21,7 +21,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
 from waiaas.pipeline.end import cancel_unsigned, end
-from waiaas.pipeline.record import ledger_time, move
+from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import (
     Chain,
@@ -359,7 +359,7 @@ def _audit(
         tx_id=transaction.id,
         details=details,
     )
-    tx.audit.append(event, now_s=now_s)
+    remember(tx, event, now_s=now_s)
 
 
 async def _write(

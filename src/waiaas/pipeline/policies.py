@@ -10,7 +10,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import PolicyRecord
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy, parse_rules
 from waiaas.policy.profiles import PROFILES
@@ -242,7 +242,7 @@ def _audit(
             "after": _said(after),
         },
     )
-    tx.audit.append(event, now_s=now_s)
+    remember(tx, event, now_s=now_s)
 
 
 def _said(policy: PolicyRecord | None) -> str | None:

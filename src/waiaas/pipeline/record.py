@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import TransactionStatus
+from waiaas.domain.enums import PolicyTier, TransactionStatus
+from waiaas.domain.notification import notification_of
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AUDIT_ACTIONS, check_transition
 from waiaas.ports import LedgerTransaction
@@ -19,6 +20,23 @@ def ledger_time(tx: LedgerTransaction, *, wall_s: int) -> int:
     A clock that is set back can therefore not reopen a window that was already spent.
     """
     return max(wall_s, tx.audit.latest_timestamp())
+
+
+def remember(
+    tx: LedgerTransaction, event: AuditEvent, *, now_s: int, tier: PolicyTier | None = None
+) -> None:
+    """Write an act into the audit log, and what the owner is told of it into the outbox.
+
+    Args:
+        tx: the transaction of the act itself.
+        event: the act.
+        now_s: ledger time.
+        tier: of the transaction it is about, if it is about one that was not denied.
+    """
+    tx.audit.append(event, now_s=now_s)
+    notification = notification_of(event, tier)
+    if notification is not None:
+        tx.outbox.append(notification, now_s=now_s)
 
 
 def move(
@@ -41,7 +59,8 @@ def move(
         raise LostRace(f"transaction {transaction.id} is not {transaction.status} any more")
     if transaction.status is TransactionStatus.QUEUED:
         tx.waits.end(transaction.id, now_s=now_s)
-    tx.audit.append(
+    remember(
+        tx,
         AuditEvent(
             AUDIT_ACTIONS[new],
             actor,
@@ -51,4 +70,5 @@ def move(
             details={"from": transaction.status, "to": new, **(details or {})},
         ),
         now_s=now_s,
+        tier=transaction.tier,
     )

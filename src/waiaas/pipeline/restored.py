@@ -15,7 +15,7 @@ from typing import Final
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import LedgerTransaction
 
 _KEY: Final = "restored_at"
@@ -27,7 +27,7 @@ def mark_restored(
     """Mark the ledger, with the audit row that says from which backup it is."""
     now_s = ledger_time(tx, wall_s=wall_s)
     tx.key_values.put(_KEY, str(now_s), now_s=now_s)
-    tx.audit.append(AuditEvent(AuditAction.BACKUP_RESTORED, OPERATOR, details=details), now_s=now_s)
+    remember(tx, AuditEvent(AuditAction.BACKUP_RESTORED, OPERATOR, details=details), now_s=now_s)
 
 
 def restored_at(tx: LedgerTransaction) -> int | None:

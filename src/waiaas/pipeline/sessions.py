@@ -9,7 +9,7 @@ from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import SessionRecord
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
@@ -66,7 +66,8 @@ async def issue_session(
             constraints=constraints,
         )
         tx.sessions.insert(session)
-        tx.audit.append(
+        remember(
+            tx,
             AuditEvent(
                 AuditAction.SESSION_ISSUED,
                 OPERATOR,
