@@ -40,7 +40,13 @@ from waiaas.domain.assets import Network
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord, SessionUse
+from waiaas.domain.records import (
+    UNUSED_SESSION,
+    AgentRecord,
+    PolicyRecord,
+    SessionRecord,
+    SessionUse,
+)
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.usage import LedgerUsage
@@ -147,7 +153,7 @@ class Unused:
 
     def session(self) -> SessionUse:
         """It did nothing either."""
-        return SessionUse()
+        return UNUSED_SESSION
 
 
 def evaluations_per_second() -> float:
@@ -201,7 +207,7 @@ def insert_first_agent(tables: LedgerTransaction, rules: Sequence[PolicyRecord])
     """Insert the agent that asks, with its session and its rules."""
     insert_agent(tables, 0)
     far_s = NOW_S + 10**8
-    tables.sessions.insert(SessionRecord(SESSION, AGENT, "hash", far_s, None, far_s, NOW_S))
+    tables.sessions.insert(SessionRecord(SESSION, AGENT, "hash", far_s, None, far_s, NOW_S, None))
     for rule in rules:
         tables.policies.insert(rule)
 

@@ -230,6 +230,36 @@ def test_an_agent_that_is_not_active_gets_no_session(
     assert (answer.status, answer.code) == (409, "AGENT_NOT_ACTIVE")
 
 
+def test_a_session_keeps_to_its_constraints(desk: "Desk", operator: str, hired: "Hired") -> None:
+    body = {"agentId": hired.id, "constraints": {"maxTotalAmount": "5"}}
+    token = desk.ask("POST", "/v1/sessions", body, token=operator).json["token"]
+    payment = {"to": "So11111111111111111111111111111111111111112", "amount": "5"}
+    assert desk.ask("POST", "/v1/transactions/send", payment, token=token).status == 201
+    denied = desk.ask("POST", "/v1/transactions/send", {**payment, "amount": "1"}, token=token)
+    assert (denied.status, denied.code) == (403, "CONSTRAINT_VIOLATED")
+    facts = {name: denied.json[name] for name in ("rule", "bound", "limit", "observed")}
+    assert facts == {"rule": "SESSION", "bound": "maxTotalAmount", "limit": "5", "observed": "6"}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "field"),
+    [
+        ({"maxTotal": "5"}, "constraints.maxTotal"),
+        ({"maxTotalAmount": 5}, "constraints.maxTotalAmount"),
+        ({"allowedDestinations": []}, "constraints.allowedDestinations"),
+        ([], "constraints"),
+    ],
+)
+def test_constraints_that_nobody_could_keep_are_refused_by_the_name_of_the_field(
+    desk: "Desk", operator: str, hired: "Hired", constraints: Any, field: str
+) -> None:
+    before = desk.content()
+    body = {"agentId": hired.id, "constraints": constraints}
+    answer = desk.ask("POST", "/v1/sessions", body, token=operator)
+    assert (answer.code, answer.json["field"]) == ("VALIDATION_FAILED", field)
+    assert desk.content() == before
+
+
 # ── policies ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -125,7 +125,7 @@ def test_only_one_place_builds_an_upsert() -> None:
     }
     assert calls == {("run.py", "on_conflict_do_update")}
     upserts = [s for s in DEFINED if "ON CONFLICT" in s.compiled.sql]
-    assert len(upserts) == 3
+    assert len(upserts) == 4
 
 
 def _everything(connection: DatabaseConnection) -> int:
@@ -154,10 +154,7 @@ def _everything(connection: DatabaseConnection) -> int:
     assert tables.agents.compare_and_set_status(
         agent_id, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=2
     )
-    tables.sessions.insert(SessionRecord(session_id, agent_id, f"h{session_id}", 9, None, 9, 1))
-    assert tables.sessions.get(session_id)
-    assert tables.sessions.by_token_hash(f"h{session_id}")
-    assert tables.sessions.count_live(agent_id, now_s=1)
+    _sit(tables, agent_id, session_id)
     tables.transactions.insert(
         TransactionRecord(
             tx_id,
@@ -229,12 +226,27 @@ def _everything(connection: DatabaseConnection) -> int:
     )
 
 
+def _sit(tables: Tables, agent_id: AgentId, session_id: SessionId) -> None:
+    """Call every method of the table of sessions."""
+    tables.sessions.insert(
+        SessionRecord(session_id, agent_id, f"h{session_id}", 9, None, 9, 1, "{}")
+    )
+    assert tables.sessions.get(session_id)
+    assert tables.sessions.by_token_hash(f"h{session_id}")
+    assert tables.sessions.count_live(agent_id, now_s=1)
+    tables.sessions.add_use(session_id, transactions=1, base_units=2**300)
+    tables.sessions.add_use(session_id, transactions=1, base_units=-(2**300) + 3)
+    assert tables.sessions.used(session_id) == (2, 3)
+
+
 def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     """Call every method of the table of reservations."""
     tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
     assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
     assert tables.reservations.spent_until(agent_id, asset="native", until_s=2) == 5
+    assert tables.reservations.amount_of(tx_id, asset="native") == 5
+    assert tables.reservations.amount_of(tx_id, asset="other") == 0
     reaches = tables.reservations.spent_reaches
     assert reaches(agent_id, asset="native", base_units=5, after_s=0) == 2
 

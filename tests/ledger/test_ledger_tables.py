@@ -58,6 +58,7 @@ SESSION: Final = SessionRecord(
     revoked_at=None,
     absolute_expires_at=200,
     created_at=10,
+    constraints=None,
 )
 TRANSACTION: Final = TransactionRecord(
     id=TX_ID,
@@ -150,13 +151,13 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 
 READING: Final = {
     "agents": {"get", "with_status", "count"},
-    "sessions": {"get", "by_token_hash", "count_live"},
+    "sessions": {"get", "by_token_hash", "count_live", "used"},
     "transactions": {"get", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
     "requests": {"by_key", "count_admitted", "admitted_at"},
     "attempts": {"of_transaction", "latest_unit_price"},
-    "reservations": {"held", "spent_until", "spent_reaches"},
+    "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
     "audit": {"latest_timestamp"},
     "outbox": {"after"},
@@ -169,6 +170,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
         AGENT_ID, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=40
     ),
     "sessions.insert": lambda tx: tx.sessions.insert(SESSION),
+    "sessions.add_use": lambda tx: tx.sessions.add_use(SESSION_ID, transactions=1, base_units=1),
     "transactions.insert": lambda tx: tx.transactions.insert(TRANSACTION),
     "transactions.compare_and_set_status": lambda tx: tx.transactions.compare_and_set_status(
         TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING

@@ -32,7 +32,7 @@ from waiaas.database import (
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, outbox, requests, reservations, waits
+from waiaas.database.schema import attempts, outbox, requests, reservations, session_totals, waits
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import (
@@ -81,6 +81,7 @@ ROWS = {
     "requests": requests,
     "attempts": attempts,
     "reservations": reservations,
+    "session_totals": session_totals,
     "waits": waits,
     "pending_approvals": pending_approvals,
     "audit_log": audit_log,
@@ -330,6 +331,7 @@ class Office:
         limits: dict[str, int] | None = None,
         expires_at: int = NOW_S + 30 * 86_400,
         revoked_at: int | None = None,
+        constraints: dict[str, Any] | None = None,
     ) -> Caller:
         """Make an agent with a session and a SPENDING_LIMIT; it may spend a lot, unless told."""
         agent_id = AgentId(generate_id())
@@ -349,7 +351,9 @@ class Office:
                 name: bound if name in SECONDS else str(bound) for name, bound in bounds.items()
             }
             self.set_policy(agent_id, json.dumps({"asset": "native", **rules}))
-        return self.admit_session(agent_id, expires_at=expires_at, revoked_at=revoked_at)
+        return self.admit_session(
+            agent_id, expires_at=expires_at, revoked_at=revoked_at, constraints=constraints
+        )
 
     def set_policy(self, agent_id: AgentId | None, rules: str) -> None:
         policy = PolicyRecord(
@@ -363,6 +367,7 @@ class Office:
         *,
         expires_at: int = NOW_S + 30 * 86_400,
         revoked_at: int | None = None,
+        constraints: dict[str, Any] | None = None,
     ) -> Caller:
         session = SessionRecord(
             SessionId(generate_id()),
@@ -372,6 +377,7 @@ class Office:
             revoked_at,
             NOW_S + SESSION_ABSOLUTE_S,
             NOW_S,
+            None if constraints is None else json.dumps(constraints),
         )
         self.ledger.write(lambda tx: tx.sessions.insert(session))
         return Caller(agent_id, session.id, "127.0.0.1")

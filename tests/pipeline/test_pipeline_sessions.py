@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,11 +23,13 @@ NOW_S = 1_700_000_000
 TTL_S = 300
 
 
-async def issue(office: "Office", agent_id: AgentId, *, ttl_s: int = TTL_S) -> IssuedSession:
+async def issue(
+    office: "Office", agent_id: AgentId, *, ttl_s: int = TTL_S, constraints: str | None = None
+) -> IssuedSession:
     return await issue_session(
         agent_id,
         ttl_s=ttl_s,
-        constraints=None,
+        constraints=constraints,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
@@ -145,3 +148,33 @@ def test_a_clock_that_is_set_back_makes_no_session_longer_and_no_place_free(
     issued = asyncio.run(issue(office, agent_id))
     assert (issued.session.created_at, issued.session.expires_at) == (NOW_S, NOW_S + TTL_S)
     assert refused(office, agent_id) is ErrorCode.SESSION_LIMIT_EXCEEDED
+
+
+def test_constraints_are_kept_with_the_session_and_told_in_the_log(office: "Office") -> None:
+    text = '{"maxTransactions": 3}'
+    issued = asyncio.run(issue(office, office.hire().agent_id, constraints=text))
+    assert issued.session.constraints == text
+    assert by_hash(office, issued.session.token_hash) == issued.session
+    assert json.loads(office.rows("audit_log")[-1].details)["constraints"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("[]", "constraints"),
+        ('{"x": 1}', "constraints.x"),
+        ('{"maxTransactions": 0}', "constraints.maxTransactions"),
+    ],
+)
+def test_constraints_that_nobody_could_keep_are_refused_and_no_session_is_made(
+    office: "Office", text: str, field: str
+) -> None:
+    agent_id = office.hire().agent_id
+    before = office.counts()
+    with pytest.raises(Refusal) as refusal:
+        asyncio.run(issue(office, agent_id, constraints=text))
+    assert (refusal.value.code, refusal.value.details) == (
+        ErrorCode.VALIDATION_FAILED,
+        {"field": field},
+    )
+    assert office.counts() == before

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from waiaas.domain.records import SessionUse
+from waiaas.domain.records import UNUSED_SESSION, SessionUse
 from waiaas.policy.usage import InFlight
 
 
@@ -30,7 +30,7 @@ class ListedUsage:
 
     spending: Mapping[str, Spending] = field(default_factory=dict)
     admissions: tuple[int, ...] = ()
-    used: SessionUse = field(default_factory=SessionUse)
+    used: SessionUse = UNUSED_SESSION
 
     def in_flight(self, asset: str) -> InFlight:
         spending = self._of(asset)

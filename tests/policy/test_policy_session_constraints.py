@@ -10,7 +10,7 @@ from tests.policy.listed import ListedUsage
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
-from waiaas.domain.records import PolicyRecord, SessionUse
+from waiaas.domain.records import UNUSED_SESSION, PolicyRecord, SessionUse
 from waiaas.domain.request import Approve, Batch, ContractCall, Part, TokenTransfer, Transfer
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.rule import Case
@@ -38,7 +38,7 @@ def bounds(
     case = Case(
         network=Network(ChainType.SOLANA, NetworkType.MAINNET),
         parts=parts,
-        usage=ListedUsage(used=used or SessionUse()),
+        usage=ListedUsage(used=used or UNUSED_SESSION),
         now_s=0,
     )
     found = [each for part in parts for each in rule.judge_part(part, case)]
@@ -99,7 +99,7 @@ _OWN = ("allowedContracts", "allowedSpenders", "allowedDestinations")
 )
 def test_amounts_are_bounded_to_the_unit(amount: int, used: int, expected: list[str]) -> None:
     members = {"maxAmountPerTx": "10", "maxTotalAmount": "30"}
-    usage = SessionUse(base_units=used)
+    usage = SessionUse(0, used)
     assert bounds((Transfer(ALICE, amount),), usage, **members) == expected
     call = ContractCall(ALICE, b"", amount)  # Money that goes along counts alike.
     assert bounds((call,), usage, **members) == expected
@@ -114,20 +114,20 @@ def test_the_parts_of_a_batch_are_counted_together() -> None:
 
 @pytest.mark.parametrize(("made", "passes"), [(0, True), (1, True), (2, False), (3, False)])
 def test_transactions_are_counted(made: int, *, passes: bool) -> None:
-    usage = SessionUse(transactions=made)
+    usage = SessionUse(made, 0)
     for part in EVERYTHING:
         assert (bounds((part,), usage, maxTransactions=2) == []) is passes
 
 
 def test_what_moves_nothing_is_within_every_amount() -> None:
-    usage = SessionUse(base_units=99)
+    usage = SessionUse(0, 99)
     assert bounds((CALL,), usage, maxAmountPerTx="0", maxTotalAmount="0") == []
 
 
 def evaluated(
     judge: Judge, limit: Callable[..., PolicyRecord], amount: int, constraints: str, used: int = 0
 ) -> Verdict:
-    usage = ListedUsage(used=SessionUse(base_units=used))
+    usage = ListedUsage(used=SessionUse(0, used))
     policies = [limit(instant_max=10)]
     return judge(Transfer(ALICE, amount), policies, usage, constraints=constraints)
 

@@ -8,7 +8,7 @@ from waiaas.database.run import Run, define_upsert
 from waiaas.database.schema import session_totals, sessions
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.ids import AgentId, SessionId
-from waiaas.domain.records import SessionRecord, SessionUse
+from waiaas.domain.records import UNUSED_SESSION, SessionRecord, SessionUse
 
 _COLUMNS: Final = (
     sessions.c.id,
@@ -71,7 +71,7 @@ class Sessions:
 
     def used(self, session_id: SessionId) -> SessionUse:
         rows = self._run(_USED, {"session_id": session_id})
-        return SessionUse(rows[0].transactions, int(rows[0].total)) if rows else SessionUse()
+        return SessionUse(rows[0].transactions, int(rows[0].total)) if rows else UNUSED_SESSION
 
     def add_use(self, session_id: SessionId, *, transactions: int, base_units: int) -> None:
         before = self.used(session_id)

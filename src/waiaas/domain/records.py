@@ -3,7 +3,7 @@
 Times are Unix epoch seconds (UTC). Amounts are canonical digits (`waiaas.domain.money`).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from waiaas.domain.enums import (
     AgentStatus,
@@ -42,17 +42,20 @@ class SessionRecord(NamedTuple):
     revoked_at: int | None
     absolute_expires_at: int
     created_at: int
-    constraints: str | None = None
+    constraints: str | None
     """JSON of what it may do, beside the policies of its agent; None: whatever they allow."""
 
 
 class SessionUse(NamedTuple):
     """What a session with constraints has used of them."""
 
-    transactions: int = 0
+    transactions: int
     """Requests that were admitted, whatever became of them."""
-    base_units: int = 0
+    base_units: int
     """Of the network's own asset: what moved, and what is in flight."""
+
+
+UNUSED_SESSION: Final = SessionUse(0, 0)
 
 
 class TransactionRecord(NamedTuple):

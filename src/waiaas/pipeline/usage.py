@@ -4,7 +4,7 @@ from typing import Final
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, SessionId
-from waiaas.domain.records import SessionUse
+from waiaas.domain.records import UNUSED_SESSION, SessionUse
 from waiaas.policy.rate_limit import REQUESTS_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.ports import LedgerTransaction
@@ -63,7 +63,7 @@ class LedgerUsage:
 
     def session(self) -> SessionUse:
         return (
-            SessionUse() if self._session_id is None else self._tx.sessions.used(self._session_id)
+            UNUSED_SESSION if self._session_id is None else self._tx.sessions.used(self._session_id)
         )
 
     def _until(self, asset: str, until_s: int) -> int:

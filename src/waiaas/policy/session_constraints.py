@@ -10,7 +10,7 @@ from typing import Final
 from waiaas.domain.enums import TransactionType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import SessionUse
+from waiaas.domain.records import UNUSED_SESSION
 from waiaas.domain.request import Approve, ContractCall, Part, TokenTransfer
 from waiaas.policy.document import Document, read_document
 from waiaas.policy.rule import Case, Rule, outflow
@@ -61,7 +61,7 @@ class SessionConstraints(Rule):
 
     def judge_whole(self, case: Case) -> Iterator[Violation]:
         amount = sum(outflow(part, NATIVE) for part in case.parts)
-        used = SessionUse() if self._counts_nothing else case.usage.session()
+        used = UNUSED_SESSION if self._counts_nothing else case.usage.session()
         for bound, most, already in (
             ("maxAmountPerTx", self.amount_per_transaction_max, 0),
             ("maxTotalAmount", self.total_amount_max, used.base_units),
