@@ -264,19 +264,36 @@ class Beside(NamedTuple):
     rules: Sequence[PolicyRecord] | None
     expected: type[Allow] | type[Deny]
     taken_s: list[float]
+    cpu_s: list[float]
+    """Of this thread alone: what others do on the machine does not count."""
 
     def turn(self) -> None:
         """Decide many times, and note how long each took."""
         for _ in range(DECISIONS_PER_TURN):
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.thread_time()
             verdict = self.ledger.read(partial(decide, rules=self.rules))
+            self.cpu_s.append(time.thread_time() - cpu_start)
             self.taken_s.append(time.perf_counter() - start)
             assert isinstance(verdict, self.expected)
+
+    def figures(self) -> tuple[float, float, float]:
+        """Return the columns of its row."""
+        taken, cpu = self.taken_s, self.cpu_s
+        return percentile_us(taken, 50), percentile_us(taken, 99), percentile_us(cpu, 99)
 
 
 def percentile_us(taken_s: Sequence[float], hundredths: int) -> float:
     """Return a percentile in microseconds."""
     return sorted(taken_s)[len(taken_s) * hundredths // 100] * 1e6
+
+
+def sizes_in_bytes(path: Path) -> tuple[int, int]:
+    """Return the size of a ledger's file, and of that what `spent_totals` and its index take."""
+    sqlite = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    names = "name IN ('spent_totals', 'sqlite_autoindex_spent_totals_1')"
+    [(totals,)] = sqlite.execute(f"SELECT sum(pgsize) FROM dbstat WHERE {names}")  # noqa: S608 -- constants
+    sqlite.close()
+    return path.stat().st_size, totals
 
 
 def print_beside(folder: Path, *, rows: int, seconds: float) -> None:
@@ -285,12 +302,14 @@ def print_beside(folder: Path, *, rows: int, seconds: float) -> None:
     for name, count in (("small", SMALL_ROWS), ("large", rows)):
         (folder / name).mkdir()
         fill(folder / name / "ledger.db", rows=count)
-    size = (folder / "large" / "ledger.db").stat().st_size / 1e6
     filled_s = time.perf_counter() - start
-    print(f"\nfilled in {filled_s:.0f} s; the large file has {size:,.0f} MB")
+    size, totals = sizes_in_bytes(folder / "large" / "ledger.db")
+    print(f"\nfilled in {filled_s:.0f} s; the large file has {size / 1e6:,.0f} MB")
+    payments = rows // TABLES_OF_A_PAYMENT
+    print(f"spent_totals: {totals / payments:.0f} of {size / payments:.0f} bytes for a payment")
     with open_ledger(folder / "small") as small, open_ledger(folder / "large") as large:
         kinds = [
-            Beside(name, ledger, rules, expected, [])
+            Beside(name, ledger, rules, expected, [], [])
             for name, rules, expected in (("allowed", None, Allow), ("denied", TIGHT, Deny))
             for ledger in (small, large)
         ]
@@ -298,17 +317,15 @@ def print_beside(folder: Path, *, rows: int, seconds: float) -> None:
         while time.perf_counter() < end:
             for kind in kinds:
                 kind.turn()
-        print(f"{'a decision, µs':18}{'p50':>10}{'p99':>10}   beside")
+        print(f"{'a decision, µs':18}{'p50':>10}{'p99':>10}{'p99 CPU':>10}   beside")
         for kind in kinds:
             of = SMALL_ROWS if kind.ledger is small else rows
-            p50, p99 = (percentile_us(kind.taken_s, each) for each in (50, 99))
-            print(f"{kind.name:18}{p50:>10.0f}{p99:>10.0f}   {of:,} rows")
+            shown = "".join(f"{each:>10.0f}" for each in kind.figures())
+            print(f"{kind.name:18}{shown}   {of:,} rows")
         for near, far in (kinds[:2], kinds[2:]):
-            p50, p99 = (
-                percentile_us(far.taken_s, each) / percentile_us(near.taken_s, each)
-                for each in (50, 99)
-            )
-            print(f"{'ratio, ' + near.name:18}{p50:>10.2f}{p99:>10.2f}")
+            pairs = zip(far.figures(), near.figures(), strict=True)
+            shown = "".join(f"{large_us / small_us:>10.2f}" for large_us, small_us in pairs)
+            print(f"{'ratio, ' + near.name:18}{shown}")
 
 
 # ── admissions ─────────────────────────────────────────────────────────────────────────────────

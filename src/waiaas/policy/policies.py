@@ -6,6 +6,7 @@ added without permitting more.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -43,6 +44,10 @@ PARSERS: Final[Mapping[PolicyType, Callable[[Document], Rule]]] = MappingProxyTy
 """By type, what reads its rules; the rule it returns judges requests."""
 
 
+RULES_KEPT_MAX: Final = 1024
+"""How many texts of rules are kept as what they mean; the least used makes room."""
+
+
 def parse_policy(record: PolicyRecord) -> Rule:
     """Return what a stored policy means.
 
@@ -52,8 +57,11 @@ def parse_policy(record: PolicyRecord) -> Rule:
     return parse_rules(record.type, record.rules, is_global=record.agent_id is None)
 
 
+@lru_cache(maxsize=RULES_KEPT_MAX)
 def parse_rules(kind: PolicyType, rules: str, *, is_global: bool) -> Rule:
     """Return what the JSON text *rules* means for a policy of type *kind*.
+
+    The same text always means the same, so what was read is kept; what was refused is read again.
 
     Raises:
         RuleRefused: names the field, and why.
