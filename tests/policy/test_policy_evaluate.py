@@ -11,7 +11,7 @@ from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import Approve, ContractCall, Part, TokenTransfer, Transfer
 from waiaas.policy import evaluate as evaluation
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.spending_limit import WINDOWS_S
@@ -33,6 +33,8 @@ def of_native(*, in_flight: int, spends: tuple[Spend, ...]) -> ListedUsage:
 
 UNUSED = ListedUsage({})
 HUGE = 2**256 - 1
+ADDRESS = "So11111111111111111111111111111111111111112"
+TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 
 
 def bounds_exceeded(verdict: Verdict) -> list[str | None]:
@@ -48,6 +50,25 @@ def test_without_a_policy_everything_is_denied_for_ever(pay: Pay) -> None:
     (violation,) = verdict.violations
     assert (violation.code, violation.rule) == (ErrorCode.POLICY_DENIED, DEFAULT_DENY)
     assert (violation.max_allowed, violation.retry_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Transfer(ADDRESS, 1), "a TRANSFER: there is no SPENDING_LIMIT of native"),
+        (
+            TokenTransfer(TOKEN, ADDRESS, 1),
+            f"a TOKEN_TRANSFER: there is no SPENDING_LIMIT of {TOKEN}",
+        ),
+        (ContractCall(ADDRESS, b""), f"a CONTRACT_CALL: no CONTRACT_WHITELIST lists {ADDRESS}"),
+        (Approve(TOKEN, ADDRESS, 1), f"a APPROVE: no APPROVED_SPENDERS lists {ADDRESS}"),
+    ],
+)
+def test_a_denial_says_which_grant_is_missing(asked: Part, said: str) -> None:
+    verdict = evaluate(asked, policies=[], usage=UNUSED, now_s=NOW_S)
+    assert isinstance(verdict, Deny)
+    [violation] = verdict.violations
+    assert violation.message == f"no policy grants this agent {said}"
 
 
 UNREADABLE = [

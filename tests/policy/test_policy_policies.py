@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -14,7 +15,7 @@ from waiaas.domain.enums import PolicyType
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Approve, ContractCall, TokenTransfer, Transfer
 from waiaas.policy.document import RuleRefused
-from waiaas.policy.policies import PARSERS, parse_policy, parse_rules
+from waiaas.policy.policies import PARSERS, RULES_KEPT_MAX, parse_policy, parse_rules
 from waiaas.policy.rule import Grant, Rule
 from waiaas.policy.verdict import DEFAULT_DENY, Deny, Verdict
 
@@ -43,6 +44,28 @@ def test_every_type_has_its_section_and_example_in_the_documentation() -> None:
 def test_the_documented_example_is_read_and_only_grants_are_grants(kind: PolicyType) -> None:
     rule = parse_rules(kind, EXAMPLES[kind], is_global=False)
     assert isinstance(rule, Grant) is (kind in GRANTS)
+
+
+@pytest.mark.parametrize("kind", PolicyType)
+def test_a_rule_is_kept_as_it_was_read_and_nobody_can_change_it(kind: PolicyType) -> None:
+    """The same object serves every later decision."""
+    rule = parse_rules(kind, EXAMPLES[kind], is_global=False)
+    assert parse_rules(kind, EXAMPLES[kind], is_global=False) is rule
+    for field in fields(cast("Any", rule)):
+        with pytest.raises(FrozenInstanceError):
+            setattr(rule, field.name, None)
+
+
+def test_what_is_kept_is_told_apart_by_all_that_it_means() -> None:
+    """A global rule may not say `native`: that would be another coin for each agent."""
+    rules = '{"asset": "native", "instant_max": "5"}'
+    assert isinstance(parse_rules(PolicyType.SPENDING_LIMIT, rules, is_global=False), Grant)
+    for _ in range(2):
+        with pytest.raises(RuleRefused):
+            parse_rules(PolicyType.SPENDING_LIMIT, rules, is_global=True)
+        with pytest.raises(RuleRefused):
+            parse_rules(PolicyType.WHITELIST, rules, is_global=False)
+    assert parse_rules.cache_info().maxsize == RULES_KEPT_MAX
 
 
 @pytest.mark.parametrize("kind", PolicyType)

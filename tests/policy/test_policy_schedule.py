@@ -168,3 +168,24 @@ def test_control_adding_days_of_24_hours_misses_the_change_of_the_clock() -> Non
 
 def test_the_horizon_is_more_than_two_weeks() -> None:
     assert timedelta(seconds=HORIZON_S) == timedelta(days=15)
+
+
+class Opening(Schedule):
+    """A schedule that opens once, for ever."""
+
+    def opens_at(self, now_s: int) -> int:
+        return max(now_s, self.windows[0].start_minute)
+
+
+@pytest.mark.parametrize(
+    ("opens_after_s", "is_foreseen"),
+    [(HORIZON_S - 1, True), (HORIZON_S, True), (HORIZON_S + 1, False)],
+)
+def test_the_last_second_of_the_horizon_is_still_looked_at(
+    opens_after_s: int, *, is_foreseen: bool
+) -> None:
+    since_s = 1_700_000_000
+    opening_s = since_s + opens_after_s
+    late = Opening(UTC, (Window(EVERY_DAY, opening_s, 0),))
+    found = earliest_open([schedule(hours("00:00", "24:00")), late], since_s=since_s)
+    assert found == (opening_s if is_foreseen else None)
