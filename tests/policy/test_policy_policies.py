@@ -51,9 +51,11 @@ def test_a_rule_is_kept_as_it_was_read_and_nobody_can_change_it(kind: PolicyType
     """The same object serves every later decision."""
     rule = parse_rules(kind, EXAMPLES[kind], is_global=False)
     assert parse_rules(kind, EXAMPLES[kind], is_global=False) is rule
-    for field in fields(cast("Any", rule)):
-        with pytest.raises(FrozenInstanceError):
-            setattr(rule, field.name, None)
+    hours = () if rule.schedule is None else (rule.schedule, *rule.schedule.windows)
+    for part in (rule, *rule.assets, *hours):
+        for field in fields(cast("Any", part)):
+            with pytest.raises(FrozenInstanceError):
+                setattr(part, field.name, None)
 
 
 def test_what_is_kept_is_told_apart_by_all_that_it_means() -> None:

@@ -94,6 +94,8 @@ def test_an_hour_that_the_clock_repeats_is_open_twice() -> None:
         assert not night.is_open(start_s + 30 * MINUTE_S)
     assert night.opens_at(first_s - 1) == first_s
     assert night.opens_at(first_s + 30 * MINUTE_S) == second_s
+    within = schedule(hours("02:10", "02:30", SUN), zone=BERLIN)
+    assert within.opens_at(first_s + 30 * MINUTE_S) == second_s + 10 * MINUTE_S
 
 
 def test_a_window_in_the_hour_that_is_skipped_opens_a_week_later() -> None:

@@ -10,6 +10,7 @@ from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Batch, ContractCall, Transfer
 from waiaas.policy.document import RuleRefused, read_document
+from waiaas.policy.policies import parse_rules
 from waiaas.policy.time_restriction import parse
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
@@ -144,3 +145,14 @@ def test_all_of_a_week_is_read() -> None:
     document = read_document("{}", is_global=False)
     document.members.update(timezone="UTC", windows=[window("23:59", "24:00")] * 21)
     assert len(parse(document).hours.windows) == 21
+
+
+def test_the_end_of_the_day_is_its_last_minutes_end() -> None:
+    rules = '{"timezone": "UTC", "windows": [{"days": ["tue"], "start": "23:59", "end": "24:00"}]}'
+    schedule = parse_rules(PolicyType.TIME_RESTRICTION, rules, is_global=False).schedule
+    assert schedule is not None
+    assert [window.end_minute for window in schedule.windows] == [1440]
+    midnight_s = 1_700_006_400  # between a Tuesday and a Wednesday
+    assert [schedule.is_open(midnight_s + s) for s in (-61, -60, -1, 0)] == [
+        False, True, True, False,
+    ]  # fmt: skip

@@ -38,6 +38,21 @@ def test_the_smallest_amount_and_the_latest_second_satisfy_all(
     assert (denied.max_allowed, denied.retry_at) == together
 
 
+@pytest.mark.parametrize(
+    ("tier", "wait_s"),
+    [
+        (PolicyTier.INSTANT, None),
+        (PolicyTier.NOTIFY, None),
+        (PolicyTier.DELAY, 7),
+        (PolicyTier.APPROVAL, 9),
+    ],
+)
+def test_what_goes_out_by_itself_waits_for_nothing(tier: PolicyTier, wait_s: int | None) -> None:
+    delay_s = 7 if tier is PolicyTier.DELAY else None
+    approval_s = 9 if tier is PolicyTier.APPROVAL else None
+    assert Allow(tier, delay_s=delay_s, approval_s=approval_s).wait_s == wait_s
+
+
 def test_a_verdict_is_a_value() -> None:
     assert Allow(PolicyTier.INSTANT) == Allow(PolicyTier.INSTANT, ())
     verdict = Allow(PolicyTier.APPROVAL)
