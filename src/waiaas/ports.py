@@ -19,6 +19,7 @@ from waiaas.domain.records import (
     ApprovalRecord,
     AttemptRecord,
     Held,
+    KillSwitch,
     OutboxRecord,
     PolicyRecord,
     SessionRecord,
@@ -68,6 +69,12 @@ class AgentTable(Protocol):
     ) -> bool:
         """Move from exactly *old* to *new*; return False, changing nothing, if it is not *old*."""
 
+    def suspend(self, agent_id: AgentId, *, reason: str, now_s: int) -> bool:
+        """Move from ACTIVE to SUSPENDED, and say why; False, changing nothing, if not ACTIVE."""
+
+    def resume(self, agent_id: AgentId, *, now_s: int) -> bool:
+        """Move from SUSPENDED to ACTIVE; False, changing nothing, if it is not SUSPENDED."""
+
 
 class SessionTable(Protocol):
     """Sessions."""
@@ -82,6 +89,14 @@ class SessionTable(Protocol):
     def add_use(self, session_id: SessionId, *, transactions: int, base_units: int) -> None:
         """Change what a session has used; what turns out not to move is taken back."""
 
+    def live(self, *, now_s: int) -> list[SessionRecord]:
+        """Return the sessions of all agents that are good for something, oldest first."""
+
+    def live_of(self, agent_id: AgentId, *, now_s: int) -> list[SessionRecord]: ...
+
+    def revoke(self, session_id: SessionId, *, now_s: int) -> bool:
+        """Revoke it for good; False, changing nothing, if it is not there or was revoked before."""
+
 
 class TransactionTable(Protocol):
     """Transactions."""
@@ -89,6 +104,10 @@ class TransactionTable(Protocol):
     def insert(self, transaction: TransactionRecord) -> None: ...
     def get(self, tx_id: TransactionId) -> TransactionRecord | None: ...
     def with_status(self, status: TransactionStatus) -> list[TransactionRecord]: ...
+
+    def of_agent(
+        self, agent_id: AgentId, *, status: TransactionStatus
+    ) -> list[TransactionRecord]: ...
 
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
@@ -217,6 +236,16 @@ class PolicyTable(Protocol):
         """Overwrite rules, priority, enabled and updated_at of the row with this id."""
 
 
+class KillSwitchTable(Protocol):
+    """The kill switch, of which there is one."""
+
+    def current(self) -> KillSwitch:
+        """Return where it stands; one that was never touched is NORMAL."""
+
+    def move(self, switch: KillSwitch) -> None:
+        """Record where it stands from now on."""
+
+
 class AuditTable(Protocol):
     """The audit log: append only."""
 
@@ -266,6 +295,8 @@ class LedgerTransaction(Protocol):
     @property
     def approvals(self) -> ApprovalTable: ...
     @property
+    def kill_switch(self) -> KillSwitchTable: ...
+    @property
     def policies(self) -> PolicyTable: ...
     @property
     def audit(self) -> AuditTable: ...
@@ -296,6 +327,21 @@ class Ledger(Protocol):
     def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value: ...
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value: ...
     def read(self, query: Callable[[LedgerTransaction], Value]) -> Value: ...
+
+
+class LedgerWithReserve(Ledger, Protocol):
+    """A ledger that keeps some space back for what must be written on a full disk."""
+
+    async def write_from_reserve(
+        self,
+        unit: Callable[[LedgerTransaction], Value],
+        *,
+        smaller: Callable[[LedgerTransaction], Value],
+    ) -> Value:
+        """`write_async`, which on a full disk goes on in the space that was kept back.
+
+        If even that is too little, *smaller* is done instead: alone, and in one transaction too.
+        """
 
 
 # ── keys ───────────────────────────────────────────────────────────────────────────────────────

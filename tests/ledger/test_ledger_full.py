@@ -5,6 +5,7 @@ and everywhere else too, it is modelled in this one. What is seen is compared wi
 Run as a program, this file is the child; it prints what it saw as JSON.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -126,6 +127,46 @@ def run_out(small: Path, *, has_ballast: bool) -> dict[str, object]:
     return seen | {"told": told.notices}
 
 
+def write_from_reserve(small: Path, *, has_ballast: bool) -> dict[str, object]:
+    """Write what must be written while there is space, when there is none, and when there is."""
+    seen: dict[str, object] = {}
+    told = Told()
+
+    def must(key: str, *, size_bytes: int = 100, smaller_bytes: int = 100) -> str:
+        def unit(name: str, size_bytes: int) -> Callable[[LedgerTransaction], str]:
+            def function(tx: LedgerTransaction) -> str:
+                tx.key_values.put(key if name == "unit" else name, "x" * size_bytes, now_s=1)
+                return name
+
+            return function
+
+        whole, smaller = unit("unit", size_bytes), unit("smaller", smaller_bytes)
+        try:
+            return asyncio.run(ledger.write_from_reserve(whole, smaller=smaller))
+        except DatabaseError as error:
+            return type(error).__name__
+
+    with open_ledger(small / "data", notices=told.asked) as ledger:
+        seen["while there is space"] = must("0")
+        if not has_ballast:
+            (small / "data" / "ballast").unlink()
+        filler = fill(small)
+        seen["first"] = must("1")
+        seen["others"] = attempt(lambda: ledger.write(put("a")))
+        seen["more"] = must("2")
+        seen["too large"] = must("3", size_bytes=2 * BALLAST_BYTES)
+        seen["both too large"] = must(
+            "4", size_bytes=2 * BALLAST_BYTES, smaller_bytes=2 * BALLAST_BYTES
+        )
+        seen["kept"] = [
+            key for key in ("0", "1", "2", "3", "4", "a", "smaller") if has(ledger, key)
+        ]
+        filler.unlink()
+        seen["with space"] = attempt(lambda: ledger.write(put("after")))
+        seen["recorded"] = recorded(ledger)
+    return seen
+
+
 def fail_to_copy(small: Path) -> dict[str, object]:
     """Leave room for the WAL but not for its copy in the main file."""
     seen: dict[str, object] = {}
@@ -179,6 +220,8 @@ SCENARIOS: Final[dict[str, Callable[[Path], dict[str, Any]]]] = {
     "run-out": lambda small: run_out(small, has_ballast=True),
     "run-out-bare": lambda small: run_out(small, has_ballast=False),
     "fail-to-copy": fail_to_copy,
+    "reserve": lambda small: write_from_reserve(small, has_ballast=True),
+    "reserve-bare": lambda small: write_from_reserve(small, has_ballast=False),
     "start-again": lambda small: start_again(small, has_ballast=True),
     "start-again-bare": lambda small: start_again(small, has_ballast=False),
 }
@@ -348,6 +391,32 @@ def test_a_ledger_that_was_killed_opens_on_a_full_disk_in_the_room_of_its_ballas
 
 def test_control_without_a_ballast_it_cannot_even_be_read(on_a_mounted_disk: See) -> None:
     assert on_a_mounted_disk("start-again-bare") == {"opened": False}
+
+
+def test_what_must_be_written_is_written_on_a_full_disk_in_the_room_of_the_ballast(
+    on_a_small_disk: See,
+) -> None:
+    assert on_a_small_disk("reserve") == {
+        "while there is space": "unit",
+        "first": "unit",
+        "others": "LedgerFull",
+        "more": "unit",
+        "too large": "smaller",
+        "both too large": "LedgerFull",
+        "kept": ["0", "1", "2", "smaller"],
+        "with space": "done",
+        "recorded": ["LEDGER_FULL", "LEDGER_RESUMED"],
+    }
+
+
+def test_control_without_a_ballast_not_even_what_must_be_written_is(on_a_small_disk: See) -> None:
+    seen = on_a_small_disk("reserve-bare")
+    assert (seen["while there is space"], seen["first"], seen["more"]) == (
+        "unit",
+        "LedgerFull",
+        "LedgerFull",
+    )
+    assert seen["kept"] == ["0"]
 
 
 # ── on a disk that only says it is full ────────────────────────────────────────────────────────

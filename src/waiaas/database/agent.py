@@ -19,6 +19,8 @@ _COLUMNS: Final = (
     agents.c.public_key,
     agents.c.status,
     agents.c.created_at,
+    agents.c.suspended_at,
+    agents.c.suspension_reason,
 )
 
 _INSERT: Final = define(
@@ -42,6 +44,17 @@ _SET_STATUS: Final = define(
     update(agents)
     .where(agents.c.id == bindparam("agent_id"), agents.c.status == bindparam("old_status"))
     .values(status=bindparam("status"), updated_at=bindparam("updated_at"))
+    .returning(agents.c.id)
+)
+_SUSPEND: Final = define(
+    update(agents)
+    .where(agents.c.id == bindparam("agent_id"), agents.c.status == bindparam("old_status"))
+    .values(
+        status=bindparam("status"),
+        suspended_at=bindparam("suspended_at"),
+        suspension_reason=bindparam("suspension_reason"),
+        updated_at=bindparam("updated_at"),
+    )
     .returning(agents.c.id)
 )
 
@@ -88,6 +101,28 @@ class Agents:
         }
         return bool(self._run(_SET_STATUS, parameters))
 
+    def suspend(self, agent_id: AgentId, *, reason: str, now_s: int) -> bool:
+        parameters: Parameters = {
+            "agent_id": agent_id,
+            "old_status": AgentStatus.ACTIVE,
+            "status": AgentStatus.SUSPENDED,
+            "suspended_at": now_s,
+            "suspension_reason": reason,
+            "updated_at": now_s,
+        }
+        return bool(self._run(_SUSPEND, parameters))
+
+    def resume(self, agent_id: AgentId, *, now_s: int) -> bool:
+        parameters: Parameters = {
+            "agent_id": agent_id,
+            "old_status": AgentStatus.SUSPENDED,
+            "status": AgentStatus.ACTIVE,
+            "suspended_at": None,
+            "suspension_reason": None,
+            "updated_at": now_s,
+        }
+        return bool(self._run(_SUSPEND, parameters))
+
 
 def _record(row: Any) -> AgentRecord:  # noqa: ANN401 -- rows are made from column names
     return AgentRecord(
@@ -98,4 +133,6 @@ def _record(row: Any) -> AgentRecord:  # noqa: ANN401 -- rows are made from colu
         public_key=row.public_key,
         status=AgentStatus(row.status),
         created_at=row.created_at,
+        suspended_at=row.suspended_at,
+        suspension_reason=row.suspension_reason,
     )

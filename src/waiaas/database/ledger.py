@@ -62,9 +62,13 @@ class _AwaitingUnit(Unit):
     __slots__ = ("done", "loop")
 
     def __init__(
-        self, function: Callable[[LedgerTransaction], object], loop: asyncio.AbstractEventLoop
+        self,
+        function: Callable[[LedgerTransaction], object],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        from_reserve: tuple[Callable[[LedgerTransaction], object], ...] = (),
     ) -> None:
-        super().__init__(function)
+        super().__init__(function, from_reserve=from_reserve)
         self.loop: Final = loop
         self.done: Final[asyncio.Future[None]] = loop.create_future()
 
@@ -145,10 +149,28 @@ class Ledger:
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """`write`, awaited. Cancelling the caller does not stop a unit that waits or runs."""
-        awaiting = _AwaitingUnit(unit, asyncio.get_running_loop())
-        self._writer.submit(awaiting)
-        await awaiting.done
-        return cast("Value", awaiting.outcome())
+        return cast("Value", await self._awaited(_AwaitingUnit(unit, asyncio.get_running_loop())))
+
+    async def write_from_reserve(
+        self,
+        unit: Callable[[LedgerTransaction], Value],
+        *,
+        smaller: Callable[[LedgerTransaction], Value],
+    ) -> Value:
+        """`write_async`; on a full disk *unit*, or else *smaller*, in the room of the ballast.
+
+        Raises:
+            LedgerFull: even that was too little; nothing of either was written.
+            DatabaseError: as `write`.
+        """
+        loop = asyncio.get_running_loop()
+        awaiting = _AwaitingUnit(unit, loop, from_reserve=(unit, smaller))
+        return cast("Value", await self._awaited(awaiting))
+
+    async def _awaited(self, unit: _AwaitingUnit) -> object:
+        self._writer.submit(unit)
+        await unit.done
+        return unit.outcome()
 
     def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
         """Run `query(tx)` on one snapshot of what is committed; return its value.

@@ -34,6 +34,7 @@ from waiaas.domain.enums import (
     AgentStatus,
     AuditSeverity,
     ChainType,
+    KillSwitchState,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -386,6 +387,19 @@ outbox: Final = Table(
     sqlite_autoincrement=True,
 )
 """What owners are told, in the order in which it happened."""
+
+kill_switch: Final = Table(
+    "kill_switch",
+    metadata,
+    Column("number", _INTEGER, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("since_at", _INTEGER, nullable=False),
+    Column("reason", Text),
+    Column("recoverable_at", _INTEGER),
+    _enum("kill_switch", "state", KillSwitchState),
+    sqlite_strict=True,
+)
+"""Every move of the kill switch; the row with the highest number is where it stands."""
 
 audit_chain: Final = Table(
     "audit_chain",

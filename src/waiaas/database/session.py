@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, insert, select, update
 
 from waiaas.database.run import Run, define_upsert
 from waiaas.database.schema import session_totals, sessions
@@ -36,6 +36,19 @@ _COUNT_LIVE: Final = define(
         sessions.c.revoked_at.is_(None),
         sessions.c.expires_at > bindparam("now_s"),
     )
+)
+_IS_LIVE: Final = (sessions.c.revoked_at.is_(None), sessions.c.expires_at > bindparam("now_s"))
+_LIVE: Final = define(select(*_COLUMNS).where(*_IS_LIVE).order_by(sessions.c.id))
+_LIVE_OF: Final = define(
+    select(*_COLUMNS)
+    .where(sessions.c.agent_id == bindparam("agent_id"), *_IS_LIVE)
+    .order_by(sessions.c.id)
+)
+_REVOKE: Final = define(
+    update(sessions)
+    .where(sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("revoked_at"))
+    .returning(sessions.c.id)
 )
 
 
@@ -81,6 +94,16 @@ class Sessions:
             "total": str(before.base_units + base_units),
         }
         self._run(_SET_USED, parameters)
+
+    def live(self, *, now_s: int) -> list[SessionRecord]:
+        return [_record(row) for row in self._run(_LIVE, {"now_s": now_s})]
+
+    def live_of(self, agent_id: AgentId, *, now_s: int) -> list[SessionRecord]:
+        rows = self._run(_LIVE_OF, {"agent_id": agent_id, "now_s": now_s})
+        return [_record(row) for row in rows]
+
+    def revoke(self, session_id: SessionId, *, now_s: int) -> bool:
+        return bool(self._run(_REVOKE, {"session_id": session_id, "revoked_at": now_s}))
 
 
 def _record(row: Any) -> SessionRecord:  # noqa: ANN401 -- rows are made from column names

@@ -5,6 +5,7 @@ from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
 from waiaas.database.audit import AuditLog
 from waiaas.database.key_value import KeyValues
+from waiaas.database.kill_switch import KillSwitches
 from waiaas.database.outbox import Outbox
 from waiaas.database.policy import Policies
 from waiaas.database.request import Requests
@@ -24,6 +25,7 @@ class Tables:
         "attempts",
         "audit",
         "key_values",
+        "kill_switch",
         "outbox",
         "policies",
         "requests",
@@ -40,6 +42,7 @@ class Tables:
         self.audit = AuditLog(run)
         self.key_values = KeyValues(run)
         self.outbox = Outbox(run)
+        self.kill_switch = KillSwitches(run)
         self.policies = Policies(run)
         self.requests = Requests(run)
         self.reservations = Reservations(run)

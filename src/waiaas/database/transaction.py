@@ -8,7 +8,7 @@ from waiaas.database.run import Run
 from waiaas.database.schema import transactions
 from waiaas.database.statements import define
 from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
-from waiaas.domain.ids import TransactionId
+from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 
 _COLUMNS: Final = (
@@ -35,6 +35,14 @@ _GET: Final = define(select(*_COLUMNS).where(transactions.c.id == bindparam("id"
 _WITH_STATUS: Final = define(
     select(*_COLUMNS)
     .where(transactions.c.status == bindparam("status"))
+    .order_by(transactions.c.id)
+)
+_OF_AGENT: Final = define(
+    select(*_COLUMNS)
+    .where(
+        transactions.c.agent_id == bindparam("agent_id"),
+        transactions.c.status == bindparam("status"),
+    )
     .order_by(transactions.c.id)
 )
 _SET_STATUS: Final = define(
@@ -82,6 +90,10 @@ class Transactions:
 
     def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
         return [_record(row) for row in self._run(_WITH_STATUS, {"status": status})]
+
+    def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
+        rows = self._run(_OF_AGENT, {"agent_id": agent_id, "status": status})
+        return [_record(row) for row in rows]
 
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus

@@ -11,10 +11,17 @@ from waiaas.database.errors import DatabaseError
 class Unit:
     """A function waiting to run in a transaction, and what came of it."""
 
-    __slots__ = ("error", "function", "value")
+    __slots__ = ("error", "from_reserve", "function", "value")
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        *,
+        from_reserve: tuple[Callable[[Any], Any], ...] = (),
+    ) -> None:
         self.function: Final = function
+        self.from_reserve: Final = from_reserve
+        """What is done instead on a full disk, in the reserve: the first of these that has room."""
         self.value: Any = None
         self.error: BaseException | None = None
 

@@ -15,7 +15,8 @@ SAVEPOINT, COMMIT, and only then the answers. What may happen to a unit:
   nothing is written any more;
 - a statement meets damage: the group is undone, and nothing is written any more.
 
-After a full disk units are refused unrun until the ballast can be taken back; see `_run_out`.
+After a full disk units are refused unrun until the ballast can be taken back; see `_run_out`. Those
+that must be written all the same go on in what the ballast has given up; see `_write_from_reserve`.
 
 The WAL is copied into the main file by the writer, after the answers: callers do not wait for it,
 and its failure cannot be taken for a failure of COMMIT.
@@ -265,10 +266,13 @@ class Writer:
             if self.is_full:
                 group[0].error = LedgerFull()  # Until proved otherwise, whatever goes wrong.
                 if not self._resume():
+                    self._write_from_reserve(group[0])
                     return
                 group[0].error = None
             if self._settle(group) is Outcome.FULL:
                 self._run_out()
+                for unit in group:
+                    self._write_from_reserve(unit)
         finally:
             self._answer(group)
         if self.wal_pages >= WAL_PAGES_MAX and self._failure is None:
@@ -369,6 +373,18 @@ class Writer:
         is_recorded = self._settle([Unit(self._notices.full)], alone=True) is Outcome.DONE
         notice = Notice.FULL if is_recorded else Notice.FULL_UNRECORDED
         self._notices.report(notice, str(LedgerFull()))
+
+    def _write_from_reserve(self, unit: Unit) -> None:
+        """Do what *unit* has for a full disk; the ballast was let go. One that has nothing waits.
+
+        Each is a transaction of its own, so that the ones before it cannot take its room.
+        """
+        for function in unit.from_reserve:
+            trial = Unit(function)
+            outcome = self._settle([trial], alone=True)
+            unit.value, unit.error = trial.value, trial.error
+            if outcome is not Outcome.FULL:
+                return
 
     def _resume(self) -> bool:
         """Accept writes again if the ballast can be taken back and that be recorded."""

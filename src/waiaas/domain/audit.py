@@ -20,6 +20,9 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.AUTH_FAILED: AuditSeverity.WARNING,
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
     AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,
+    AuditAction.OPERATION_REFUSED: AuditSeverity.WARNING,
+    AuditAction.KILL_SWITCH_RECOVERING: AuditSeverity.WARNING,
+    AuditAction.KILL_SWITCH_RECOVERED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
     AuditAction.LEDGER_FULL: AuditSeverity.CRITICAL,
 }

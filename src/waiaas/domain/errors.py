@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
     POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     TX_NOT_FOUND = "TX_NOT_FOUND"
     TX_ALREADY_PROCESSED = "TX_ALREADY_PROCESSED"
     TX_CANCELLED = "TX_CANCELLED"
@@ -48,6 +49,9 @@ class ErrorCode(StrEnum):
     CONSTRAINT_VIOLATED = "CONSTRAINT_VIOLATED"
     POLICY_DENIED = "POLICY_DENIED"
     SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
+    KILL_SWITCH_ACTIVE = "KILL_SWITCH_ACTIVE"
+    KILL_SWITCH_NOT_ACTIVE = "KILL_SWITCH_NOT_ACTIVE"
+    RECOVERY_WAIT_REQUIRED = "RECOVERY_WAIT_REQUIRED"
     # The world.
     LEDGER_RESTORED = "LEDGER_RESTORED"
     BACKUP_UNDER_WAY = "BACKUP_UNDER_WAY"
@@ -72,6 +76,7 @@ class ErrorCode(StrEnum):
             case (
                 ErrorCode.MASTER_PASSWORD_LOCKED
                 | ErrorCode.SPENDING_LIMIT_EXCEEDED
+                | ErrorCode.RECOVERY_WAIT_REQUIRED
                 | ErrorCode.BACKUP_UNDER_WAY
                 | ErrorCode.CHAIN_UNAVAILABLE
                 | ErrorCode.LEDGER_FULL
@@ -99,6 +104,7 @@ class ErrorCode(StrEnum):
                 | ErrorCode.AGENT_NOT_FOUND
                 | ErrorCode.AGENT_NOT_ACTIVE
                 | ErrorCode.POLICY_NOT_FOUND
+                | ErrorCode.SESSION_NOT_FOUND
                 | ErrorCode.TX_NOT_FOUND
                 | ErrorCode.TX_ALREADY_PROCESSED
                 | ErrorCode.TX_CANCELLED
@@ -108,6 +114,8 @@ class ErrorCode(StrEnum):
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
                 | ErrorCode.CONSTRAINT_VIOLATED
                 | ErrorCode.POLICY_DENIED
+                | ErrorCode.KILL_SWITCH_ACTIVE
+                | ErrorCode.KILL_SWITCH_NOT_ACTIVE
                 | ErrorCode.LEDGER_RESTORED
                 | ErrorCode.BACKUP_FAILED
                 | ErrorCode.SIMULATION_FAILED

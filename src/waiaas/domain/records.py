@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from waiaas.domain.enums import (
     AgentStatus,
     ChainType,
+    KillSwitchState,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -29,6 +30,20 @@ class AgentRecord(NamedTuple):
     public_key: str
     status: AgentStatus
     created_at: int
+    suspended_at: int | None = None
+    suspension_reason: str | None = None
+
+
+class KillSwitch(NamedTuple):
+    """Whether the daemon may sign at all, and since when."""
+
+    state: KillSwitchState = KillSwitchState.NORMAL
+    since_at: int | None = None
+    """When it came into this state; None if it was never touched."""
+    reason: str | None = None
+    """Why it was turned on, in the operator's words."""
+    recoverable_at: int | None = None
+    """While RECOVERING: the second from which it may be turned off."""
 
 
 class SessionRecord(NamedTuple):
