@@ -28,6 +28,7 @@ DATA_DIR_VARIABLE: Final = "WAIAAS_DATA_DIR"
 DATA_DIR_DEFAULT: Final = "~/.waiaas"
 
 PORT_DEFAULT: Final = 3100
+KILL_SWITCH_RECOVERY_S_DEFAULT: Final = 1800
 BACKUP_INTERVAL_HOURS_DEFAULT: Final = 24
 BACKUP_KEEP_DEFAULT: Final = 7
 
@@ -52,6 +53,8 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # How long is waited where a policy asks for a wait and does not say for how long; up to a week.
 # default_delay_seconds = {DELAY_S_DEFAULT}       # less than 60 counts as 60, except on localnet
 # default_approval_seconds = {APPROVAL_S_DEFAULT}   # after which nobody can approve any more
+# Between the two steps of turning the kill switch off, at least; 0 to a week.
+# kill_switch_recovery_seconds = {KILL_SWITCH_RECOVERY_S_DEFAULT}
 """
 """What `waiaas init` writes."""
 
@@ -95,7 +98,7 @@ class BackupSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds where a policy does not say."""
+    """What holds where a policy does not say, and for the kill switch."""
 
     default_delay_seconds: Annotated[int, msgspec.Meta(ge=1, le=DELAY_S_MAX)] = DELAY_S_DEFAULT
     """How long a payment of tier DELAY waits."""
@@ -103,9 +106,13 @@ class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         APPROVAL_S_DEFAULT
     )
     """How long a person has to answer for one of tier APPROVAL."""
+    kill_switch_recovery_seconds: Annotated[int, msgspec.Meta(ge=0, le=604_800)] = (
+        KILL_SWITCH_RECOVERY_S_DEFAULT
+    )
+    """From the first step of turning the kill switch off to the second, at least."""
 
     def waits(self) -> WaitDefaults:
-        """Return both as the policy takes them."""
+        """Return the first two as the policy takes them."""
         return WaitDefaults(self.default_delay_seconds, self.default_approval_seconds)
 
 

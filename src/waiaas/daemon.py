@@ -298,6 +298,7 @@ async def _serve(
             ),
             wake=worker.wake,
             count_blocked=worker.count_blocked,
+            recovery_wait_s=config.security.kill_switch_recovery_seconds,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
             shut_down=life.end_by_client,

@@ -46,7 +46,7 @@ from waiaas.database import (
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, requests, reservations, waits
+from waiaas.database.schema import attempts, kill_switch, requests, reservations, waits
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
@@ -79,6 +79,7 @@ TABLES: Final = {
         reservations,
         waits,
         pending_approvals,
+        kill_switch,
     )
 }
 
@@ -256,6 +257,7 @@ class Desk:
             operator=operator_access(ledger, quick, clock),
             wake=lambda _: None,
             count_blocked=lambda: 0,
+            recovery_wait_s=1800,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
             shut_down=lambda: None,
@@ -353,6 +355,9 @@ class Desk:
             "ChangePolicy": {"priority": 1},
             "CreateBackup": {"mode": "keystore"},
             "Approve": {"password": PASSWORD},
+            "ActivateKillSwitch": {},
+            "RecoverKillSwitch": {"password": PASSWORD},
+            "SuspendAgent": {"reason": "a test"},
             "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
         }
         return bodies["" if route.body is None else route.body.__name__]

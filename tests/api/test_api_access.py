@@ -28,6 +28,7 @@ TABLE = [
     ("POST", "/v1/admin/backups", "operator", 201),
     ("POST", "/v1/admin/shutdown", "operator-look", 200),
     ("POST", "/v1/agents", "operator", 201),
+    ("GET", "/v1/agents", "operator-look", 200),
     ("POST", "/v1/agents/{id}/fund", "operator", 200),
     ("POST", "/v1/sessions", "operator", 201),
     ("GET", "/v1/policies", "operator-look", 200),
@@ -45,6 +46,14 @@ TABLE = [
     ("POST", "/v1/approvals/{id}/approve", "operator", 200),
     ("POST", "/v1/approvals/{id}/reject", "operator-look", 200),
     ("GET", "/v1/admin/notifications", "operator-look", 200),
+    ("GET", "/v1/admin/kill-switch", "operator-look", 200),
+    ("POST", "/v1/admin/kill-switch", "operator-look", 200),
+    ("POST", "/v1/admin/recover", "operator", 200),
+    ("POST", "/v1/agents/{id}/suspend", "operator-look", 200),
+    ("POST", "/v1/agents/{id}/resume", "operator", 200),
+    ("POST", "/v1/agents/{id}/terminate", "operator", 200),
+    ("GET", "/v1/sessions", "operator-look", 200),
+    ("DELETE", "/v1/sessions/{id}", "operator-look", 200),
 ]
 
 
@@ -223,8 +232,10 @@ def test_the_right_credential_is_let_in_whatever_the_case_of_its_scheme(
     assert answer.code in {
         "",
         "FAUCET_UNAVAILABLE",
+        "KILL_SWITCH_NOT_ACTIVE",
         "NETWORK_NOT_CONFIGURED",
         "POLICY_NOT_FOUND",
+        "SESSION_NOT_FOUND",
         "TX_NOT_FOUND",
     }
 

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,7 +33,15 @@ from waiaas.database import (
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, outbox, requests, reservations, session_totals, waits
+from waiaas.database.schema import (
+    attempts,
+    kill_switch,
+    outbox,
+    requests,
+    reservations,
+    session_totals,
+    waits,
+)
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import (
@@ -54,6 +63,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import is_terminal
 from waiaas.pipeline.admit import Admission, Caller, admit
 from waiaas.pipeline.advance import Step
+from waiaas.pipeline.kill_switch import Activation, activate
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
 from waiaas.pipeline.worker import Worker
 from waiaas.policy.rule import WaitDefaults
@@ -88,6 +98,7 @@ ROWS = {
     "outbox": outbox,
     "agents": agents,
     "sessions": sessions,
+    "kill_switch": kill_switch,
 }
 
 
@@ -466,6 +477,12 @@ class Office:
                 now_s=self.clock.now_s(),
             )
         )
+
+    def kill(self, _: Caller | None = None) -> Activation:
+        """Turn the kill switch on, from elsewhere: also while a step is under way here."""
+        act = activate("a test", ip_address=None, ledger=self.ledger, clock=self.clock)
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(asyncio.run, act).result()
 
     def revoke(self, caller: Caller) -> None:
         self.execute(

@@ -254,6 +254,7 @@ class Counting:
             "get",
             "of_transaction",
             "by_key",
+            "current",
             "latest_timestamp",
             "held",
             "spent_until",

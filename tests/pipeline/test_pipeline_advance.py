@@ -25,12 +25,19 @@ STEPS: dict[tuple[TransactionStatus, AttemptState | None, Wait | None], Step] = 
 """The whole table; whatever is not in it has no next step."""
 
 
+@pytest.mark.parametrize("is_forbidden", [False, True])
 @pytest.mark.parametrize("wait", WAITS)
 @pytest.mark.parametrize(("status", "attempt"), list(product(TransactionStatus, ATTEMPTS)))
 def test_the_next_step_is_the_one_in_the_table(
-    status: TransactionStatus, attempt: AttemptState | None, wait: Wait | None
+    status: TransactionStatus,
+    attempt: AttemptState | None,
+    wait: Wait | None,
+    is_forbidden: bool,  # noqa: FBT001 -- a parameter of the test
 ) -> None:
-    assert next_step(status, attempt, wait) is STEPS.get((status, attempt, wait))
+    expected = STEPS.get((status, attempt, wait))
+    if is_forbidden and expected is Step.SEND:
+        expected = Step.HOLD
+    assert next_step(status, attempt, wait, is_forbidden=is_forbidden) is expected
 
 
 # fmt: off
@@ -65,5 +72,12 @@ def test_a_wait_ends_by_what_it_is_for_and_by_nothing_else(
 def test_bytes_are_sent_only_while_they_are_signed_and_nothing_is_known_of_them(
     status: TransactionStatus,
 ) -> None:
-    sending = [attempt for attempt in ATTEMPTS if next_step(status, attempt, None) is Step.SEND]
-    assert sending == ([AttemptState.SIGNED] if status is EXECUTING else [])
+    def sending(*, is_forbidden: bool) -> list[AttemptState | None]:
+        steps = {
+            attempt: next_step(status, attempt, None, is_forbidden=is_forbidden)
+            for attempt in ATTEMPTS
+        }
+        return [attempt for attempt, step in steps.items() if step is Step.SEND]
+
+    assert sending(is_forbidden=False) == ([AttemptState.SIGNED] if status is EXECUTING else [])
+    assert sending(is_forbidden=True) == []

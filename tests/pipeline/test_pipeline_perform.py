@@ -231,7 +231,11 @@ def test_bytes_that_were_used_before_are_never_recorded_again(site: "Site") -> N
 
 # ── permission withdrawn ───────────────────────────────────────────────────────────────────────
 
-FORBID = [("suspend", "AGENT_NOT_ACTIVE"), ("revoke", "SESSION_REVOKED")]
+FORBID = [
+    ("suspend", "AGENT_NOT_ACTIVE"),
+    ("revoke", "SESSION_REVOKED"),
+    ("kill", "KILL_SWITCH_ACTIVE"),
+]
 
 
 @pytest.mark.parametrize(("what", "code"), FORBID)

@@ -47,8 +47,9 @@ async def get_status(call: Call) -> Status:
     services = call.services
     condition = services.ledger_condition()
     backups = services.backup_condition()
-    agents, unfinished, waiting, restored_s = services.ledger.read(
+    switch, agents, unfinished, waiting, restored_s = services.ledger.read(
         lambda tx: (
+            tx.kill_switch.current().state,
             tx.agents.count(),
             count_unfinished(tx),
             tx.waits.count_open(),
@@ -61,6 +62,7 @@ async def get_status(call: Call) -> Status:
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
         daemon_id=services.about.daemon_id,
+        kill_switch=switch,
         agent_count=agents,
         unfinished_transaction_count=unfinished,
         waiting_transaction_count=waiting,

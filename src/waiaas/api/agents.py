@@ -6,13 +6,14 @@ from typing import Final
 from waiaas.api.routes import Call, Route
 from waiaas.api.transactions import amount_of
 from waiaas.domain.access import Credential
-from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.agents import create_agent
 from waiaas.pipeline.sessions import issue_session
-from waiaas.wire.agents import Agent, CreateAgent, FundAgent, Funded
+from waiaas.ports import LedgerTransaction
+from waiaas.wire.agents import Agent, Agents, CreateAgent, FundAgent, Funded
 from waiaas.wire.sessions import CreateSession, IssuedSession
 
 FUND_BASE_UNITS_MAX: Final = 10**6 * 10**9
@@ -42,6 +43,21 @@ async def create(call: Call) -> Agent:
         clock=services.clock,
         generate_id=services.generate_id,
     )
+    return render_agent(agent)
+
+
+async def list_all(call: Call) -> Agents:
+    """Show every agent there ever was."""
+
+    def look(tx: LedgerTransaction) -> list[AgentRecord]:
+        found = [each for status in AgentStatus for each in tx.agents.with_status(status)]
+        return sorted(found, key=lambda agent: agent.id)
+
+    return Agents([render_agent(each) for each in call.services.ledger.read(look)])
+
+
+def render_agent(agent: AgentRecord) -> Agent:
+    """Return an agent as the operator sees it."""
     return Agent(
         id=agent.id,
         name=agent.name,
@@ -50,6 +66,8 @@ async def create(call: Call) -> Agent:
         public_key=agent.public_key,
         status=agent.status,
         created_at=agent.created_at,
+        suspended_at=agent.suspended_at,
+        suspension_reason=agent.suspension_reason,
     )
 
 
@@ -118,8 +136,13 @@ ROUTES = (
         Agent,
         body=CreateAgent,
         status=201,
-        codes=(ErrorCode.NOT_SUPPORTED_YET, ErrorCode.NETWORK_NOT_CONFIGURED),
+        codes=(
+            ErrorCode.NOT_SUPPORTED_YET,
+            ErrorCode.NETWORK_NOT_CONFIGURED,
+            ErrorCode.KILL_SWITCH_ACTIVE,
+        ),
     ),
+    Route("GET", "/v1/agents", Credential.OPERATOR_LOOK, list_all, Agents),
     Route(
         "POST",
         "/v1/agents/{id}/fund",
@@ -146,6 +169,7 @@ ROUTES = (
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.SESSION_LIMIT_EXCEEDED,
+            ErrorCode.KILL_SWITCH_ACTIVE,
         ),
     ),
 )

@@ -19,6 +19,7 @@ from waiaas.api import (
     approvals,
     notifications,
     policies,
+    stopping,
     transactions,
     wallet,
 )
@@ -38,6 +39,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *transactions.ROUTES,
     *approvals.ROUTES,
     *notifications.ROUTES,
+    *stopping.ROUTES,
 )
 """Every route there is."""
 

@@ -91,6 +91,7 @@ ROUTES = (
         codes=(
             ErrorCode.INVALID_MASTER_PASSWORD,
             ErrorCode.MASTER_PASSWORD_LOCKED,
+            ErrorCode.KILL_SWITCH_ACTIVE,
             *_CODES,
         ),
     ),

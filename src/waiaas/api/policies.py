@@ -117,7 +117,7 @@ ROUTES = (
         put,
         Policy,
         body=SetPolicy,
-        codes=(ErrorCode.AGENT_NOT_FOUND,),
+        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
     ),
     Route(
         "POST",
@@ -127,7 +127,7 @@ ROUTES = (
         Policy,
         body=SetPolicy,
         status=201,
-        codes=(ErrorCode.AGENT_NOT_FOUND,),
+        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
     ),
     Route(
         "PUT",
@@ -136,7 +136,7 @@ ROUTES = (
         change,
         Policy,
         body=ChangePolicy,
-        codes=(ErrorCode.POLICY_NOT_FOUND,),
+        codes=(ErrorCode.POLICY_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
     ),
     Route(
         "DELETE",
@@ -144,6 +144,6 @@ ROUTES = (
         Credential.OPERATOR,
         remove,
         PolicyRemoved,
-        codes=(ErrorCode.POLICY_NOT_FOUND,),
+        codes=(ErrorCode.POLICY_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
     ),
 )

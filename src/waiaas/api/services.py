@@ -15,8 +15,8 @@ from waiaas.ports import (
     GenerateId,
     GenerateSecret,
     Keystore,
-    Ledger,
     LedgerCondition,
+    LedgerWithReserve,
 )
 
 
@@ -33,7 +33,7 @@ class About:
 class Services:
     """Everything a handler may use. All of it is required: nothing is switched off by absence."""
 
-    ledger: Ledger
+    ledger: LedgerWithReserve
     keystore: Keystore
     chains: Mapping[NetworkType, Chain]
     faucet: Faucet | None
@@ -48,6 +48,8 @@ class Services:
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]
     """Tells how many transactions failed their last step."""
+    recovery_wait_s: int
+    """How long the kill switch is RECOVERING before it can be turned off."""
     back_up: Callable[[bytes | None], Awaitable[Backup]]
     """Makes a backup under a password, or with None under the keystore's backup key."""
     backup_condition: Callable[[], ScheduleCondition]

@@ -12,7 +12,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiaas.cli import agents, approvals, audit, backups, notifications, policies, transactions
+from waiaas.cli import (
+    agents,
+    approvals,
+    audit,
+    backups,
+    notifications,
+    policies,
+    stopping,
+    transactions,
+)
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -42,6 +51,7 @@ app.add_typer(policies.policy_app, name="policy")
 app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(approvals.approval_app, name="approval")
 app.add_typer(notifications.notification_app, name="notification")
+app.add_typer(stopping.kill_switch_app, name="kill-switch")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
 

@@ -29,6 +29,7 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Transfer
+from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
@@ -74,7 +75,7 @@ async def admit(
 
     Raises:
         Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
-            LEDGER_RESTORED. These come before admission and are not remembered.
+            KILL_SWITCH_ACTIVE, LEDGER_RESTORED. These come before admission and are not remembered.
     """
     wall_s = clock.now_s()
     request_sha256 = _digest(request)
@@ -86,6 +87,7 @@ async def admit(
                 return _replay(tx, earlier, request_sha256)
         now_s = ledger_time(tx, wall_s=wall_s)
         agent, session = require_permission(tx, caller, now_s=now_s)
+        require_off(tx)
         require_not_restored(tx)
         verdict = _evaluate(tx, request, agent, session, waits, now_s=now_s)
         tx_id = TransactionId(generate_id())

@@ -18,6 +18,8 @@ class Step(StrEnum):
     """Sign the recorded payload and record the signed bytes."""
     SEND = "SEND"
     """Hand the recorded bytes to a node."""
+    HOLD = "HOLD"
+    """Keep signed bytes that must not be sent, until they can land no more."""
     WATCH = "WATCH"
     """Ask the chain what became of them."""
 
@@ -51,7 +53,11 @@ def wait_of(
 
 
 def next_step(
-    status: TransactionStatus, attempt: AttemptState | None, wait: Wait | None
+    status: TransactionStatus,
+    attempt: AttemptState | None,
+    wait: Wait | None,
+    *,
+    is_forbidden: bool,
 ) -> Step | None:
     """Return what to do next, or None when there is nothing (any more, or yet) for us to do.
 
@@ -59,12 +65,14 @@ def next_step(
         status: of the transaction.
         attempt: the state of its newest attempt, if it has one.
         wait: of a QUEUED one; whatever else has none.
+        is_forbidden: whether nothing may go out: the kill switch is on, the agent is not ACTIVE,
+            or the session was revoked.
     """
     match status:
         case TransactionStatus.PENDING:
             return Step.PREPARE
         case TransactionStatus.EXECUTING:
-            return _next_of_executing(attempt)
+            return _next_of_executing(attempt, is_forbidden=is_forbidden)
         case TransactionStatus.SUBMITTED:
             return Step.WATCH
         case TransactionStatus.QUEUED:
@@ -93,13 +101,14 @@ def _next_of_queued(wait: Wait | None) -> Step | None:
             assert_never(wait)
 
 
-def _next_of_executing(attempt: AttemptState | None) -> Step | None:
+def _next_of_executing(attempt: AttemptState | None, *, is_forbidden: bool) -> Step | None:
     match attempt:
         case AttemptState.RECORDED:
             return Step.SIGN
         case AttemptState.SIGNED:
-            # After a crash they may have been sent before: the same bytes, so no harm.
-            return Step.SEND
+            # After a crash they may have been sent before. To send the same bytes again does no
+            # harm; but to hold them proves nothing, so what is held is watched.
+            return Step.HOLD if is_forbidden else Step.SEND
         case _:
             # Never written: a move leaves EXECUTING in the commit that leaves these states. Should
             # it be found all the same, nothing is sent, and the money stays set aside.

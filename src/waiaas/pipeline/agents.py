@@ -11,6 +11,8 @@ from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.agent_life import found
+from waiaas.pipeline.kill_switch import suspend_newcomer, write_while_off
 from waiaas.pipeline.policies import insert_profile
 from waiaas.pipeline.record import LostRace, ledger_time, remember
 from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
@@ -30,6 +32,9 @@ async def create_agent(
     """Make an agent with a new key and the rules of a profile, if one is given; return it ACTIVE.
 
     Without rules it may spend nothing.
+
+    Raises:
+        Refusal: KILL_SWITCH_ACTIVE.
     """
     agent_id = AgentId(generate_id())
     address = keystore.generate(agent_id, chain=chain, network=network)
@@ -61,7 +66,9 @@ async def create_agent(
             insert_profile(tx, profile, agent_id, generate_id=generate_id, now_s=now_s)
         return agent
 
-    agent = await ledger.write_async(insert)
+    agent = await write_while_off(
+        insert, operation="create agent", agent_id=None, ledger=ledger, wall_s=wall_s
+    )
     await asyncio.to_thread(keystore.store, agent_id)
     return await ledger.write_async(
         lambda tx: _leave_creating(tx, agent, AgentStatus.ACTIVE, wall_s=wall_s)
@@ -99,4 +106,5 @@ def _leave_creating(
     active = status is AgentStatus.ACTIVE
     action = AuditAction.AGENT_ACTIVATED if active else AuditAction.AGENT_TERMINATED
     remember(tx, AuditEvent(action, SYSTEM, agent_id=agent.id), now_s=now_s)
-    return agent._replace(status=status)
+    suspend_newcomer(tx, agent.id, now_s=now_s)
+    return found(tx, agent.id)

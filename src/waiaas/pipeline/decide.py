@@ -13,6 +13,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId, is_id
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.end import cancel_unsigned
+from waiaas.pipeline.kill_switch import refusal_while_on
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.ports import Clock, Ledger, LedgerTransaction
@@ -66,11 +67,11 @@ async def approve(
 
     Raises:
         Refusal: TX_NOT_FOUND, APPROVAL_NOT_FOUND, APPROVAL_TIMEOUT, TX_ALREADY_PROCESSED,
-            LEDGER_RESTORED.
+            KILL_SWITCH_ACTIVE, LEDGER_RESTORED.
     """
 
     def decide(tx: LedgerTransaction, transaction: TransactionRecord, now_s: int) -> Refusal | None:
-        refusal = _undecidable(tx, transaction, "approved", now_s=now_s)
+        refusal = refusal_while_on(tx) or _undecidable(tx, transaction, "approved", now_s=now_s)
         if refusal is None and not tx.approvals.approve(tx_id, now_s=now_s):
             refusal = too_late(transaction, "approved")
         if refusal is None:

@@ -1,13 +1,17 @@
-"""Ending a transaction: its status, its attempt, its reservation and its audit row together."""
+"""Ending a transaction: its status, its attempt, its reservation and its audit row together.
+
+An agent that is being terminated ends with the last of its transactions.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
-from waiaas.domain.audit import SYSTEM
-from waiaas.domain.enums import TransactionStatus
+from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.domain.enums import AgentStatus, AuditAction, TransactionStatus
+from waiaas.domain.ids import AgentId
 from waiaas.domain.records import TransactionRecord
-from waiaas.domain.transaction import AttemptState, ReservationState
-from waiaas.pipeline.record import move
+from waiaas.domain.transaction import AttemptState, ReservationState, is_terminal
+from waiaas.pipeline.record import move, remember
 from waiaas.pipeline.session_use import give_back
 from waiaas.ports import LedgerTransaction
 
@@ -50,6 +54,29 @@ def end(
         give_back(tx, transaction)
     details = {} if error is None else {"error": error}
     move(tx, transaction, status, now_s=now_s, actor=actor, details=details)
+    finish_termination(tx, transaction.agent_id, now_s=now_s)
+
+
+def finish_termination(tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:
+    """Let an agent that is TERMINATING be TERMINATED, if nothing of it is under way any more."""
+    agent = tx.agents.get(agent_id)
+    assert agent is not None, "agents with transactions are never deleted"
+    if agent.status is AgentStatus.TERMINATING and not live_transactions(tx, agent_id):
+        tx.agents.compare_and_set_status(
+            agent_id, old=AgentStatus.TERMINATING, new=AgentStatus.TERMINATED, now_s=now_s
+        )
+        event = AuditEvent(AuditAction.AGENT_TERMINATED, SYSTEM, agent_id=agent_id)
+        remember(tx, event, now_s=now_s)
+
+
+def live_transactions(tx: LedgerTransaction, agent_id: AgentId) -> list[TransactionRecord]:
+    """Return an agent's transactions that have not come to their end."""
+    return [
+        found
+        for status in TransactionStatus
+        if not is_terminal(status)
+        for found in tx.transactions.of_agent(agent_id, status=status)
+    ]
 
 
 def is_unsigned(status: TransactionStatus, attempt: AttemptState | None) -> bool:

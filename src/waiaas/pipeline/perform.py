@@ -21,6 +21,7 @@ from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
 from waiaas.pipeline.end import cancel_unsigned, end
+from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import (
@@ -33,6 +34,7 @@ from waiaas.ports import (
     LedgerTransaction,
     Payload,
     ProvablyExpired,
+    Sighting,
     Signer,
     SimulationRefused,
     Unseen,
@@ -81,11 +83,26 @@ class Standing:
     """Of a QUEUED transaction."""
     session_revoked: bool
     ledger_restored: bool
+    kill_switch_on: bool
 
     @property
     def step(self) -> Step | None:
         """What comes next."""
-        return next_step(self.transaction.status, self.attempt and self.attempt.state, self.wait)
+        return next_step(
+            self.transaction.status,
+            self.attempt and self.attempt.state,
+            self.wait,
+            is_forbidden=self.is_forbidden,
+        )
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether permission was withdrawn since the request was admitted."""
+        return (
+            self.kill_switch_on
+            or self.session_revoked
+            or self.agent.status is not AgentStatus.ACTIVE
+        )
 
     def require_reconciled(self) -> None:
         """Return unless the next step signs or frees money and the ledger knows too little.
@@ -113,6 +130,7 @@ def read_standing(
         wait=_read_wait(tx, current, wall_s=wall_s),
         session_revoked=session is None or session.revoked_at is not None,
         ledger_restored=restored_at(tx) is not None,
+        kill_switch_on=is_on(tx),
     )
 
 
@@ -149,6 +167,8 @@ async def perform(standing: Standing, world: World) -> None:
             await _sign(standing, world, chain)
         case Step.SEND:
             await _send(standing, world, chain)
+        case Step.HOLD:
+            await _hold(standing, world, chain)
         case Step.WATCH:
             await _watch(standing, world, chain)
         case None:
@@ -170,6 +190,9 @@ async def _expire(standing: Standing, world: World) -> None:
 async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
     """Build and simulate; then, if the payment is still permitted, record the exact payload."""
     transaction, agent = standing.transaction, standing.agent
+    if standing.is_forbidden:  # Known before a node is asked, which may not answer.
+        await _write(standing, world, _end_if_forbidden)
+        return
     previous = world.ledger.read(lambda tx: tx.attempts.latest_unit_price(agent.id))
     built = await chain.build_transfer(
         _transfer_of(transaction),
@@ -238,7 +261,7 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     if standing.step is not Step.SIGN:
         return
     attempt = _attempt_of(standing)
-    if _is_forbidden(standing):
+    if standing.is_forbidden:
         await _write(standing, world, _end_if_forbidden)
         return
     message = base64.b64decode(attempt.message)
@@ -267,18 +290,31 @@ async def _send(standing: Standing, world: World, chain: Chain) -> None:
     evidence = "taken" if await _try_to_send(attempt, chain) else "unknown"
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
-        if tx.attempts.compare_and_set_state(
-            attempt.tx_id, old=AttemptState.SIGNED, new=AttemptState.SENT
-        ):
-            move(
-                tx,
-                now.transaction,
-                TransactionStatus.SUBMITTED,
-                now_s=now_s,
-                details={"txHash": attempt.tx_hash, "answer": evidence},
-            )
+        _submitted(tx, now.transaction, attempt, evidence, now_s)
 
-    await _write(standing, world, record)
+    # Sent is sent: also if it was forbidden in the meantime.
+    await _write(standing, world, record, steps=frozenset({Step.SEND, Step.HOLD}))
+
+
+def _submitted(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    attempt: AttemptRecord,
+    evidence: str,
+    now_s: int,
+) -> None:
+    """Record that a node has been given the bytes, as far as the *evidence* tells."""
+    sent = tx.attempts.compare_and_set_state(
+        attempt.tx_id, old=AttemptState.SIGNED, new=AttemptState.SENT
+    )
+    assert sent, "an executing transaction that can be sent has one signed attempt"
+    move(
+        tx,
+        transaction,
+        TransactionStatus.SUBMITTED,
+        now_s=now_s,
+        details={"txHash": attempt.tx_hash, "answer": evidence},
+    )
 
 
 async def _try_to_send(attempt: AttemptRecord, chain: Chain) -> bool:
@@ -289,24 +325,61 @@ async def _try_to_send(attempt: AttemptRecord, chain: Chain) -> bool:
         return False
 
 
-async def _watch(standing: Standing, world: World, chain: Chain) -> None:
-    """Ask the chain, and record what it proves. Not having seen it proves nothing."""
+async def _hold(standing: Standing, world: World, chain: Chain) -> None:
+    """Ask the chain about signed bytes that must not be sent, and record what it proves.
+
+    If they have landed they had been sent before, and a crash cut off the record of it.
+    """
     attempt = _attempt_of(standing)
-    assert attempt.tx_hash is not None, "what was sent has a hash"
-    sighting = await chain.look_up(
-        attempt.tx_hash, last_valid_block_height=attempt.last_valid_block_height
-    )
+    sighting = await _look_up(attempt, chain)
     if isinstance(sighting, Unseen):
         return
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
         match sighting:
-            case Landed(None):
-                tx.transactions.set_executed_at(attempt.tx_id, executed_at=now_s)
-                end(tx, now.transaction, TransactionStatus.CONFIRMED, error=None, now_s=now_s)
-            case Landed(reason):
-                error = f"{ErrorCode.TRANSACTION_FAILED_ON_CHAIN}: {reason}"
+            case Landed():
+                _submitted(tx, now.transaction, attempt, "seen", now_s)
+                sent = now.transaction._replace(status=TransactionStatus.SUBMITTED)
+                _landed(tx, sent, sighting, now_s)
+            case ProvablyExpired():
+                tx.attempts.compare_and_set_state(
+                    attempt.tx_id, old=AttemptState.SIGNED, new=AttemptState.EXPIRED
+                )
+                error = f"{ErrorCode.TRANSACTION_EXPIRED}: it was held back and can land no more"
                 end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+
+    await _write(standing, world, record)
+
+
+async def _look_up(attempt: AttemptRecord, chain: Chain) -> Sighting:
+    assert attempt.tx_hash is not None, "what was signed has a hash"
+    return await chain.look_up(
+        attempt.tx_hash, last_valid_block_height=attempt.last_valid_block_height
+    )
+
+
+def _landed(
+    tx: LedgerTransaction, transaction: TransactionRecord, landed: Landed, now_s: int
+) -> None:
+    """End a SUBMITTED transaction that the chain has included."""
+    if landed.error is None:
+        tx.transactions.set_executed_at(transaction.id, executed_at=now_s)
+        end(tx, transaction, TransactionStatus.CONFIRMED, error=None, now_s=now_s)
+    else:
+        error = f"{ErrorCode.TRANSACTION_FAILED_ON_CHAIN}: {landed.error}"
+        end(tx, transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+
+
+async def _watch(standing: Standing, world: World, chain: Chain) -> None:
+    """Ask the chain, and record what it proves. Not having seen it proves nothing."""
+    sighting = await _look_up(_attempt_of(standing), chain)
+    if isinstance(sighting, Unseen):
+        return
+
+    def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
+        match sighting:
+            case Landed():
+                _landed(tx, now.transaction, sighting, now_s)
             case ProvablyExpired():
                 error = f"{ErrorCode.TRANSACTION_EXPIRED}: it did not land and never can"
                 end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
@@ -319,16 +392,13 @@ async def resend(standing: Standing, world: World) -> None:
     await _try_to_send(_attempt_of(standing), world.chain_of(standing.agent))
 
 
-def _is_forbidden(standing: Standing) -> bool:
-    """Tell whether permission was withdrawn since the request was admitted."""
-    return standing.agent.status is not AgentStatus.ACTIVE or standing.session_revoked
-
-
 def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
     """Cancel a transaction of which nothing was signed, if it may not go on; tell whether."""
-    if not _is_forbidden(now):
+    if not now.is_forbidden:
         return False
-    if now.session_revoked:
+    if now.kill_switch_on:
+        error = f"{ErrorCode.KILL_SWITCH_ACTIVE}: called off by the kill switch"
+    elif now.session_revoked:
         error = f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed"
     else:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
@@ -366,13 +436,18 @@ async def _write(
     standing: Standing,
     world: World,
     record: Callable[[LedgerTransaction, Standing, int], object],
+    *,
+    steps: frozenset[Step] = frozenset(),
 ) -> None:
-    """Run *record* in one transaction, on the standing as it is now, unless it moved meanwhile."""
+    """Run *record* in one transaction, on the standing as it is now, unless it moved meanwhile.
+
+    It has not moved as long as its next step is the same, or one of *steps*.
+    """
     wall_s = world.clock.now_s()
 
     def unit(tx: LedgerTransaction) -> None:
         now = read_standing(tx, standing.transaction, wall_s=wall_s)
-        if now.step is standing.step:
+        if now.step is standing.step or now.step in steps:
             now.require_reconciled()
             record(tx, now, ledger_time(tx, wall_s=wall_s))
 

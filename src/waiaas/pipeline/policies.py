@@ -10,6 +10,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import PolicyRecord
+from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy, parse_rules
@@ -45,7 +46,8 @@ async def set_policy(
         generate_id: names a new one.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, or if several could be meant; AGENT_NOT_FOUND.
+        Refusal: VALIDATION_FAILED with the field, or if several could be meant; AGENT_NOT_FOUND,
+            KILL_SWITCH_ACTIVE.
     """
     rule = _parsed(kind, rules, agent_id)
     wall_s = clock.now_s()
@@ -74,7 +76,9 @@ async def set_policy(
             ),
         )
 
-    return await ledger.write_async(unit)
+    return await write_while_off(
+        unit, operation="set policy", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+    )
 
 
 async def add_policy(
@@ -91,7 +95,8 @@ async def add_policy(
     """Set a rule beside those that there are; a second one of a type only restricts further.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, or if there are too many; AGENT_NOT_FOUND.
+        Refusal: VALIDATION_FAILED with the field, or if there are too many; AGENT_NOT_FOUND,
+            KILL_SWITCH_ACTIVE.
     """
     rule = _parsed(kind, rules, agent_id)
     wall_s = clock.now_s()
@@ -104,7 +109,9 @@ async def add_policy(
         )
         return _insert(tx, policy)
 
-    return await ledger.write_async(unit)
+    return await write_while_off(
+        unit, operation="add policy", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+    )
 
 
 async def change_policy(
@@ -119,7 +126,7 @@ async def change_policy(
     """Change what is given of a rule, and leave the rest as it is.
 
     Raises:
-        Refusal: POLICY_NOT_FOUND, or VALIDATION_FAILED with the field.
+        Refusal: KILL_SWITCH_ACTIVE, POLICY_NOT_FOUND, or VALIDATION_FAILED with the field.
     """
     wall_s = clock.now_s()
 
@@ -138,14 +145,16 @@ async def change_policy(
         _audit(tx, before=before, after=after, now_s=after.updated_at)
         return after
 
-    return await ledger.write_async(unit)
+    return await write_while_off(
+        unit, operation="change policy", agent_id=None, ledger=ledger, wall_s=wall_s
+    )
 
 
 async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> PolicyRecord:
     """Remove a rule for good; return what it was. The audit log keeps what it said.
 
     Raises:
-        Refusal: POLICY_NOT_FOUND.
+        Refusal: KILL_SWITCH_ACTIVE, POLICY_NOT_FOUND.
     """
     wall_s = clock.now_s()
 
@@ -155,7 +164,9 @@ async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> Poli
         _audit(tx, before=policy, after=None, now_s=ledger_time(tx, wall_s=wall_s))
         return policy
 
-    return await ledger.write_async(unit)
+    return await write_while_off(
+        unit, operation="remove policy", agent_id=None, ledger=ledger, wall_s=wall_s
+    )
 
 
 def insert_profile(

@@ -1,4 +1,4 @@
-"""Issuing a session: an agent's permission to ask, for a while."""
+"""Issuing and revoking a session: an agent's permission to ask, for a while."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ from waiaas.domain.access import SESSION_ABSOLUTE_S, SESSION_TOKEN_PREFIX, SESSI
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.ids import AgentId, SessionId
+from waiaas.domain.ids import AgentId, SessionId, is_id
 from waiaas.domain.records import SessionRecord
+from waiaas.pipeline.end import live_transactions
+from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.stop import Stop, call_off, revoke
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
@@ -44,8 +47,8 @@ async def issue_session(
     """Make a session that lives *ttl_s* seconds and may do what its *constraints* allow.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE,
-            SESSION_LIMIT_EXCEEDED.
+        Refusal: KILL_SWITCH_ACTIVE, VALIDATION_FAILED with the field, AGENT_NOT_FOUND,
+            AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
     """
     if constraints is not None:
         _require_readable(constraints)
@@ -79,7 +82,40 @@ async def issue_session(
         )
         return session
 
-    return IssuedSession(await ledger.write_async(unit), token)
+    session = await write_while_off(
+        unit, operation="issue session", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+    )
+    return IssuedSession(session, token)
+
+
+async def revoke_session(
+    session_id: SessionId, *, ip_address: str | None, ledger: Ledger, clock: Clock
+) -> SessionRecord:
+    """End a session for good, and with it whatever of it was not signed; return it as it is.
+
+    One that was revoked before stays as it is.
+
+    Raises:
+        Refusal: SESSION_NOT_FOUND.
+    """
+    wall_s = clock.now_s()
+
+    def unit(tx: LedgerTransaction) -> SessionRecord:
+        session = tx.sessions.get(session_id) if is_id(session_id) else None
+        if session is None:
+            raise Refusal(ErrorCode.SESSION_NOT_FOUND, "there is no session with this id")
+        stop = Stop(
+            ledger_time(tx, wall_s=wall_s),
+            f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed",
+            ip_address,
+        )
+        if not revoke(tx, session.id, agent_id=session.agent_id, stop=stop):
+            return session
+        of_agent = live_transactions(tx, session.agent_id)
+        call_off(tx, [each for each in of_agent if each.session_id == session.id], stop)
+        return session._replace(revoked_at=stop.now_s)
+
+    return await ledger.write_async(unit)
 
 
 def _require_readable(constraints: str) -> None:

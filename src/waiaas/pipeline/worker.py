@@ -116,7 +116,7 @@ class Worker:
                     self._some_wait.set()
                 return
             try:
-                if step is Step.WATCH:
+                if step in {Step.WATCH, Step.HOLD}:
                     looks += 1
                     await self._watch(standing, looks)
                 elif step is Step.PREPARE:
@@ -148,9 +148,9 @@ class Worker:
         return self._world.ledger.read(lambda tx: _waiting(tx, wall_s=wall_s))
 
     async def _watch(self, standing: Standing, looks: int) -> None:
-        """Wait a little, look, and now and then send again."""
+        """Wait a little, look, and now and then send again, unless nothing may go out."""
         await self._world.clock.sleep(WATCH_INTERVAL_MS / 1000)
-        if looks % LOOKS_PER_RESEND == 0:
+        if looks % LOOKS_PER_RESEND == 0 and not standing.is_forbidden:
             await resend(standing, self._world)
         await perform(standing, self._world)
 

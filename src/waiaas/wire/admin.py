@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from waiaas.domain.enums import NetworkType
+from waiaas.domain.enums import KillSwitchState, NetworkType
 from waiaas.wire.message import Message
 
 
@@ -44,6 +44,8 @@ class Status(Message, frozen=True):
     uptime: int
     timestamp: int
     daemon_id: str
+    kill_switch: KillSwitchState
+    """Unless it is NORMAL nothing is signed."""
     agent_count: int
     unfinished_transaction_count: int
     waiting_transaction_count: int

@@ -29,6 +29,20 @@ class Agent(Message, frozen=True):
     public_key: str
     status: AgentStatus
     created_at: int
+    suspended_at: int | None
+    suspension_reason: str | None
+
+
+class Agents(Message, frozen=True):
+    """All of them, the oldest first."""
+
+    items: list[Agent]
+
+
+class SuspendAgent(Message, frozen=True):
+    """Let an agent sign nothing more until it is resumed."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
 class FundAgent(Message, frozen=True):

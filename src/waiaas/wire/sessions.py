@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from waiaas.domain.access import SESSION_TTL_S_DEFAULT, SESSION_TTL_S_MAX, SESSION_TTL_S_MIN
+from waiaas.domain.enums import SessionStatus
 from waiaas.wire.message import Message
 
 
@@ -15,6 +16,23 @@ class CreateSession(Message, frozen=True):
     ttl: Annotated[int, Meta(ge=SESSION_TTL_S_MIN, le=SESSION_TTL_S_MAX)] = SESSION_TTL_S_DEFAULT
     constraints: dict[str, Any] | None = None
     """What it may do, beside the policies of its agent; without any, whatever they allow."""
+
+
+class Session(Message, frozen=True):
+    """A session, without its token, which nobody can see again."""
+
+    id: str
+    agent_id: str
+    status: SessionStatus
+    expires_at: int
+    revoked_at: int | None
+    created_at: int
+
+
+class Sessions(Message, frozen=True):
+    """Those that are good for something, the oldest first."""
+
+    items: list[Session]
 
 
 class IssuedSession(Message, frozen=True):

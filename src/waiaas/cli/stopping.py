@@ -1,0 +1,179 @@
+"""`waiaas kill-switch`, and the verbs that stop agents and sessions and start agents again."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from waiaas.cli.agents import agent_app, session_app
+from waiaas.cli.client import Client, explained, segment
+from waiaas.cli.context import (
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    show,
+    show_list,
+)
+from waiaas.cli.secret import read_password
+
+kill_switch_app = typer.Typer(help="Stop everything, now.", no_args_is_help=True)
+
+AgentArgument = Annotated[str, typer.Argument(help="The agent's id.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Why; for people, and the audit log.")]
+
+
+@kill_switch_app.command("on")
+def turn_on(
+    context: typer.Context, *, reason: ReasonOption = None, as_json: JsonOption = False
+) -> None:
+    """Sign nothing more: end all sessions, call off what is not signed, suspend all agents."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            body = {} if reason is None else {"reason": reason}
+            show(client.post("/v1/admin/kill-switch", body), as_json=as_json)
+
+    explained(ask)
+
+
+@kill_switch_app.command("off")
+def turn_off(
+    context: typer.Context,
+    *,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin to turn it off; and once `recoverableAt` has come, do it again to end it.
+
+    Agents stay suspended until `waiaas agent resume`, and sessions stay dead.
+    """
+    directory = directory_of(context)
+    read = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        typed: list[bytes] = []
+
+        def password() -> bytes:
+            typed.append(read())
+            return typed[0]
+
+        with Client.logged_in(directory, password) as client:
+            body = {"password": typed[0].decode()}
+            show(client.post("/v1/admin/recover", body), as_json=as_json)
+
+    explained(ask)
+
+
+@kill_switch_app.command("status")
+def show_kill_switch(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show where it stands."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.get("/v1/admin/kill-switch"), as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("list")
+def list_agents(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show all agents, the oldest first."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show_list(client.get("/v1/agents")["items"], as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("suspend")
+def suspend(
+    context: typer.Context,
+    *,
+    agent: AgentArgument,
+    reason: ReasonOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an agent sign nothing more until it is resumed; what it has not signed is called off."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            body = {} if reason is None else {"reason": reason}
+            show(client.post(f"/v1/agents/{segment(agent)}/suspend", body), as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("resume")
+def resume(
+    context: typer.Context,
+    *,
+    agent: AgentArgument,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a suspended agent sign again; what was called off stays called off."""
+    directory = directory_of(context)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            show(client.post(f"/v1/agents/{segment(agent)}/resume"), as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("terminate")
+def terminate(
+    context: typer.Context,
+    *,
+    agent: AgentArgument,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End an agent for good. Move its money away first: it will never pay again."""
+    directory = directory_of(context)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            show(client.post(f"/v1/agents/{segment(agent)}/terminate"), as_json=as_json)
+
+    explained(ask)
+
+
+@session_app.command("list")
+def list_sessions(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show the sessions of all agents that are good for something, the oldest first."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show_list(client.get("/v1/sessions")["items"], as_json=as_json)
+
+    explained(ask)
+
+
+@session_app.command("revoke")
+def revoke(
+    context: typer.Context,
+    *,
+    session: Annotated[str, typer.Argument(help="The session's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """End a session for good; what of it was not signed is called off."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.delete(f"/v1/sessions/{segment(session)}"), as_json=as_json)
+
+    explained(ask)
