@@ -172,6 +172,14 @@ def test_a_full_disk_refuses_payments_reads_on_and_goes_on_when_there_is_space(
     assert ledger_events(waiaas) == ["LEDGER_FULL", "LEDGER_RESUMED"]
     full.unlink()
 
+    # With the room of the ballast the kill switch is turned on although nothing else is written.
+    full.touch()
+    done = waiaas.json("kill-switch", "on")
+    assert (done["state"], done["agentsSuspended"]) == ("ACTIVATED", 1)
+    status = waiaas.json("status")
+    assert (status["status"], status["killSwitch"]) == ("read_only", "ACTIVATED")
+    full.unlink()
+
     daemon.process.terminate()
     assert daemon.ended() == 0
     log = daemon.log.read_text(encoding="utf-8")

@@ -380,6 +380,8 @@ class Writer:
         Each is a transaction of its own, so that the ones before it cannot take its room.
         """
         for function in unit.from_reserve:
+            if self._failure is not None:
+                return
             trial = Unit(function)
             outcome = self._settle([trial], alone=True)
             unit.value, unit.error = trial.value, trial.error
