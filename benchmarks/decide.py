@@ -198,8 +198,7 @@ def insert_agent(tables: LedgerTransaction, number: int) -> None:
     tables.agents.insert(
         AgentRecord(
             agent_id(number), "bench", ChainType.SOLANA, NetworkType.LOCALNET, f"key {number}",
-            AgentStatus.ACTIVE, NOW_S,
-        )
+            AgentStatus.ACTIVE, NOW_S, suspended_at=None, suspension_reason=None)
     )  # fmt: skip
 
 

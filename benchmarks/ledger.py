@@ -69,6 +69,8 @@ AGENT: Final = AgentRecord(
     public_key="9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin",
     status=AgentStatus.ACTIVE,
     created_at=NOW_S,
+    suspended_at=None,
+    suspension_reason=None,
 )
 
 

@@ -50,6 +50,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "uptime": 0,
             "timestamp": NOW_S,
             "daemonId": about.daemon_id,
+            "killSwitch": "NORMAL",
             "agentCount": 1,
             "unfinishedTransactionCount": 1,
             "waitingTransactionCount": 0,

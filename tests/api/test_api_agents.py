@@ -56,6 +56,8 @@ def test_an_agent_is_made_with_a_key_of_its_own(desk: "Desk", operator: str) -> 
         "publicKey": agent["publicKey"],
         "status": "ACTIVE",
         "createdAt": NOW_S,
+        "suspendedAt": None,
+        "suspensionReason": None,
     }
     (row,) = desk.rows("agents")
     assert (row.id, row.name, row.public_key, row.status) == (

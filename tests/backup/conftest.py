@@ -63,6 +63,8 @@ def make_agent(directory: Path, keystore: FileKeystore) -> AgentId:
         *(agent_id, "agent", ChainType.SOLANA, NetworkType.LOCALNET, address),
         AgentStatus.ACTIVE,
         NOW_S,
+        suspended_at=None,
+        suspension_reason=None,
     )
     with open_ledger(directory) as ledger:
         ledger.write(lambda tx: tx.agents.insert(agent))

@@ -102,7 +102,19 @@ def hire(tx: LedgerTransaction) -> None:
     """Make the one agent, unless there is one."""
     if tx.agents.get(AGENT) is None:
         chain, network = ChainType.SOLANA, NetworkType.LOCALNET
-        tx.agents.insert(AgentRecord(AGENT, "a", chain, network, "key", AgentStatus.ACTIVE, 1))
+        tx.agents.insert(
+            AgentRecord(
+                AGENT,
+                "a",
+                chain,
+                network,
+                "key",
+                AgentStatus.ACTIVE,
+                1,
+                suspended_at=None,
+                suspension_reason=None,
+            )
+        )
 
 
 def payment(tx_id: str) -> Unit:

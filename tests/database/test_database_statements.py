@@ -34,6 +34,7 @@ from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
     ChainType,
+    KillSwitchState,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -48,6 +49,7 @@ from waiaas.domain.records import (
     AgentRecord,
     ApprovalRecord,
     AttemptRecord,
+    KillSwitch,
     PolicyRecord,
     SessionRecord,
     TransactionRecord,
@@ -146,6 +148,8 @@ def _everything(connection: DatabaseConnection) -> int:
             f"key of {agent_id}",
             AgentStatus.CREATING,
             1,
+            suspended_at=None,
+            suspension_reason=None,
         )
     )
     assert tables.agents.get(agent_id)
@@ -206,6 +210,7 @@ def _everything(connection: DatabaseConnection) -> int:
     assert tables.attempts.compare_and_set_state(
         tx_id, old=AttemptState.SIGNED, new=[*AttemptState][-1]
     )
+    _stop(tables, agent_id, session_id)
     _reserve(tables, agent_id, tx_id)
     _wait(tables, tx_id)
     _rule(tables, policy)
@@ -237,6 +242,24 @@ def _sit(tables: Tables, agent_id: AgentId, session_id: SessionId) -> None:
     tables.sessions.add_use(session_id, transactions=1, base_units=2**300)
     tables.sessions.add_use(session_id, transactions=1, base_units=-(2**300) + 3)
     assert tables.sessions.used(session_id) == (2, 3)
+
+
+def _stop(tables: Tables, agent_id: AgentId, session_id: SessionId) -> None:
+    """Call every method by which something is stopped."""
+    executing = TransactionStatus.EXECUTING
+    assert len(tables.transactions.of_agent(agent_id, status=executing)) == 1
+    assert tables.agents.suspend(agent_id, reason="why", now_s=3)
+    assert not tables.agents.suspend(agent_id, reason="why", now_s=3)
+    assert tables.agents.resume(agent_id, now_s=4)
+    assert not tables.agents.resume(agent_id, now_s=4)
+    [live] = tables.sessions.live_of(agent_id, now_s=1)
+    assert live in tables.sessions.live(now_s=1)
+    assert tables.sessions.live(now_s=9) == []
+    assert tables.sessions.revoke(session_id, now_s=5)
+    assert not tables.sessions.revoke(session_id, now_s=6)
+    on = KillSwitch(KillSwitchState.ACTIVATED, 7, "why", None)
+    tables.kill_switch.move(on)
+    assert tables.kill_switch.current() == on
 
 
 def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:

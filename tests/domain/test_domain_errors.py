@@ -7,6 +7,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 TRANSIENT = {
     "MASTER_PASSWORD_LOCKED",
     "SPENDING_LIMIT_EXCEEDED",
+    "RECOVERY_WAIT_REQUIRED",
     "BACKUP_UNDER_WAY",
     "CHAIN_UNAVAILABLE",
     "LEDGER_FULL",

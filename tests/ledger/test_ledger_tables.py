@@ -49,6 +49,8 @@ AGENT: Final = AgentRecord(
     public_key="key",
     status=AgentStatus.CREATING,
     created_at=10,
+    suspended_at=None,
+    suspension_reason=None,
 )
 SESSION: Final = SessionRecord(
     id=SESSION_ID,

@@ -354,6 +354,8 @@ class Office:
             self.signer.generate(agent_id),
             status,
             NOW_S,
+            suspended_at=None,
+            suspension_reason=None,
         )
         bounds = {"instant_max": RICH} if limits is None else {"instant_max": 2**256 - 1, **limits}
         self.ledger.write(lambda tx: tx.agents.insert(agent))

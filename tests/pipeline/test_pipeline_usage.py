@@ -62,7 +62,15 @@ def hire(tables: Tables) -> AgentId:
     key = f"key of {agent_id}"
     tables.agents.insert(
         AgentRecord(
-            agent_id, "agent", ChainType.SOLANA, NetworkType.LOCALNET, key, AgentStatus.ACTIVE, 1
+            agent_id,
+            "agent",
+            ChainType.SOLANA,
+            NetworkType.LOCALNET,
+            key,
+            AgentStatus.ACTIVE,
+            1,
+            suspended_at=None,
+            suspension_reason=None,
         )
     )
     return agent_id

@@ -234,6 +234,8 @@ class Author:
             public_key=f"key of {agent_id}",
             status=AgentStatus.ACTIVE,
             created_at=1,
+            suspended_at=None,
+            suspension_reason=None,
         )
 
         def insert(tx: LedgerTransaction) -> None:

@@ -13,9 +13,9 @@ FLOATS_ALLOWED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Files of the core that may write a float, and why: seconds to wait, never money. Only shrinks."""
 
-WAITING_ALLOWED: Final = frozenset({"write_async"})
-"""The asynchronous functions of `waiaas.database`: the door through which a coroutine hands a unit
-of work to the writer thread. What runs inside a transaction is a plain function."""
+WAITING_ALLOWED: Final = frozenset({"write_async", "write_from_reserve"})
+"""The asynchronous functions of `waiaas.database`: the doors through which a coroutine hands a
+unit of work to the writer thread. What runs inside a transaction is a plain function."""
 
 
 def float_literals(tree: ast.Module) -> list[int]:

@@ -13,6 +13,7 @@ from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
 from waiaas.wire.admin import CreateBackup, Login, OperatorToken
 from waiaas.wire.approvals import Approval, Approvals, Approve
+from waiaas.wire.kill_switch import RecoverKillSwitch
 from waiaas.wire.message import Message
 from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
@@ -87,6 +88,7 @@ def test_no_member_is_a_float(message: type[Message]) -> None:
         IssuedSession("id", "canary", 1, "agent"),
         CreateBackup("password", "canary"),
         Approve("canary"),
+        RecoverKillSwitch("canary"),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -102,4 +104,11 @@ def test_no_other_message_carries_a_secret() -> None:
         for message in MESSAGES
         if {"token", "password", "secret", "key"} & {field.name for field in fields(message)}
     }
-    assert named == {"Login", "OperatorToken", "IssuedSession", "CreateBackup", "Approve"}
+    assert named == {
+        "Login",
+        "OperatorToken",
+        "IssuedSession",
+        "CreateBackup",
+        "Approve",
+        "RecoverKillSwitch",
+    }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from waiaas.database.run import Run
 from waiaas.database.schema import kill_switch
@@ -10,7 +10,11 @@ from waiaas.database.statements import define
 from waiaas.domain.enums import KillSwitchState
 from waiaas.domain.records import KillSwitch
 
-_CURRENT: Final = define(select(*kill_switch.c).order_by(kill_switch.c.number.desc()).limit(1))
+_CURRENT: Final = define(
+    select(*kill_switch.c).where(
+        kill_switch.c.number == select(func.max(kill_switch.c.number)).scalar_subquery()
+    )
+)
 _INSERT: Final = define(
     insert(kill_switch).values({column.name: bindparam(column.name) for column in kill_switch.c})
 )

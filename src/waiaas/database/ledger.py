@@ -149,7 +149,10 @@ class Ledger:
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """`write`, awaited. Cancelling the caller does not stop a unit that waits or runs."""
-        return cast("Value", await self._awaited(_AwaitingUnit(unit, asyncio.get_running_loop())))
+        awaiting = _AwaitingUnit(unit, asyncio.get_running_loop())
+        self._writer.submit(awaiting)
+        await awaiting.done
+        return cast("Value", awaiting.outcome())
 
     async def write_from_reserve(
         self,
@@ -165,12 +168,9 @@ class Ledger:
         """
         loop = asyncio.get_running_loop()
         awaiting = _AwaitingUnit(unit, loop, from_reserve=(unit, smaller))
-        return cast("Value", await self._awaited(awaiting))
-
-    async def _awaited(self, unit: _AwaitingUnit) -> object:
-        self._writer.submit(unit)
-        await unit.done
-        return unit.outcome()
+        self._writer.submit(awaiting)
+        await awaiting.done
+        return cast("Value", awaiting.outcome())
 
     def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
         """Run `query(tx)` on one snapshot of what is committed; return its value.

@@ -30,8 +30,9 @@ class AgentRecord(NamedTuple):
     public_key: str
     status: AgentStatus
     created_at: int
-    suspended_at: int | None = None
-    suspension_reason: str | None = None
+    suspended_at: int | None
+    """When it was suspended, and why; None once it was resumed."""
+    suspension_reason: str | None
 
 
 class KillSwitch(NamedTuple):

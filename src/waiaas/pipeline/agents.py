@@ -43,7 +43,15 @@ async def create_agent(
     def insert(tx: LedgerTransaction) -> AgentRecord:
         now_s = ledger_time(tx, wall_s=wall_s)
         agent = AgentRecord(
-            agent_id, name, chain, network, address, AgentStatus.CREATING, created_at=now_s
+            agent_id,
+            name,
+            chain,
+            network,
+            address,
+            AgentStatus.CREATING,
+            created_at=now_s,
+            suspended_at=None,
+            suspension_reason=None,
         )
         tx.agents.insert(agent)
         remember(
