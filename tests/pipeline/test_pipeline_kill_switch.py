@@ -359,7 +359,7 @@ def test_while_it_is_on_nothing_is_approved_but_everything_may_be_called_off(
 ) -> None:
     """As after an activation for all of which a full disk had no room."""
     waiting = office.ask_now(office.hire(limits={"instant_max": 0}), AMOUNT).transaction
-    office.ledger.write(_on_alone)
+    on_alone(office)
     with pytest.raises(Refusal) as refusal:
         asyncio.run(approve(waiting.id, by=OPERATOR, ledger=office.ledger, clock=office.clock))
     assert refusal.value.code is ErrorCode.KILL_SWITCH_ACTIVE
@@ -370,9 +370,19 @@ def test_while_it_is_on_nothing_is_approved_but_everything_may_be_called_off(
     assert called_off.status is TransactionStatus.CANCELLED
 
 
-def _on_alone(tx: LedgerTransaction) -> None:
-    """Do what is done on a full disk: the state, and nothing else."""
-    tx.kill_switch.move(tx.kill_switch.current()._replace(state=ACTIVATED, since_at=NOW_S))
+def on_alone(office: "Office") -> None:
+    """Turn it on where even the reserve has no room for all of it: the state, and nothing else."""
+
+    class Small:
+        """A ledger with little room."""
+
+        async def write_from_reserve(self, _: Any, *, smaller: Any) -> Any:
+            return await office.ledger.write_async(smaller)
+
+    small: Any = Small()
+    done = asyncio.run(activate(None, ip_address=None, ledger=small, clock=office.clock))
+    assert (done.switch.state, done.agents_suspended, done.sessions_revoked) == (ACTIVATED, 0, 0)
+    assert office.rows("audit_log")[-1].event_type == "KILL_SWITCH_ACTIVATED"
 
 
 # ── the way back ───────────────────────────────────────────────────────────────────────────────
@@ -399,7 +409,7 @@ def test_what_a_full_disk_left_over_is_stopped_before_the_way_back_begins(
 ) -> None:
     caller = office.hire(limits=DELAYED)
     transaction = office.ask_now(caller, AMOUNT).transaction
-    office.ledger.write(_on_alone)
+    on_alone(office)
     assert step_back(office, wait_s=0) is RECOVERING
     assert office.transaction(transaction.id).status is TransactionStatus.CANCELLED
     assert step_back(office) is NORMAL

@@ -347,6 +347,8 @@ async def _hold(standing: Standing, world: World, chain: Chain) -> None:
                 )
                 error = f"{ErrorCode.TRANSACTION_EXPIRED}: it was held back and can land no more"
                 end(tx, now.transaction, TransactionStatus.FAILED, error=error, now_s=now_s)
+            case _:
+                assert_never(sighting)
 
     await _write(standing, world, record)
 
@@ -383,6 +385,8 @@ async def _watch(standing: Standing, world: World, chain: Chain) -> None:
             case ProvablyExpired():
                 error = f"{ErrorCode.TRANSACTION_EXPIRED}: it did not land and never can"
                 end(tx, now.transaction, TransactionStatus.EXPIRED, error=error, now_s=now_s)
+            case _:
+                assert_never(sighting)
 
     await _write(standing, world, record)
 
