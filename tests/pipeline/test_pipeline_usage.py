@@ -138,7 +138,7 @@ def test_the_ledger_answers_as_adding_everything_up_does(
     listed, now_s = play(tables, agent_id, payments)
     usage = LedgerUsage(tables, agent_id, now_s=now_s)
     for asset in ASSETS:
-        assert usage.in_flight(asset) == listed.in_flight(asset)
+        assert usage.in_flight(asset) == listed.in_flight(asset) == usage.in_flight(asset)
         for since_s in seconds_to_ask_about(listed, now_s):
             spent = listed.spent_after(asset, since_s)
             assert usage.spent_after(asset, since_s) == spent
@@ -166,6 +166,15 @@ def test_control_a_window_that_is_off_by_one_second_is_noticed(
     exact = listed.spent_after(NATIVE, now_s - HOUR_S)
     assert usage.spent_after(NATIVE, now_s - HOUR_S) == exact
     assert usage.spent_after(NATIVE, now_s - HOUR_S + off_by_s) != exact
+
+
+def test_so_much_has_never_moved(connection: DatabaseConnection) -> None:
+    tables = Tables(connection.db.execute)
+    agent_id = hire(tables)
+    reaches = partial(tables.reservations.spent_reaches, agent_id, asset=NATIVE, after_s=0)
+    assert reaches(base_units=1) is None
+    tables.reservations.settle(pay(tables, agent_id, 5), state=SPENT, now_s=START_S)
+    assert (reaches(base_units=5), reaches(base_units=6)) == (START_S, None)
 
 
 def test_money_recorded_before_what_already_is_stops_everything(
