@@ -1,0 +1,57 @@
+"""The owner's state follows from what is registered; the wallet's kind from its address."""
+
+import pytest
+
+from waiaas.domain.enums import ChainType, OwnerState
+from waiaas.domain.owner import (
+    CHALLENGE_REUSE_S,
+    CHALLENGE_TTL_S,
+    NO_OWNER,
+    PAYMENT_ACTIONS,
+    Owner,
+    OwnerAction,
+    wallet_chain,
+)
+
+SOLANA = "So11111111111111111111111111111111111111112"
+ETHEREUM = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+@pytest.mark.parametrize(
+    ("owner", "state", "binds"),
+    [
+        (NO_OWNER, OwnerState.NONE, False),
+        (Owner(None, is_verified=True), OwnerState.NONE, False),  # Nobody is not a verified owner.
+        (Owner(SOLANA, is_verified=False), OwnerState.GRACE, False),
+        (Owner(SOLANA, is_verified=True), OwnerState.LOCKED, True),
+    ],
+)
+def test_only_an_owner_who_has_signed_binds_the_operator(
+    owner: Owner, state: OwnerState, *, binds: bool
+) -> None:
+    assert owner.state is state
+    assert owner.binds_operator is binds
+
+
+@pytest.mark.parametrize(
+    ("address", "chain"),
+    [
+        (SOLANA, ChainType.SOLANA),
+        (ETHEREUM, ChainType.ETHEREUM),
+        (ETHEREUM.lower(), None),
+        (SOLANA + "0", None),
+        ("", None),
+        (ETHEREUM + "\n", None),
+    ],
+)
+def test_a_wallet_is_known_by_its_address(address: str, chain: ChainType | None) -> None:
+    assert wallet_chain(address) is chain
+
+
+def test_two_actions_are_about_a_payment_and_the_others_about_the_agent() -> None:
+    assert [*OwnerAction] == ["APPROVE", "REJECT", "VERIFY", "REMOVE"]
+    assert PAYMENT_ACTIONS == ("APPROVE", "REJECT")
+
+
+def test_a_message_that_is_given_again_can_still_be_signed() -> None:
+    assert 0 < CHALLENGE_REUSE_S < CHALLENGE_TTL_S
