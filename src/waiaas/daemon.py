@@ -59,12 +59,15 @@ from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
+from waiaas.domain.owner_message import Letterhead
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.logs import Stderr, log_to_stderr
+from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
+from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.worker import Worker
 from waiaas.ports import ChainUnavailable, Clock
@@ -295,6 +298,9 @@ async def _serve(
                 keystore=keystore,
                 clock=clock,
                 generate_secret=generate_secret,
+            ),
+            reception=Reception(
+                ledger, clock, WalletSignatures(), Letterhead(f"{HOST}:{port}", about.daemon_id)
             ),
             wake=worker.wake,
             count_blocked=worker.count_blocked,

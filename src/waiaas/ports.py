@@ -13,6 +13,7 @@ from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
 from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
 from waiaas.domain.notification import Notification
+from waiaas.domain.owner import Challenge, Owner, OwnerAction
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -76,6 +77,37 @@ class AgentTable(Protocol):
         """Move from SUSPENDED to ACTIVE; False, changing nothing, if it is not SUSPENDED."""
 
 
+class OwnerTable(Protocol):
+    """Who the agents belong to."""
+
+    def of_agent(self, agent_id: AgentId) -> Owner | None:
+        """Return what is registered for the agent; None if there is no such agent."""
+
+    def compare_and_set(self, agent_id: AgentId, *, old: Owner, new: Owner, now_s: int) -> bool:
+        """Register *new* in place of exactly *old*; False, changing nothing, if it is not *old*."""
+
+
+class ChallengeTable(Protocol):
+    """Messages written for owners to sign."""
+
+    def insert(self, challenge: Challenge) -> None: ...
+    def get(self, nonce: str) -> Challenge | None: ...
+
+    def unused(
+        self, action: OwnerAction, *, agent_id: AgentId, tx_id: TransactionId | None, now_s: int
+    ) -> list[Challenge]:
+        """Return those of this action that did not take effect and have not expired."""
+
+    def used_for(self, action: OwnerAction, *, tx_id: TransactionId) -> Challenge | None:
+        """Return the one by whose signature this was done; None if it was not, or otherwise."""
+
+    def use(self, nonce: str, *, now_s: int) -> bool:
+        """Record that it took effect; False, changing nothing, if it did before."""
+
+    def count_refusal(self, nonce: str) -> None:
+        """Add one to its refusals."""
+
+
 class SessionTable(Protocol):
     """Sessions."""
 
@@ -124,6 +156,8 @@ class RequestTable(Protocol):
 
     def insert(self, request: AcceptedRequest) -> None: ...
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
+
+    def of_transaction(self, tx_id: TransactionId) -> AcceptedRequest | None: ...
 
     def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
         """Return how many were admitted after *since_s*; counting ends at *most*."""
@@ -210,10 +244,14 @@ class ApprovalTable(Protocol):
     def undecided(self, *, now_s: int) -> list[ApprovalRecord]:
         """Return those of QUEUED transactions that can still be decided, most urgent first."""
 
-    def approve(self, tx_id: TransactionId, *, now_s: int) -> bool:
+    def approve(
+        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
+    ) -> bool:
         """Record the decision; False, changing nothing, if there is one or nothing to decide."""
 
-    def reject(self, tx_id: TransactionId, *, now_s: int) -> bool:
+    def reject(
+        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
+    ) -> bool:
         """Record the decision; False, changing nothing, if there is one or nothing to decide."""
 
 
@@ -251,6 +289,12 @@ class AuditTable(Protocol):
 
     def append(self, event: AuditEvent, *, now_s: int) -> None: ...
 
+    def head(self) -> tuple[int, str]:
+        """Return the newest link's sequence and hash; 0 and 64 zeros before there is one."""
+
+    def hash_at(self, sequence: int) -> str | None:
+        """Return the hash of the link with this sequence; None if there is none (any more)."""
+
     def latest_timestamp(self) -> int:
         """Return the time of the newest row, or 0: no later act may carry an earlier time."""
 
@@ -280,6 +324,10 @@ class LedgerTransaction(Protocol):
 
     @property
     def agents(self) -> AgentTable: ...
+    @property
+    def owners(self) -> OwnerTable: ...
+    @property
+    def challenges(self) -> ChallengeTable: ...
     @property
     def sessions(self) -> SessionTable: ...
     @property
@@ -372,6 +420,16 @@ class Keystore(Signer, Protocol):
 
     def verify_password(self, password: bytes) -> bool:
         """Tell whether *password* unlocks this keystore. Takes a full key derivation (~0.1 s)."""
+
+
+class OwnerSignatures(Protocol):
+    """What owners' wallets sign."""
+
+    def verify(self, address: str, message: str, signature: str) -> bool:
+        """Tell whether *signature* is that of *address*'s key over exactly *message*, in UTF-8.
+
+        The address says which kind of wallet it is. Anything malformed is False, never an error.
+        """
 
 
 # ── chains ─────────────────────────────────────────────────────────────────────────────────────

@@ -46,13 +46,16 @@ from waiaas.database import (
     transactions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.database.schema import attempts, kill_switch, requests, reservations, waits
+from waiaas.database.schema import attempts, challenges, kill_switch, requests, reservations, waits
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AgentId
+from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.owner_signatures import WalletSignatures
+from waiaas.pipeline.owner import Reception
 from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import Chain, Keystore
 from waiaas.system import generate_secret
@@ -62,6 +65,7 @@ PASSWORD: Final = "canary-pa55word-é"
 COOKIE: Final = OPERATOR_TOKEN_PREFIX + "C" * 43
 RECIPIENT: Final = "So11111111111111111111111111111111111111112"
 PORT: Final = 3100
+DAEMON_ID: Final = "0192d3c4-0000-7000-8000-00000000dae0"
 PATIENCE_S: Final = 20
 """Real seconds after which a test that waits has failed."""
 
@@ -80,6 +84,7 @@ TABLES: Final = {
         waits,
         pending_approvals,
         kill_switch,
+        challenges,
     )
 }
 
@@ -255,6 +260,9 @@ class Desk:
             generate_secret=generate_secret,
             waits=WaitDefaults(),
             operator=operator_access(ledger, quick, clock),
+            reception=Reception(
+                ledger, clock, WalletSignatures(), Letterhead(f"127.0.0.1:{PORT}", DAEMON_ID)
+            ),
             wake=lambda _: None,
             count_blocked=lambda: 0,
             recovery_wait_s=1800,
@@ -358,6 +366,10 @@ class Desk:
             "ActivateKillSwitch": {},
             "RecoverKillSwitch": {"password": PASSWORD},
             "SuspendAgent": {"reason": "a test"},
+            "SetOwner": {"ownerAddress": RECIPIENT},
+            "RemoveOwner": {},
+            "AskOwnerMessage": {"action": "VERIFY" if "agents" in route.path else "APPROVE"},
+            "OwnerSigned": {"nonce": "0" * 32, "signature": "1" * 88},
             "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
         }
         return bodies["" if route.body is None else route.body.__name__]
@@ -383,6 +395,7 @@ class Desk:
     def token_for(self, credential: Credential, hired: "Hired", operator: str) -> str | None:
         return {
             Credential.PUBLIC: None,
+            Credential.OWNER: None,
             Credential.AGENT: hired.token,
             Credential.OPERATOR_LOOK: COOKIE,
             Credential.OPERATOR: operator,

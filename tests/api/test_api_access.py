@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 NOW_S = 1_700_000_000
 COOKIE = "wai_op_" + "C" * 43
-GUARDED = [route for route in ROUTES if route.credential is not Credential.PUBLIC]
+TOKENLESS = (Credential.PUBLIC, Credential.OWNER)
+PUBLIC = [route for route in ROUTES if route.credential is Credential.PUBLIC]
+GUARDED = [route for route in ROUTES if route.credential not in TOKENLESS]
 
 TABLE = [
     ("GET", "/health", "public", 200),
@@ -54,6 +56,14 @@ TABLE = [
     ("POST", "/v1/agents/{id}/terminate", "operator", 200),
     ("GET", "/v1/sessions", "operator-look", 200),
     ("DELETE", "/v1/sessions/{id}", "operator-look", 200),
+    ("GET", "/v1/agents/{id}/owner", "operator-look", 200),
+    ("PUT", "/v1/agents/{id}/owner", "operator", 200),
+    ("POST", "/v1/agents/{id}/owner/remove", "operator", 200),
+    ("POST", "/v1/agents/{id}/owner/message", "operator-look", 201),
+    ("POST", "/v1/agents/{id}/owner/verify", "owner", 200),
+    ("POST", "/v1/transactions/{id}/message", "operator-look", 201),
+    ("POST", "/v1/transactions/{id}/approve", "owner", 200),
+    ("POST", "/v1/transactions/{id}/reject", "owner", 200),
 ]
 
 
@@ -218,7 +228,7 @@ def test_the_hint_of_a_refusal_names_the_credential_that_the_route_wants(
     assert ("session token" in hint, "Log in" in hint) == (agents, not agents)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=named)
+@pytest.mark.parametrize("route", [*GUARDED, *PUBLIC], ids=named)
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_right_credential_is_let_in_whatever_the_case_of_its_scheme(
     desk: "Desk", operator: str, hired: "Hired", route: Route, scheme: str
@@ -236,6 +246,7 @@ def test_the_right_credential_is_let_in_whatever_the_case_of_its_scheme(
         "NETWORK_NOT_CONFIGURED",
         "POLICY_NOT_FOUND",
         "SESSION_NOT_FOUND",
+        "OWNER_NOT_CONNECTED",
         "TX_NOT_FOUND",
     }
 

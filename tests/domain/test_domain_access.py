@@ -46,5 +46,5 @@ def test_the_two_kinds_of_token_cannot_be_mistaken_for_each_other() -> None:
     assert (SESSION_TOKEN_PREFIX, OPERATOR_TOKEN_PREFIX) == ("wai_sess_", "wai_op_")
 
 
-def test_there_are_four_credentials() -> None:
-    assert [*Credential] == ["public", "agent", "operator-look", "operator"]
+def test_there_are_five_credentials() -> None:
+    assert [*Credential] == ["public", "agent", "owner", "operator-look", "operator"]

@@ -2,7 +2,14 @@
 
 import pytest
 
-from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent, agent_actor
+from waiaas.domain.audit import (
+    OPERATOR,
+    SYSTEM,
+    UNAUTHENTICATED,
+    AuditEvent,
+    agent_actor,
+    owner_actor,
+)
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.ids import AgentId
 
@@ -17,6 +24,8 @@ ATTENTION = {
     "TX_DECISION_REFUSED": "warning",
     "RATE_LIMIT_EXCEEDED": "warning",
     "BACKUP_RESTORED": "warning",
+    "OWNER_REMOVED": "warning",
+    "OWNER_CHANGE_REFUSED": "warning",
     "KILL_SWITCH_ACTIVATED": "critical",
     "LEDGER_FULL": "critical",
 }
@@ -38,6 +47,7 @@ def test_actors_are_told_apart_by_their_names() -> None:
     agent = agent_actor(AgentId("0192d3c4-0000-7000-8000-000000000001"))
     assert [OPERATOR, SYSTEM, UNAUTHENTICATED] == ["operator", "system", "unauthenticated"]
     assert agent == "agent:0192d3c4-0000-7000-8000-000000000001"
+    assert owner_actor("So1anaAddress") == "owner:So1anaAddress"
 
 
 def test_an_event_cannot_be_changed() -> None:

@@ -11,6 +11,7 @@ import pytest
 import waiaas.wire
 from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
+from waiaas.domain.owner import OwnerAction
 from waiaas.wire.admin import CreateBackup, Login, OperatorToken
 from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.kill_switch import RecoverKillSwitch
@@ -70,7 +71,10 @@ def test_a_closed_vocabulary_is_one_of_the_domain(message: type[Message]) -> Non
     info = msgspec.inspect.type_info(message)
     assert isinstance(info, msgspec.inspect.StructType)
     kinds = [field.type for field in info.fields]
-    assert all(kind.cls in ENUMS for kind in kinds if isinstance(kind, msgspec.inspect.EnumType))
+    of_domain = {*ENUMS, OwnerAction}
+    assert all(
+        kind.cls in of_domain for kind in kinds if isinstance(kind, msgspec.inspect.EnumType)
+    )
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.__name__)

@@ -18,6 +18,7 @@ from waiaas.api import (
     agents,
     approvals,
     notifications,
+    owners,
     policies,
     stopping,
     transactions,
@@ -40,6 +41,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *approvals.ROUTES,
     *notifications.ROUTES,
     *stopping.ROUTES,
+    *owners.ROUTES,
 )
 """Every route there is."""
 

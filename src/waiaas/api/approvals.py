@@ -1,4 +1,4 @@
-"""The operator decides on payments that wait for a person.
+"""The operator decides on payments that wait for a person, unless an owner has proved his key.
 
 Looking and rejecting tighten, so the cookie does. Approving spends: it takes a login *and* the
 master password once more, so that nobody approves at a terminal that was left open.
@@ -92,6 +92,7 @@ ROUTES = (
             ErrorCode.INVALID_MASTER_PASSWORD,
             ErrorCode.MASTER_PASSWORD_LOCKED,
             ErrorCode.KILL_SWITCH_ACTIVE,
+            ErrorCode.OWNER_REQUIRED,
             *_CODES,
         ),
     ),

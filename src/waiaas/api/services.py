@@ -7,6 +7,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
+from waiaas.pipeline.owner import Reception
 from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import (
     Chain,
@@ -44,6 +45,7 @@ class Services:
     waits: WaitDefaults
     """How long is waited where a rule does not say."""
     operator: OperatorAccess
+    reception: Reception
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]

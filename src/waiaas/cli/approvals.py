@@ -14,6 +14,12 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.owners import (
+    OptionalSignatureOption,
+    proof_of,
+    read_signature,
+    show_message,
+)
 from waiaas.cli.secret import read_password
 
 approval_app = typer.Typer(help="Payments that wait for a person.", no_args_is_help=True)
@@ -33,17 +39,36 @@ def list_approvals(context: typer.Context, *, as_json: JsonOption = False) -> No
     explained(ask)
 
 
+@approval_app.command("message")
+def message(
+    context: typer.Context,
+    *,
+    transaction: TransactionArgument,
+    action: Annotated[str, typer.Option(help="approve or reject.")] = "approve",
+    as_json: JsonOption = False,
+) -> None:
+    """Print what the owner has to sign to decide on a payment."""
+    show_message(directory_of(context), _payment_path(transaction), action, as_json=as_json)
+
+
 @approval_app.command("approve")
 def approve(
     context: typer.Context,
     *,
     transaction: TransactionArgument,
+    owner_signature: OptionalSignatureOption = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a payment go out; the master password is asked for each one."""
+    """Let a payment go out: by the owner's signature, or where there is no owner by the password.
+
+    The master password is asked for each one.
+    """
     directory = directory_of(context)
+    if owner_signature is not None:
+        _decide_as_owner(context, transaction, "approve", owner_signature, as_json=as_json)
+        return
     read = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
@@ -63,14 +88,39 @@ def approve(
 
 @approval_app.command("reject")
 def reject(
-    context: typer.Context, *, transaction: TransactionArgument, as_json: JsonOption = False
+    context: typer.Context,
+    *,
+    transaction: TransactionArgument,
+    owner_signature: OptionalSignatureOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Let a payment never go out."""
+    """Let a payment never go out; the operator may, and the owner by signature."""
     directory = directory_of(context)
+    if owner_signature is not None:
+        _decide_as_owner(context, transaction, "reject", owner_signature, as_json=as_json)
+        return
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             path = f"/v1/approvals/{segment(transaction)}/reject"
             show(client.post(path), as_json=as_json)
+
+    explained(ask)
+
+
+def _payment_path(transaction: str) -> str:
+    return f"/v1/transactions/{segment(transaction)}"
+
+
+def _decide_as_owner(
+    context: typer.Context, transaction: str, decision: str, source: str, *, as_json: bool
+) -> None:
+    directory, path = directory_of(context), _payment_path(transaction)
+    signature = read_signature(source)
+
+    def ask() -> None:
+        proof = proof_of(directory, path, decision, signature)
+        with Client.to_daemon(directory) as anybody:
+            show(anybody.post(f"{path}/{decision}", proof), as_json=as_json)
 
     explained(ask)

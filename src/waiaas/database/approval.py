@@ -44,13 +44,13 @@ _OPEN: Final = define(
 _APPROVE: Final = define(
     update(pending_approvals)
     .where(pending_approvals.c.tx_id == bindparam("of_tx"), *_UNDECIDED)
-    .values(approved_at=bindparam("approved_at"))
+    .values(approved_at=bindparam("approved_at"), owner_signature=bindparam("owner_signature"))
     .returning(pending_approvals.c.id)
 )
 _REJECT: Final = define(
     update(pending_approvals)
     .where(pending_approvals.c.tx_id == bindparam("of_tx"), *_UNDECIDED)
-    .values(rejected_at=bindparam("rejected_at"))
+    .values(rejected_at=bindparam("rejected_at"), owner_signature=bindparam("owner_signature"))
     .returning(pending_approvals.c.id)
 )
 
@@ -72,8 +72,22 @@ class Approvals:
         parameters: Parameters = {"status": TransactionStatus.QUEUED, "now_s": now_s}
         return [ApprovalRecord._make(row) for row in self._run(_OPEN, parameters)]
 
-    def approve(self, tx_id: TransactionId, *, now_s: int) -> bool:
-        return bool(self._run(_APPROVE, {"of_tx": tx_id, "approved_at": now_s}))
+    def approve(
+        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
+    ) -> bool:
+        parameters: Parameters = {
+            "of_tx": tx_id,
+            "approved_at": now_s,
+            "owner_signature": owner_signature,
+        }
+        return bool(self._run(_APPROVE, parameters))
 
-    def reject(self, tx_id: TransactionId, *, now_s: int) -> bool:
-        return bool(self._run(_REJECT, {"of_tx": tx_id, "rejected_at": now_s}))
+    def reject(
+        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
+    ) -> bool:
+        parameters: Parameters = {
+            "of_tx": tx_id,
+            "rejected_at": now_s,
+            "owner_signature": owner_signature,
+        }
+        return bool(self._run(_REJECT, parameters))

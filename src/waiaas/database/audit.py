@@ -46,6 +46,14 @@ _INSERT_LINK: Final = define(
         hash=bindparam("hash"),
     )
 )
+_HEAD: Final = define(
+    select(audit_chain.c.sequence, audit_chain.c.hash).where(
+        audit_chain.c.sequence == _LAST_SEQUENCE
+    )
+)
+_HASH_AT: Final = define(
+    select(audit_chain.c.hash).where(audit_chain.c.sequence == bindparam("sequence"))
+)
 _LATEST: Final = define(
     select(audit_log.c.timestamp).where(
         audit_log.c.id == select(func.max(audit_log.c.id)).scalar_subquery()
@@ -84,6 +92,16 @@ class AuditLog:
                 "hash": link_hash(previous_hash, row),
             },
         )
+
+    def head(self) -> tuple[int, str]:
+        rows = self._run(_HEAD)
+        return (int(rows[0].sequence), str(rows[0].hash)) if rows else (0, GENESIS)
+
+    def hash_at(self, sequence: int) -> str | None:
+        if sequence == 0:
+            return GENESIS
+        rows = self._run(_HASH_AT, {"sequence": sequence})
+        return str(rows[0].hash) if rows else None
 
     def latest_timestamp(self) -> int:
         rows = self._run(_LATEST)

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, bindparam, func, insert, select
 from waiaas.database.run import Run
 from waiaas.database.schema import requests
 from waiaas.database.statements import Parameters, define
-from waiaas.domain.ids import AgentId
+from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import AcceptedRequest
 
 _COLUMNS: Final = (
@@ -28,6 +28,7 @@ _BY_KEY: Final = define(
         requests.c.idempotency_key == bindparam("idempotency_key"),
     )
 )
+_OF_TRANSACTION: Final = define(select(*_COLUMNS).where(requests.c.tx_id == bindparam("of_tx")))
 _COUNT_ADMITTED: Final = define(
     select(func.count().label("counted")).select_from(
         select(requests.c.admitted_at)
@@ -61,6 +62,10 @@ class Requests:
 
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None:
         rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
+        return AcceptedRequest._make(rows[0]) if rows else None
+
+    def of_transaction(self, tx_id: TransactionId) -> AcceptedRequest | None:
+        rows = self._run(_OF_TRANSACTION, {"of_tx": tx_id})
         return AcceptedRequest._make(rows[0]) if rows else None
 
     def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:

@@ -42,6 +42,7 @@ from waiaas.domain.enums import (
     TransactionStatus,
     TransactionType,
 )
+from waiaas.domain.owner import OwnerAction
 from waiaas.domain.transaction import LIVE_ATTEMPT_STATES, AttemptState, ReservationState
 
 APPLICATION_ID: Final = 0x77614161
@@ -400,6 +401,31 @@ kill_switch: Final = Table(
     sqlite_strict=True,
 )
 """Every move of the kill switch; the row with the highest number is where it stands."""
+
+challenges: Final = Table(
+    "challenges",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT")),
+    Column("owner_address", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("audit_sequence", _INTEGER, nullable=False),
+    Column("audit_hash", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created_at", _INTEGER, nullable=False),
+    Column("expires_at", _INTEGER, nullable=False),
+    Column("used_at", _INTEGER),
+    Column("refusal_count", _INTEGER, nullable=False),
+    _enum("challenges", "action", OwnerAction),
+    _check("challenges", "policy_version", hash_check_sql("policy_version")),
+    _check("challenges", "audit_hash", hash_check_sql("audit_hash")),
+    Index("idx_challenges_agent_action", "agent_id", "action", "tx_id"),
+    Index("idx_challenges_tx_id", "tx_id"),
+    sqlite_strict=True,
+)
+"""Messages written for an owner to sign, as they were written; each takes effect at most once."""
 
 audit_chain: Final = Table(
     "audit_chain",

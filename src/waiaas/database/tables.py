@@ -4,9 +4,11 @@ from waiaas.database.agent import Agents
 from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
 from waiaas.database.audit import AuditLog
+from waiaas.database.challenge import Challenges
 from waiaas.database.key_value import KeyValues
 from waiaas.database.kill_switch import KillSwitches
 from waiaas.database.outbox import Outbox
+from waiaas.database.owner import Owners
 from waiaas.database.policy import Policies
 from waiaas.database.request import Requests
 from waiaas.database.reservation import Reservations
@@ -24,9 +26,11 @@ class Tables:
         "approvals",
         "attempts",
         "audit",
+        "challenges",
         "key_values",
         "kill_switch",
         "outbox",
+        "owners",
         "policies",
         "requests",
         "reservations",
@@ -40,9 +44,11 @@ class Tables:
         self.approvals = Approvals(run)
         self.attempts = Attempts(run)
         self.audit = AuditLog(run)
+        self.challenges = Challenges(run)
         self.key_values = KeyValues(run)
         self.outbox = Outbox(run)
         self.kill_switch = KillSwitches(run)
+        self.owners = Owners(run)
         self.policies = Policies(run)
         self.requests = Requests(run)
         self.reservations = Reservations(run)

@@ -23,6 +23,8 @@ class Credential(StrEnum):
     """Nothing: health and the login itself."""
     AGENT = "agent"
     """A live session's token."""
+    OWNER = "owner"
+    """No token: a wallet's signature in the body, over a message the daemon wrote."""
     OPERATOR_LOOK = "operator-look"
     """The cookie file or a login token: read and tighten."""
     OPERATOR = "operator"

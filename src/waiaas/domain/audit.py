@@ -23,6 +23,8 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.OPERATION_REFUSED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_RECOVERING: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_RECOVERED: AuditSeverity.WARNING,
+    AuditAction.OWNER_REMOVED: AuditSeverity.WARNING,
+    AuditAction.OWNER_CHANGE_REFUSED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
     AuditAction.LEDGER_FULL: AuditSeverity.CRITICAL,
 }
@@ -33,6 +35,11 @@ def agent_actor(agent_id: AgentId) -> str:
     return f"agent:{agent_id}"
 
 
+def owner_actor(address: str) -> str:
+    """Return how an owner is named as the actor of an event."""
+    return f"owner:{address}"
+
+
 _NO_DETAILS: Final[Mapping[str, str | int | None]] = MappingProxyType({})
 
 
@@ -41,7 +48,7 @@ class AuditEvent(NamedTuple):
 
     action: AuditAction
     actor: str
-    """`operator`, `system`, `unauthenticated` or `agent:<id>`."""
+    """`operator`, `system`, `unauthenticated`, `agent:<id>` or `owner:<address>`."""
     agent_id: AgentId | None = None
     session_id: SessionId | None = None
     tx_id: TransactionId | None = None

@@ -24,6 +24,8 @@ class ErrorCode(StrEnum):
     SESSION_EXPIRED = "SESSION_EXPIRED"
     INVALID_MASTER_PASSWORD = "INVALID_MASTER_PASSWORD"  # noqa: S105 -- a code, not a secret
     MASTER_PASSWORD_LOCKED = "MASTER_PASSWORD_LOCKED"  # noqa: S105 -- a code, not a secret
+    INVALID_NONCE = "INVALID_NONCE"
+    INVALID_SIGNATURE = "INVALID_SIGNATURE"
     # What is asked.
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     CONTENT_TYPE_REFUSED = "CONTENT_TYPE_REFUSED"
@@ -43,6 +45,11 @@ class ErrorCode(StrEnum):
     TX_CANCELLED = "TX_CANCELLED"
     APPROVAL_NOT_FOUND = "APPROVAL_NOT_FOUND"
     APPROVAL_TIMEOUT = "APPROVAL_TIMEOUT"
+    OWNER_NOT_CONNECTED = "OWNER_NOT_CONNECTED"
+    OWNER_ALREADY_CONNECTED = "OWNER_ALREADY_CONNECTED"
+    OWNER_REQUIRED = "OWNER_REQUIRED"
+    CHALLENGE_EXPIRED = "CHALLENGE_EXPIRED"
+    CHALLENGE_STALE = "CHALLENGE_STALE"
     SESSION_LIMIT_EXCEEDED = "SESSION_LIMIT_EXCEEDED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     # What the owner allows.
@@ -93,6 +100,8 @@ class ErrorCode(StrEnum):
                 | ErrorCode.SESSION_REVOKED
                 | ErrorCode.SESSION_EXPIRED
                 | ErrorCode.INVALID_MASTER_PASSWORD
+                | ErrorCode.INVALID_NONCE
+                | ErrorCode.INVALID_SIGNATURE
                 | ErrorCode.BODY_TOO_LARGE
                 | ErrorCode.CONTENT_TYPE_REFUSED
                 | ErrorCode.VALIDATION_FAILED
@@ -110,6 +119,11 @@ class ErrorCode(StrEnum):
                 | ErrorCode.TX_CANCELLED
                 | ErrorCode.APPROVAL_NOT_FOUND
                 | ErrorCode.APPROVAL_TIMEOUT
+                | ErrorCode.OWNER_NOT_CONNECTED
+                | ErrorCode.OWNER_ALREADY_CONNECTED
+                | ErrorCode.OWNER_REQUIRED
+                | ErrorCode.CHALLENGE_EXPIRED
+                | ErrorCode.CHALLENGE_STALE
                 | ErrorCode.SESSION_LIMIT_EXCEEDED
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
                 | ErrorCode.CONSTRAINT_VIOLATED

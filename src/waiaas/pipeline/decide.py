@@ -5,9 +5,10 @@ What comes too late is refused, and the refusal is written down: who tried what,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from waiaas.domain.audit import OPERATOR, AuditEvent, agent_actor
+from waiaas.domain.audit import OPERATOR, AuditEvent, agent_actor, owner_actor
 from waiaas.domain.enums import AuditAction, TransactionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId, is_id
@@ -21,20 +22,25 @@ from waiaas.ports import Clock, Ledger, LedgerTransaction
 _CANCEL: Final = "cancel"
 _APPROVE: Final = "approve"
 _REJECT: Final = "reject"
+_NO_DETAILS: Final[Mapping[str, str | int | None]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Who decides: the operator, or an agent on what is its own."""
+    """Who decides: the operator, an owner, or an agent on what is its own."""
 
     agent_id: AgentId | None
-    """None: the operator."""
+    """None: the operator or the owner."""
     session_id: SessionId | None
     ip_address: str | None
+    owner_address: str | None = None
+    """The owner's, if it is he; only his signature makes one of these."""
 
     @property
     def actor(self) -> str:
         """How the audit log names it."""
+        if self.owner_address is not None:
+            return owner_actor(self.owner_address)
         return OPERATOR if self.agent_id is None else agent_actor(self.agent_id)
 
 
@@ -67,17 +73,11 @@ async def approve(
 
     Raises:
         Refusal: TX_NOT_FOUND, APPROVAL_NOT_FOUND, APPROVAL_TIMEOUT, TX_ALREADY_PROCESSED,
-            KILL_SWITCH_ACTIVE, LEDGER_RESTORED.
+            KILL_SWITCH_ACTIVE, OWNER_REQUIRED, LEDGER_RESTORED.
     """
 
     def decide(tx: LedgerTransaction, transaction: TransactionRecord, now_s: int) -> Refusal | None:
-        refusal = refusal_while_on(tx) or _undecidable(tx, transaction, "approved", now_s=now_s)
-        if refusal is None and not tx.approvals.approve(tx_id, now_s=now_s):
-            refusal = too_late(transaction, "approved")
-        if refusal is None:
-            tx.waits.hasten(tx_id, until_at=now_s)
-            _audit(tx, transaction, AuditAction.TX_APPROVED, by, {}, now_s=now_s)
-        return refusal
+        return _owner_required(tx, transaction) or let_go(tx, transaction, by, now_s=now_s)
 
     return await decided(tx_id, _APPROVE, decide, by=by, ledger=ledger, clock=clock)
 
@@ -88,23 +88,69 @@ async def reject(
     """Let a payment that waits for a person never go; return it, cancelled.
 
     Raises:
-        Refusal: as `approve` does.
+        Refusal: as `approve` does, but for OWNER_REQUIRED: rejecting only tightens.
     """
 
     def decide(tx: LedgerTransaction, transaction: TransactionRecord, now_s: int) -> Refusal | None:
-        refusal = _undecidable(tx, transaction, "rejected", now_s=now_s)
-        if refusal is None and not tx.approvals.reject(tx_id, now_s=now_s):
-            refusal = too_late(transaction, "rejected")
-        if refusal is None:
-            _audit(tx, transaction, AuditAction.TX_REJECTED, by, {}, now_s=now_s)
-            error = f"{ErrorCode.TX_CANCELLED}: rejected by {by.actor}"
-            cancel_unsigned(tx, transaction, error=error, now_s=now_s, actor=by.actor)
-        return refusal
+        return turn_down(tx, transaction, by, now_s=now_s)
 
     return await decided(tx_id, _REJECT, decide, by=by, ledger=ledger, clock=clock)
 
 
-def _undecidable(
+def let_go(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    by: Decider,
+    *,
+    now_s: int,
+    owner_signature: str | None = None,
+    details: Mapping[str, str | int | None] = _NO_DETAILS,
+) -> Refusal | None:
+    """Approve *transaction*, as read in this same *tx*, or change nothing and say why."""
+    refusal = refusal_while_on(tx) or undecidable(tx, transaction, "approved", now_s=now_s)
+    if refusal is not None:
+        return refusal
+    if not tx.approvals.approve(transaction.id, now_s=now_s, owner_signature=owner_signature):
+        return too_late(transaction, "approved")
+    tx.waits.hasten(transaction.id, until_at=now_s)
+    _audit(tx, transaction, AuditAction.TX_APPROVED, by, details, now_s=now_s)
+    return None
+
+
+def turn_down(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    by: Decider,
+    *,
+    now_s: int,
+    owner_signature: str | None = None,
+    details: Mapping[str, str | int | None] = _NO_DETAILS,
+) -> Refusal | None:
+    """Reject *transaction*, as read in this same *tx*, or change nothing and say why."""
+    refusal = undecidable(tx, transaction, "rejected", now_s=now_s)
+    if refusal is not None:
+        return refusal
+    if not tx.approvals.reject(transaction.id, now_s=now_s, owner_signature=owner_signature):
+        return too_late(transaction, "rejected")
+    _audit(tx, transaction, AuditAction.TX_REJECTED, by, details, now_s=now_s)
+    error = f"{ErrorCode.TX_CANCELLED}: rejected by {by.actor}"
+    cancel_unsigned(tx, transaction, error=error, now_s=now_s, actor=by.actor)
+    return None
+
+
+def _owner_required(tx: LedgerTransaction, transaction: TransactionRecord) -> Refusal | None:
+    """Return why the operator cannot approve: there is an owner, who has proved his key."""
+    owner = tx.owners.of_agent(transaction.agent_id)
+    if owner is None or not owner.binds_operator:
+        return None
+    return Refusal(
+        ErrorCode.OWNER_REQUIRED,
+        f"only the owner, {owner.address}, approves payments of this agent",
+        hint="`waiaas approval message` prints what the owner has to sign.",
+    )
+
+
+def undecidable(
     tx: LedgerTransaction, transaction: TransactionRecord, participle: str, *, now_s: int
 ) -> Refusal | None:
     """Return why a person has nothing to decide, or None if he has."""
@@ -167,7 +213,7 @@ def _audit(
     transaction: TransactionRecord,
     action: AuditAction,
     by: Decider,
-    details: Mapping[str, str],
+    details: Mapping[str, str | int | None],
     *,
     now_s: int,
 ) -> None:

@@ -20,6 +20,7 @@ from waiaas.domain.records import AgentRecord, AttemptRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
+from waiaas.pipeline.approval import approval_lapsed
 from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
@@ -84,6 +85,8 @@ class Standing:
     session_revoked: bool
     ledger_restored: bool
     kill_switch_on: bool
+    approval_lapsed: bool
+    """Whether the owner approved it under other policies, or is the owner no more."""
 
     @property
     def step(self) -> Step | None:
@@ -101,6 +104,7 @@ class Standing:
         return (
             self.kill_switch_on
             or self.session_revoked
+            or self.approval_lapsed
             or self.agent.status is not AgentStatus.ACTIVE
         )
 
@@ -131,6 +135,7 @@ def read_standing(
         session_revoked=session is None or session.revoked_at is not None,
         ledger_restored=restored_at(tx) is not None,
         kill_switch_on=is_on(tx),
+        approval_lapsed=approval_lapsed(tx, current),
     )
 
 
@@ -404,8 +409,10 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         error = f"{ErrorCode.KILL_SWITCH_ACTIVE}: called off by the kill switch"
     elif now.session_revoked:
         error = f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed"
-    else:
+    elif now.agent.status is not AgentStatus.ACTIVE:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
+    else:
+        error = f"{ErrorCode.CHALLENGE_STALE}: policies or owner changed after the owner's approval"
     return cancel_unsigned(tx, now.transaction, error=error, now_s=now_s)
 
 

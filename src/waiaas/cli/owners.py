@@ -1,0 +1,171 @@
+"""`waiaas owner`: whose wallet approves an agent's large payments."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from waiaas.cli.agents import AgentOption
+from waiaas.cli.client import Client, explained, segment
+from waiaas.cli.context import (
+    ExitCode,
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    fail,
+    output,
+    show,
+)
+from waiaas.cli.secret import read_password
+
+owner_app = typer.Typer(help="Whose wallet approves.", no_args_is_help=True)
+
+SIGNATURE_CHARACTERS_MAX = 200
+
+SignatureOption = Annotated[
+    str,
+    typer.Option(
+        "--owner-signature",
+        help="File with the owner's signature as the wallet gives it; - for standard input.",
+    ),
+]
+OptionalSignatureOption = Annotated[
+    str | None,
+    typer.Option("--owner-signature", help="As for `owner verify`; once the owner is LOCKED."),
+]
+
+
+@owner_app.command("set")
+def set_owner(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    address: Annotated[str, typer.Option(help="Of a Solana or an Ethereum wallet.")],
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register an owner, who becomes the one to approve with his first signature."""
+    directory = directory_of(context)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.logged_in(directory, password) as client:
+            answer = client.put(owner_path(agent), {"ownerAddress": address})
+            show(answer, as_json=as_json)
+
+    explained(ask)
+
+
+@owner_app.command("show")
+def show_owner(context: typer.Context, *, agent: AgentOption, as_json: JsonOption = False) -> None:
+    """Show whose an agent is: NONE, GRACE until his first signature, then LOCKED."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.get(owner_path(agent)), as_json=as_json)
+
+    explained(ask)
+
+
+@owner_app.command("message")
+def message(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    action: Annotated[str, typer.Option(help="verify or remove.")] = "verify",
+    as_json: JsonOption = False,
+) -> None:
+    """Print what the owner has to sign to prove his key, or to give up being the owner."""
+    show_message(directory_of(context), owner_path(agent), action, as_json=as_json)
+
+
+@owner_app.command("verify")
+def verify(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    owner_signature: SignatureOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand in the signature that proves the owner's key; from then on only it approves."""
+    path, signature = owner_path(agent), read_signature(owner_signature)
+
+    def ask() -> None:
+        proof = proof_of(directory_of(context), path, "verify", signature)
+        with Client.to_daemon(directory_of(context)) as anybody:
+            show(anybody.post(f"{path}/verify", proof), as_json=as_json)
+
+    explained(ask)
+
+
+@owner_app.command("remove")
+def remove(
+    context: typer.Context,
+    *,
+    agent: AgentOption,
+    owner_signature: OptionalSignatureOption = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove an owner; it takes his signature too, once he is LOCKED."""
+    directory, path = directory_of(context), owner_path(agent)
+    signature = None if owner_signature is None else read_signature(owner_signature)
+    password = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        body = {} if signature is None else proof_of(directory, path, "remove", signature)
+        with Client.logged_in(directory, password) as client:
+            show(client.post(f"{path}/remove", body), as_json=as_json)
+
+    explained(ask)
+
+
+def owner_path(agent: str) -> str:
+    """Return the path of an agent's owner."""
+    return f"/v1/agents/{segment(agent)}/owner"
+
+
+def show_message(directory: Path, path: str, action: str, *, as_json: bool) -> None:
+    """Print a message to be signed: to the byte as it is, without a line end of ours behind it."""
+
+    def ask() -> None:
+        asked = asked_message(directory, path, action)
+        if as_json:
+            show(asked, as_json=True)
+            return
+        with output():
+            sys.stdout.write(asked["message"])
+            if sys.stdout.isatty():
+                sys.stdout.write("\n")
+
+    explained(ask)
+
+
+def asked_message(directory: Path, path: str, action: str) -> dict[str, Any]:
+    """Return the message for an action on what is at *path*; the same one while it lives."""
+    with Client.with_cookie(directory) as client:
+        return client.post(f"{path}/message", {"action": action.upper()})
+
+
+def proof_of(directory: Path, path: str, action: str, signature: str) -> dict[str, Any]:
+    """Return what is handed in: the signature, with the nonce of the message it must be over."""
+    return {"nonce": asked_message(directory, path, action)["nonce"], "signature": signature}
+
+
+def read_signature(source: str) -> str:
+    """Return the signature in a file, or on standard input for `-`. It is no secret."""
+    read: Callable[[], bytes] = sys.stdin.buffer.read if source == "-" else Path(source).read_bytes
+    try:
+        text = read().decode("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{source} cannot be read: {error}", code=ExitCode.USAGE)
+    if not 0 < len(text) <= SIGNATURE_CHARACTERS_MAX:
+        fail(f"{source} does not hold a signature", code=ExitCode.USAGE)
+    return text
