@@ -5,6 +5,7 @@ Standard's for Sign-In With Solana), and must take the example that the first on
 """
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ def test_every_message_is_of_its_wallets_grammar(
 @pytest.mark.parametrize("field", [name for name in Facts._fields if name != "payment"])
 def test_another_fact_is_another_message(field: str) -> None:
     """So a signature is for one daemon, action, owner, agent, chain, and one state of the rules."""
-    others = {
+    others: dict[str, Any] = {
         "letterhead": Letterhead("127.0.0.1:3101", FACTS.letterhead.daemon_id),
         "action": OwnerAction.REJECT,
         "owner_address": ETHEREUM,

@@ -1,5 +1,6 @@
 """An owner's approval ends with what it was given for: policies and owner, until the signature."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.pipeline.conftest import Office, Site
-
-import asyncio
 
 NOW_S = 1_700_000_000
 ADDRESS = "So11111111111111111111111111111111111111112"
@@ -34,8 +33,19 @@ def approved(office: "Office", caller: Any, *, by_owner: bool = True) -> Any:
         if by_owner:
             version = policy_version(tx.policies.applying_to(caller.agent_id))
             challenge = Challenge(
-                *("0" * 32, OwnerAction.APPROVE, caller.agent_id, transaction.id, ADDRESS),
-                *(version, 0, "0" * 64, "text", NOW_S, NOW_S + 900, NOW_S, 0),
+                nonce="0" * 32,
+                action=OwnerAction.APPROVE,
+                agent_id=caller.agent_id,
+                tx_id=transaction.id,
+                owner_address=ADDRESS,
+                policy_version=version,
+                audit_sequence=0,
+                audit_hash="0" * 64,
+                message="text",
+                created_at=NOW_S,
+                expires_at=NOW_S + 900,
+                used_at=NOW_S,
+                refusal_count=0,
             )
             tx.challenges.insert(challenge)
         assert let_go(tx, transaction, by, now_s=NOW_S) is None
