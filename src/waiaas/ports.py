@@ -104,8 +104,7 @@ class ChallengeTable(Protocol):
     def use(self, nonce: str, *, now_s: int) -> bool:
         """Record that it took effect; False, changing nothing, if it did before."""
 
-    def count_refusal(self, nonce: str) -> None:
-        """Add one to its refusals."""
+    def set_refusal_count(self, nonce: str, *, refusal_count: int) -> None: ...
 
 
 class SessionTable(Protocol):

@@ -44,6 +44,7 @@ from waiaas.domain.enums import (
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
 from waiaas.domain.notification import Notification
+from waiaas.domain.owner import NO_OWNER, Challenge, Owner, OwnerAction
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -130,6 +131,35 @@ def test_only_one_place_builds_an_upsert() -> None:
     assert len(upserts) == 4
 
 
+def _everything_of_owners(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
+    assert tables.owners.of_agent(agent_id) == NO_OWNER
+    owner = Owner("address", is_verified=False)
+    assert tables.owners.compare_and_set(agent_id, old=NO_OWNER, new=owner, now_s=2)
+    nonce, action = f"nonce of {tx_id}", OwnerAction.APPROVE
+    challenge = Challenge(
+        nonce=nonce,
+        action=action,
+        agent_id=agent_id,
+        tx_id=tx_id,
+        owner_address="address",
+        policy_version="a" * 64,
+        audit_sequence=0,
+        audit_hash="0" * 64,
+        message="text",
+        created_at=1,
+        expires_at=9,
+        used_at=None,
+        refusal_count=0,
+    )
+    tables.challenges.insert(challenge)
+    assert tables.challenges.get(nonce) == challenge
+    assert tables.challenges.unused(action, agent_id=agent_id, tx_id=tx_id, now_s=1)
+    tables.challenges.set_refusal_count(nonce, refusal_count=1)
+    assert tables.challenges.use(nonce, now_s=2)
+    assert tables.challenges.used_for(action, tx_id=tx_id)
+    assert tables.audit.hash_at(1) or tables.audit.head() == (0, "0" * 64)
+
+
 def _everything(connection: DatabaseConnection) -> int:
     """Call every method of every table family; return how many there are."""
     tables = Tables(connection.db.execute)
@@ -187,6 +217,8 @@ def _everything(connection: DatabaseConnection) -> int:
     tables.transactions.set_executed_at(tx_id, executed_at=3)
     tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None, 1))
     assert tables.requests.by_key(agent_id, idempotency_key="key")
+    assert tables.requests.of_transaction(tx_id)
+    _everything_of_owners(tables, agent_id, tx_id)
     assert tables.requests.count_admitted(agent_id, since_s=0, most=5) == 1
     assert tables.requests.admitted_at(agent_id, place=1) == 1
     tables.attempts.insert(

@@ -22,6 +22,7 @@ from waiaas.domain.enums import (
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
 from waiaas.domain.notification import Notification
+from waiaas.domain.owner import NO_OWNER, Challenge, Owner, OwnerAction
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -120,6 +121,21 @@ APPROVAL: Final = ApprovalRecord(
     created_at=20,
 )
 NOTIFICATION: Final = Notification(NotificationEventType.TX_FAILED, None, None, {})
+CHALLENGE: Final = Challenge(
+    nonce="0" * 32,
+    action=OwnerAction.APPROVE,
+    agent_id=AGENT_ID,
+    tx_id=TX_ID,
+    owner_address="address",
+    policy_version="a" * 64,
+    audit_sequence=0,
+    audit_hash="0" * 64,
+    message="text",
+    created_at=10,
+    expires_at=99,
+    used_at=None,
+    refusal_count=0,
+)
 EVENT: Final = AuditEvent(
     action=AuditAction.KILL_SWITCH_ACTIVATED,
     actor=OPERATOR,
@@ -140,6 +156,7 @@ def insert_everything(tx: LedgerTransaction) -> None:
     tx.attempts.insert(ATTEMPT)
     tx.reservations.hold(TX_ID, agent_id=AGENT_ID, asset="native", amount="5", now_s=30)
     tx.policies.insert(POLICY)
+    tx.challenges.insert(CHALLENGE)
 
 
 @pytest.fixture
@@ -157,12 +174,15 @@ READING: Final = {
     "transactions": {"get", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
-    "requests": {"by_key", "count_admitted", "admitted_at"},
+    "requests": {"by_key", "of_transaction", "count_admitted", "admitted_at"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
     "audit": {"latest_timestamp"},
     "outbox": {"after"},
+    "audit": {"latest_timestamp", "head", "hash_at"},
+    "owners": {"of_agent"},
+    "challenges": {"get", "unused", "used_for"},
     "key_values": {"get"},
 }
 
@@ -205,6 +225,14 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "policies.insert": lambda tx: tx.policies.insert(POLICY),
     "policies.delete": lambda tx: tx.policies.delete(POLICY.id),
     "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),
+    "owners.compare_and_set": lambda tx: tx.owners.compare_and_set(
+        AGENT_ID, old=NO_OWNER, new=Owner("address", is_verified=True), now_s=40
+    ),
+    "challenges.insert": lambda tx: tx.challenges.insert(CHALLENGE._replace(nonce="other")),
+    "challenges.use": lambda tx: tx.challenges.use(CHALLENGE.nonce, now_s=40),
+    "challenges.set_refusal_count": lambda tx: tx.challenges.set_refusal_count(
+        CHALLENGE.nonce, refusal_count=1
+    ),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
     "outbox.append": lambda tx: tx.outbox.append(NOTIFICATION, now_s=1),
     "key_values.put": lambda tx: tx.key_values.put("key", "value", now_s=1),

@@ -352,7 +352,8 @@ def _record_refusal(
     """Write down who tried what in vain; not for ever, for one message."""
     if challenge.refusal_count >= REFUSALS_RECORDED_MAX:
         return
-    tx.challenges.count_refusal(challenge.nonce)
+    count = challenge.refusal_count + 1
+    tx.challenges.set_refusal_count(challenge.nonce, refusal_count=count)
     about_payment = challenge.action in PAYMENT_ACTIONS
     event = AuditEvent(
         AuditAction.TX_DECISION_REFUSED if about_payment else AuditAction.OWNER_CHANGE_REFUSED,
