@@ -3,23 +3,40 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from waiaas.database import DatabaseConnection
-from waiaas.database.audit_verify import audit_snapshot, export_lines, read_head, verify_audit
-from waiaas.database.chain import Verification, anchor_line, parse_anchors
+from waiaas.database.audit_verify import (
+    audit_snapshot,
+    export_lines,
+    read_head,
+    read_owners_acts,
+    verify_audit,
+)
+from waiaas.database.chain import (
+    Anchor,
+    Fault,
+    FaultKind,
+    Verification,
+    anchor_line,
+    parse_anchors,
+)
 from waiaas.database.errors import DatabaseError
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.directory import DaemonError, require_initialised, sentence
+from waiaas.owner_signatures import WalletSignatures
 
 _ANCHOR_BYTES_MAX: Final = 64 * 1024 * 1024
 """Some 300,000 anchors."""
 
 
 def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verification:
-    """Verify the audit chain, and that it passes through every anchor in a file.
+    """Verify the audit chain: it passes through every anchor in a file, and all that owners signed.
 
     Like the two below it works beside a daemon and without one, and writes nothing.
 
@@ -31,7 +48,54 @@ def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verificati
     except (OSError, ValueError) as error:
         raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
     with _audit_snapshot(directory) as connection:
-        return verify_audit(connection, anchors)
+        signed, forged = list[Anchor](), None
+        with suppress(DatabaseError):  # What cannot be read is found below, and named.
+            signed, forged = _signed_heads(connection)
+        found = verify_audit(connection, [*anchors, *signed])
+    return found if found.fault is not None else replace(found, fault=forged)
+
+
+class _Evidence(msgspec.Struct, rename="camel"):
+    """What the row of an owner's act holds."""
+
+    owner_address: str
+    message: str
+    signature: str
+    anchor_sequence: int
+    anchor_hash: str
+
+    @property
+    def is_genuine(self) -> bool:
+        """Whether the owner signed a message that names this head."""
+        named = f"- urn:waiaas:audit:{self.anchor_sequence}:{self.anchor_hash}"
+        return named in self.message.splitlines() and WalletSignatures().verify(
+            self.owner_address, self.message, self.signature
+        )
+
+
+def _signed_heads(connection: DatabaseConnection) -> tuple[list[Anchor], Fault | None]:
+    """Return the heads that owners signed, and the first row whose signature is not the owner's."""
+    heads: list[Anchor] = []
+    for audit_id, timestamp, details in read_owners_acts(connection):
+        if '"signature"' not in details:
+            continue  # The operator did it.
+        try:
+            signed = msgspec.json.decode(details, type=_Evidence)
+        except msgspec.MsgspecError:
+            signed = None
+        if signed is None or not signed.is_genuine:
+            explanation = f"audit row {audit_id} holds a signature that is not the owner's over it"
+            return heads, Fault(FaultKind.EDITED, audit_id, audit_id, explanation)
+        if signed.anchor_sequence > 0:  # 0: there was no link yet.
+            heads.append(
+                Anchor(
+                    daemon_id=None,
+                    sequence=signed.anchor_sequence,
+                    hash=signed.anchor_hash,
+                    timestamp=timestamp,
+                )
+            )
+    return heads, None
 
 
 def export_audit_log(directory: Path) -> Iterator[bytes]:

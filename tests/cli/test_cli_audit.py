@@ -1,5 +1,6 @@
 """`waiaas audit` on a data directory of its own: what is printed, what is written, how it ends."""
 
+import base64
 import json
 import os
 import shutil
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nacl.signing import SigningKey
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
 from waiaas.daemon import initialise
 from waiaas.database import create_database, open_ledger
-from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.database.audit_verify import audit_snapshot, verify_audit
+from waiaas.domain.addresses import solana_address
+from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent, owner_actor
 from waiaas.domain.enums import AuditAction
 from waiaas.ports import LedgerTransaction
 
@@ -134,3 +138,55 @@ def test_who_cannot_be_told_is_told_so(directory: Path, command: tuple[str, ...]
         )
     assert done.returncode == 1
     assert done.stderr == "waiaas: standard output takes nothing: No space left on device\n"
+
+
+# ── what owners signed ─────────────────────────────────────────────────────────────────────────
+
+
+def signed(directory: Path, **changes: Any) -> None:
+    """Write the row of an owner's act; *changes* are to what a genuine one would hold."""
+    key = SigningKey.generate()
+    with open_ledger(directory) as ledger:
+        sequence, head = ledger.read(lambda tx: tx.audit.head())
+        facts: dict[str, Any] = {"anchorSequence": sequence, "anchorHash": head} | changes
+        message = f"text\n- urn:waiaas:audit:{facts['anchorSequence']}:{facts['anchorHash']}"
+        signature = base64.b64encode(key.sign(message.encode()).signature).decode()
+        address = solana_address(bytes(key.verify_key))
+        whole = {"ownerAddress": address, "message": message, "signature": signature} | facts
+        event = AuditEvent(AuditAction.TX_APPROVED, owner_actor(address), details=whole)
+        ledger.write(partial(_append, event, 9))
+        operators = AuditEvent(AuditAction.TX_APPROVED, OPERATOR)
+        ledger.write(partial(_append, operators, 9))
+
+
+def test_a_head_that_an_owner_signed_is_an_anchor(directory: Path, run: Run) -> None:
+    signed(directory)
+    found = json.loads(run("audit", "verify", "--json").output)
+    assert (found["intact"], found["rows"], found["anchors"]) == (True, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"anchorHash": "a" * 64}, "rewritten"),  # signed by him: another history was there
+        ({"message": "another text"}, "edited"),
+        ({"signature": "1" * 88}, "edited"),
+        ({"signature": None}, "edited"),
+        ({"anchorSequence": "1"}, "edited"),
+        ({"ownerAddress": "So11111111111111111111111111111111111111112"}, "edited"),
+    ],
+)
+def test_a_history_made_anew_around_an_owners_signature_is_found(
+    changes: dict[str, str], fault: str, directory: Path, run: Run
+) -> None:
+    """The chain itself is whole in each of them: without the signature nobody would know."""
+    signed(directory, **changes)
+    done = run("audit", "verify", "--json", code=6)
+    assert f'"fault": "{fault}"' in done.output
+    with audit_snapshot(directory / "ledger.db") as connection:
+        assert verify_audit(connection).fault is None
+
+
+def test_a_head_signed_before_the_first_row_anchors_nothing(directory: Path, run: Run) -> None:
+    signed(directory, anchorSequence=0, anchorHash="0" * 64)
+    assert json.loads(run("audit", "verify", "--json").output)["anchors"] == 0

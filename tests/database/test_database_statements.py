@@ -24,7 +24,7 @@ from waiaas.database import (
     policies,
     push_schema,
 )
-from waiaas.database.audit_verify import read_head
+from waiaas.database.audit_verify import read_head, read_owners_acts
 from waiaas.database.errors import DatabaseError, ValueRefused
 from waiaas.database.statements import DEFINED, CompiledStatement, Statement
 from waiaas.database.tables import Tables
@@ -345,8 +345,9 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
         methods = _everything(connection)
         assert read_head(connection)
+        assert not read_owners_acts(connection)
         assert not list(wrong_totals(connection))
-        assert methods >= len(DEFINED) - 8
+        assert methods >= len(DEFINED) - 9
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

@@ -11,7 +11,18 @@ from typing import Any, Final
 
 import apsw
 import msgspec
-from sqlalchemy import Executable, LargeBinary, Text, and_, cast, func, literal, select
+from sqlalchemy import (
+    Executable,
+    LargeBinary,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from waiaas.database.chain import Anchor, Verification, verify_chain
 from waiaas.database.connection import DatabaseConnection, open_reader
@@ -21,6 +32,7 @@ from waiaas.database.key_value import DAEMON_ID, KeyValues
 from waiaas.database.refusals import translated
 from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, audit_chain, audit_log
 from waiaas.database.statements import compiled, define
+from waiaas.domain.enums import AuditAction
 
 _LINKS: Final = select(audit_chain).order_by(audit_chain.c.sequence)
 _ROWS: Final = select(audit_log).order_by(audit_log.c.id)
@@ -49,6 +61,23 @@ _HEAD: Final = define(
     select(audit_chain.c.sequence, audit_chain.c.hash, audit_log.c.timestamp)
     .join(audit_log, audit_log.c.id == audit_chain.c.audit_id)
     .where(audit_chain.c.sequence == select(func.max(audit_chain.c.sequence)).scalar_subquery())
+)
+
+_OWNERS_ACTS: Final = {
+    f"event_{number}": action
+    for number, action in enumerate(
+        (
+            AuditAction.TX_APPROVED,
+            AuditAction.TX_REJECTED,
+            AuditAction.OWNER_VERIFIED,
+            AuditAction.OWNER_REMOVED,
+        )
+    )
+}
+_OF_OWNERS: Final = define(
+    select(audit_log.c.id, audit_log.c.timestamp, audit_log.c.details)
+    .where(or_(*(audit_log.c.event_type == bindparam(name) for name in _OWNERS_ACTS)))
+    .order_by(audit_log.c.id)
 )
 
 _LINE_MEMBERS: Final = tuple(column.name for column in (*audit_chain.columns, *audit_log.columns))
@@ -105,6 +134,13 @@ def read_head(connection: DatabaseConnection) -> Anchor | None:
         hash=head.hash,
         timestamp=head.timestamp,
     )
+
+
+def read_owners_acts(connection: DatabaseConnection) -> list[tuple[int, int, str]]:
+    """Return id, timestamp and details of the rows in which an owner may have signed a head."""
+    with _errors_translated(connection):
+        rows = connection.db.execute(_OF_OWNERS, _OWNERS_ACTS)
+    return [(row.id, row.timestamp, str(row.details)) for row in rows]
 
 
 @contextmanager
