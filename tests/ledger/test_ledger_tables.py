@@ -178,7 +178,6 @@ READING: Final = {
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
-    "audit": {"latest_timestamp"},
     "outbox": {"after"},
     "audit": {"latest_timestamp", "head", "hash_at"},
     "owners": {"of_agent"},

@@ -169,7 +169,7 @@ def test_the_first_good_signature_of_a_registered_owner_locks(court: Court) -> N
     proof = court.wallet.sign(court.message(VERIFY))
     assert court.act(VERIFY, proof).state is OwnerState.LOCKED
     events = [row.event_type for row in court.office.rows("audit_log")]
-    assert events == ["OWNER_REGISTERED", "OWNER_VERIFIED"]
+    assert events == ["OWNER_SET", "OWNER_VERIFIED"]
     proved = court.office.rows("audit_log")[1]
     assert proved.actor == f"owner:{court.wallet.address}"
     assert proof.signature in proved.details
@@ -214,8 +214,8 @@ def test_in_grace_the_operator_changes_and_takes_back(court: Court) -> None:
     assert court.set(second.address).address == second.address
     assert court.remove().state is OwnerState.NONE
     events = [row.event_type for row in court.office.rows("audit_log")]
-    assert events == ["OWNER_REGISTERED", "OWNER_REGISTERED", "OWNER_REMOVED"]
-    assert court.refused(court.remove) is ErrorCode.OWNER_NOT_CONNECTED
+    assert events == ["OWNER_SET", "OWNER_SET", "OWNER_REMOVED"]
+    assert court.refused(court.remove, rows=0) is ErrorCode.OWNER_NOT_CONNECTED
 
 
 def test_once_locked_only_the_owner_gives_it_up(court: Court) -> None:
@@ -248,7 +248,7 @@ def test_what_is_no_address_is_nobodys(address: str, court: Court) -> None:
 
 def test_an_agent_is_not_its_own_owner(court: Court) -> None:
     own = court.office.address(court.caller)
-    assert court.refused(lambda: court.set(own)) is ErrorCode.INVALID_ADDRESS
+    assert court.refused(lambda: court.set(own), rows=0) is ErrorCode.INVALID_ADDRESS
 
 
 def test_there_is_no_owner_of_an_agent_that_is_not_there(court: Court) -> None:

@@ -26,7 +26,7 @@ from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.challenge import Subject, find_subject, why_stale
 from waiaas.pipeline.decide import Decider, let_go, turn_down
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.ports import Clock, Ledger, LedgerTransaction, OwnerSignatures
 
@@ -66,7 +66,7 @@ async def set_owner(
 
     def change(tx: LedgerTransaction, subject: Subject, now_s: int) -> Refusal | None:
         if subject.agent.public_key == address:
-            return Refusal(ErrorCode.INVALID_ADDRESS, "an agent cannot be its own owner")
+            raise Refusal(ErrorCode.INVALID_ADDRESS, "an agent cannot be its own owner")
         if subject.owner.address == address:
             return None
         if subject.owner.binds_operator:
@@ -79,7 +79,7 @@ async def set_owner(
         details = {"before": subject.owner.address, "after": address}
         _audit(
             tx,
-            AuditAction.OWNER_REGISTERED,
+            AuditAction.OWNER_SET,
             subject,
             details,
             actor=OPERATOR,
@@ -102,7 +102,7 @@ async def remove_owner(
 
     def change(tx: LedgerTransaction, subject: Subject, now_s: int) -> Refusal | None:
         if subject.owner.state is OwnerState.NONE:
-            return Refusal(ErrorCode.OWNER_NOT_CONNECTED, "no owner is registered for this agent")
+            raise Refusal(ErrorCode.OWNER_NOT_CONNECTED, "no owner is registered for this agent")
         if subject.owner.binds_operator:
             return Refusal(
                 ErrorCode.OWNER_REQUIRED,
@@ -367,7 +367,7 @@ def _record_refusal(
         },
         ip_address=ip_address,
     )
-    tx.audit.append(event, now_s=now_s)
+    remember(tx, event, now_s=now_s)
 
 
 def _record_proof(
@@ -425,4 +425,4 @@ def _audit(
     event = AuditEvent(
         action, actor, agent_id=subject.agent.id, details=details, ip_address=ip_address
     )
-    tx.audit.append(event, now_s=now_s)
+    remember(tx, event, now_s=now_s)
