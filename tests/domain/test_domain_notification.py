@@ -21,7 +21,11 @@ TOLD: dict[AuditAction, set[PolicyTier | None]] = {
     AuditAction.POLICY_VIOLATION: ALL,
     AuditAction.AGENT_SUSPENDED: ALL,
     AuditAction.KILL_SWITCH_ACTIVATED: ALL,
+    AuditAction.KILL_SWITCH_RECOVERED: ALL,
     AuditAction.SESSION_EXPIRED: ALL,
+    AuditAction.OWNER_SET: ALL,
+    AuditAction.OWNER_VERIFIED: ALL,
+    AuditAction.OWNER_REMOVED: ALL,
 }
 
 
