@@ -1,0 +1,226 @@
+"""A chain under test, fake or real: the same things can be done to either.
+
+The real one is the daemon's Solana client before the embedded network, whose runtime nobody here
+wrote; both are asked through `waiaas.ports.Chain` alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, Protocol
+
+import pytest
+from nacl.signing import SigningKey
+from solders.pubkey import Pubkey
+from tests.fakes.chain import FakeChain, Manners
+from tests.fakes.clock import FakeClock
+
+from waiaas.chains.localnet.faults import Fault, Reply
+from waiaas.chains.localnet.server import RunningLocalnet, running
+from waiaas.chains.solana.chain import SolanaChain
+from waiaas.domain.addresses import solana_address
+from waiaas.domain.enums import NetworkType
+from waiaas.domain.request import Transfer
+from waiaas.ports import Chain, Payload, Sighting, SignedTransaction, SimulationRefused
+
+FUNDS: Final = 10**10
+AMOUNT: Final = 10**9
+
+_seeds = count(1)
+
+
+class Network(Protocol):
+    """What is behind the chain under test."""
+
+    chain: Chain
+
+    def fund(self, address: str) -> None: ...
+    def pass_blocks(self, blocks: int) -> None: ...
+    def lose_requests(self) -> None:
+        """Let nothing that is asked arrive."""
+
+    def lose_answers(self) -> None:
+        """Do what is asked, and answer nothing."""
+
+    def drop(self) -> None:
+        """Take what is sent, and forget it."""
+
+    def delay(self, blocks: int) -> None:
+        """Let what is sent land so many blocks later."""
+
+    def lag(self, blocks: int) -> None:
+        """Say what became of a transaction as of so many blocks ago."""
+
+    def behave(self) -> None: ...
+
+
+class FakeNetwork:
+    """The fake, misbehaving as told."""
+
+    def __init__(self) -> None:
+        self._fake = FakeChain()
+        self.chain: Chain = self._fake
+
+    def fund(self, address: str) -> None:
+        self._fake.fund(address, base_units=FUNDS)
+
+    def pass_blocks(self, blocks: int) -> None:
+        self._fake.pass_blocks(blocks)
+
+    def lose_requests(self) -> None:
+        self._misbehave(Manners(reaches=False))
+
+    def lose_answers(self) -> None:
+        self._misbehave(Manners(answers=False))
+
+    def drop(self) -> None:
+        self._misbehave(Manners(drops=True))
+
+    def delay(self, blocks: int) -> None:
+        self._misbehave(Manners(delay_blocks=blocks))
+
+    def lag(self, blocks: int) -> None:
+        self._misbehave(Manners(lag_blocks=blocks))
+
+    def behave(self) -> None:
+        self._misbehave(Manners())
+
+    def _misbehave(self, manners: Manners) -> None:
+        self._fake.manners = lambda _call: manners
+
+
+class RealNetwork:
+    """The real client before the embedded network."""
+
+    def __init__(self, localnet: RunningLocalnet, chain: SolanaChain) -> None:
+        self.chain: Chain = chain
+        self._localnet = localnet
+
+    def fund(self, address: str) -> None:
+        self._localnet.network.airdrop(Pubkey.from_string(address), lamports=FUNDS)
+        self.pass_blocks(1)
+
+    def pass_blocks(self, blocks: int) -> None:
+        self._localnet.network.advance_blocks(blocks)
+
+    def lose_requests(self) -> None:
+        self._localnet.faults.replace([Fault(executes=False, reply=Reply.UNAVAILABLE)])
+
+    def lose_answers(self) -> None:
+        self._localnet.faults.replace([Fault(reply=Reply.CUT_OFF)])
+
+    def drop(self) -> None:
+        self._localnet.faults.replace([Fault(method="sendTransaction", drops=True)])
+
+    def delay(self, blocks: int) -> None:
+        self._localnet.faults.replace([Fault(method="sendTransaction", delay_blocks=blocks)])
+
+    def lag(self, blocks: int) -> None:
+        self._localnet.faults.replace([Fault(method="getSignatureStatuses", lag_blocks=blocks)])
+
+    def behave(self) -> None:
+        self._localnet.faults.clear()
+
+
+def _new_key() -> SigningKey:
+    return SigningKey(next(_seeds).to_bytes(32, "big"))
+
+
+@dataclass
+class Payer:
+    """Somebody with money on the network, and a recipient of his own."""
+
+    network: Network
+    runner: asyncio.Runner
+    key: SigningKey = field(default_factory=_new_key)
+    to: str = field(default_factory=lambda: solana_address(bytes(_new_key().verify_key)))
+
+    @property
+    def address(self) -> str:
+        return solana_address(bytes(self.key.verify_key))
+
+    def do(self, call: Callable[[Chain], Awaitable[Any]]) -> Any:
+        async def run() -> Any:
+            return await call(self.network.chain)
+
+        return self.runner.run(run())
+
+    def transfer(self, base_units: int) -> Transfer:
+        return Transfer(self.to, base_units)
+
+    def build(self, base_units: int = AMOUNT, *, unit_price: int = 1) -> Any:
+        wanted = self.transfer(base_units)
+        built = self.do(
+            lambda chain: chain.build_transfer(
+                wanted, from_address=self.address, unit_price=unit_price
+            )
+        )
+        assert isinstance(built, Payload | SimulationRefused)
+        return built
+
+    def payment(self, base_units: int = AMOUNT, *, unit_price: int = 1) -> "Payment":
+        payload = self.build(base_units, unit_price=unit_price)
+        assert isinstance(payload, Payload)
+        signature = self.key.sign(payload.message).signature
+        signed = self.network.chain.assemble(
+            payload.message, signature=signature, from_address=self.address
+        )
+        return Payment(self, payload, signed)
+
+    def balance(self, address: str) -> int:
+        balance = self.do(lambda chain: chain.balance(address))
+        assert isinstance(balance, int)
+        return balance
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Signed bytes of a payer."""
+
+    payer: Payer
+    payload: Payload
+    signed: SignedTransaction
+
+    @property
+    def last_valid(self) -> int:
+        return self.payload.last_valid_block_height
+
+    def send(self) -> Any:
+        return self.payer.do(lambda chain: chain.send(self.signed.raw))
+
+    def look_up(self) -> Sighting:
+        sighting: Sighting = self.payer.do(
+            lambda chain: chain.look_up(
+                self.signed.tx_hash, last_valid_block_height=self.last_valid
+            )
+        )
+        return sighting
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def real_network(runner: asyncio.Runner) -> Iterator[RealNetwork]:
+    """One network for all tests; each has a payer of its own."""
+    with running() as localnet:
+        chain = SolanaChain(localnet.url, network=NetworkType.LOCALNET, clock=FakeClock())
+        yield RealNetwork(localnet, chain)
+        runner.run(chain.aclose())
+
+
+@pytest.fixture(params=["fake", "real"])
+def payer(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Payer]:
+    """Somebody with money, before the fake chain and before the real one."""
+    network: Network = (
+        FakeNetwork() if request.param == "fake" else request.getfixturevalue("real_network")
+    )
+    payer = Payer(network, runner)
+    network.fund(payer.address)
+    network.pass_blocks(1)
+    yield payer
+    network.behave()

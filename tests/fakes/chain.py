@@ -1,0 +1,275 @@
+"""A chain in memory, as slow, forgetful and untruthful as its user wants it.
+
+It knows what a payment needs of a chain and nothing else: blocks that are open, confirmed, final;
+bytes that can land until a height; heights that fall back when blocks are abandoned. Everything
+that goes wrong is a value (`Manners`) chosen for each call, so a run depends on its choices alone.
+`tests/contract` holds it and the real client to the same contract.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from waiaas.domain.request import Transfer
+from waiaas.ports import (
+    ChainUnavailable,
+    Landed,
+    Payload,
+    ProvablyExpired,
+    Sighting,
+    SignedTransaction,
+    SimulationRefused,
+    Unseen,
+)
+
+LIFE_BLOCKS: Final = 150
+"""Bytes can land in this many blocks after the one they name."""
+
+LIFE_BLOCKS_MIN: Final = 100
+"""With fewer left nothing is built: the node lags."""
+
+FINAL_BLOCKS: Final = 32
+"""A block is final once so many are behind it."""
+
+FEE: Final = 5001
+LAMPORTS_MAX: Final = 2**64 - 1
+SIGNATURE_BYTES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How one call is treated."""
+
+    reaches: bool = True
+    """Whether the request arrives."""
+    answers: bool = True
+    """Whether the answer does; without one the caller knows nothing."""
+    takes: bool = True
+    """Whether a node that was handed bytes says that it took them."""
+    drops: bool = False
+    """What was sent is forgotten."""
+    delay_blocks: int = 0
+    """What was sent lands so many blocks later, if it still can."""
+    lag_blocks: int = 0
+    """The answer is from so many blocks ago."""
+    denies: bool = False
+    """The node says that it has never seen the transaction."""
+
+
+HONEST: Final = Manners()
+
+
+class Paid(NamedTuple):
+    """What a transaction did."""
+
+    from_address: str
+    to_address: str
+    base_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where a transaction landed, and whether the money moved."""
+
+    height: int
+    raw: bytes
+    paid: Paid
+    error: str | None
+
+
+async def _go_on(_call: str) -> None:
+    """Nobody waits."""
+
+
+class FakeChain:
+    """`waiaas.ports.Chain`, with the truth beside what its callers are told.
+
+    Args:
+        manners: asked once for each call, by its name.
+        pause: awaited where a call takes time: before the node does anything, and behind it.
+        perjures: whether a denial is upheld where it is taken for proof. One node alone can do
+            that to whoever asks nobody else; without it a denial is only ever *not seen (yet)*.
+    """
+
+    def __init__(
+        self,
+        *,
+        manners: Callable[[str], Manners] = lambda _call: HONEST,
+        pause: Callable[[str], Awaitable[None]] = _go_on,
+        perjures: bool = False,
+    ) -> None:
+        self.manners = manners
+        self.pause = pause
+        self.tip = 1000
+        """The height of the block that is still open."""
+        self.final = self.tip - FINAL_BLOCKS
+        """The height of the newest final block; never falls."""
+        self.landed: dict[str, Trace] = {}
+        """By hash, what is on the chain as it is now."""
+        self.undone: set[str] = set()
+        """Hashes of what was confirmed in a block that was abandoned all the same."""
+        self._perjures = perjures
+        self._funds: Counter[str] = Counter()
+        self._under_way: list[tuple[int, bytes]] = []
+
+    # ── waiaas.ports.Chain ─────────────────────────────────────────────────────────────────────
+
+    async def balance(self, address: str) -> int:
+        await self._meet("balance")
+        return self._balance(address, height_max=self.tip - 1)
+
+    async def build_transfer(
+        self, transfer: Transfer, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        manners = await self._meet("build")
+        if transfer.base_units > LAMPORTS_MAX:
+            return SimulationRefused(f"a payment moves 1 to {LAMPORTS_MAX} lamports")
+        height = self.tip - 1 - manners.lag_blocks
+        if height + LIFE_BLOCKS - self.tip + 1 < LIFE_BLOCKS_MIN:
+            raise ChainUnavailable("the node lags too far behind to build on")
+        if self._balance(from_address, height_max=height) < transfer.base_units + FEE:
+            return SimulationRefused("the paying wallet holds less than the amount and the fee")
+        paid = Paid(from_address, transfer.to_address, transfer.base_units)
+        message = _message(paid, unit_price=unit_price, height=height)
+        return Payload(message, unit_price, last_valid_block_height=height + LIFE_BLOCKS)
+
+    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+        if _paid(message) != (from_address, transfer.to_address, transfer.base_units):
+            raise ValueError("the message is not the payment that was asked for")
+
+    def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
+        if _paid(message).from_address != from_address:
+            raise ValueError("the message does not pay from this address")
+        try:
+            VerifyKey(bytes(Pubkey.from_string(from_address))).verify(message, signature)
+        except BadSignatureError as error:
+            raise ValueError("the signature is not of this message and address") from error
+        raw = signature + message
+        return SignedTransaction(raw, _hash(raw))
+
+    async def send(self, raw: bytes) -> bool:
+        manners = self.manners("send")
+        await self.pause("send")
+        if manners.reaches and not manners.drops:
+            self._take(raw, height=self.tip + manners.delay_blocks)
+        await self.pause("sent")
+        self._require_answer(manners)
+        return manners.takes
+
+    async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
+        """Ask first whether the time is over, and then for a trace, as the real client does."""
+        manners = await self._meet("look up")
+        end = max(self.final - manners.lag_blocks, 0)
+        is_over = end > last_valid_block_height
+        await self.pause("looked up")
+        view = self.tip - manners.lag_blocks
+        trace = self.landed.get(tx_hash)
+        if trace is not None and not manners.denies and trace.height < view:
+            if trace.error is None:
+                return Landed(None)
+            return Landed(trace.error) if trace.height <= view - FINAL_BLOCKS else Unseen()
+        if not is_over or view <= end or (manners.denies and trace and not self._perjures):
+            return Unseen()
+        return ProvablyExpired()
+
+    # ── the world behind it ────────────────────────────────────────────────────────────────────
+
+    def fund(self, address: str, *, base_units: int) -> None:
+        """Credit *address*, finally."""
+        self._funds[address] += base_units
+
+    def pass_blocks(self, blocks: int) -> None:
+        """Close the open block, and so on."""
+        for _ in range(blocks):
+            self.tip += 1
+            self.final = max(self.final, self.tip - FINAL_BLOCKS)
+            if self._under_way:
+                due = [raw for height, raw in self._under_way if height <= self.tip]
+                self._under_way = [each for each in self._under_way if each[0] > self.tip]
+                for raw in due:
+                    self._include(raw)
+
+    def abandon_blocks(self, blocks: int, *, forgets: bool) -> None:
+        """Go back by so many blocks that are not final; what was in them may land anew.
+
+        Args:
+            blocks: how many; final ones stay.
+            forgets: whether what was in them is lost, until somebody sends it again.
+        """
+        blocks = min(blocks, self.tip - self.final - 1)
+        for tx_hash, trace in list(self.landed.items()):
+            if trace.height > self.tip - blocks:
+                if trace.height < self.tip:
+                    self.undone.add(tx_hash)
+                del self.landed[tx_hash]
+                if not forgets:
+                    self._under_way.append((self.tip - blocks + 1, trace.raw))
+        self.tip -= blocks
+
+    def paid(self, message: bytes) -> Paid:
+        """Return what a message would do."""
+        return _paid(message)
+
+    def effects(self) -> Counter[Paid]:
+        """Return how often each payment was made, whatever anybody was told."""
+        return Counter(trace.paid for trace in self.landed.values() if trace.error is None)
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _meet(self, call: str) -> Manners:
+        manners = self.manners(call)
+        await self.pause(call)
+        if not manners.reaches:
+            manners = replace(manners, answers=False)
+        self._require_answer(manners)
+        return manners
+
+    def _require_answer(self, manners: Manners) -> None:
+        if not (manners.answers and manners.reaches):
+            raise ChainUnavailable("the node did not answer")
+
+    def _take(self, raw: bytes, *, height: int) -> None:
+        if height <= self.tip:
+            self._include(raw)
+        else:
+            self._under_way.append((height, raw))
+
+    def _include(self, raw: bytes) -> None:
+        """Put a transaction into the open block, if it is not on the chain and still can be."""
+        tx_hash, message = _hash(raw), raw[SIGNATURE_BYTES:]
+        named = json.loads(message)["height"]
+        if tx_hash in self.landed or not named < self.tip <= named + LIFE_BLOCKS:
+            return
+        paid = _paid(message)
+        has_enough = self._balance(paid.from_address, height_max=self.tip) >= paid.base_units + FEE
+        error = None if has_enough else "the paying wallet holds less than the amount and the fee"
+        self.landed[tx_hash] = Trace(self.tip, raw, paid, error)
+
+    def _balance(self, address: str, *, height_max: int) -> int:
+        balance = self._funds[address]
+        for trace in self.landed.values():
+            if trace.height <= height_max:
+                moved = trace.paid.base_units if trace.error is None else 0
+                balance += moved * (trace.paid.to_address == address)
+                balance -= (moved + FEE) * (trace.paid.from_address == address)
+        return balance
+
+
+def _message(paid: Paid, *, unit_price: int, height: int) -> bytes:
+    fields = {"paid": [*paid], "unit_price": unit_price, "height": height}
+    return json.dumps(fields).encode("ascii")
+
+
+def _paid(message: bytes) -> Paid:
+    return Paid(*json.loads(message)["paid"])
+
+
+def _hash(raw: bytes) -> str:
+    return str(Signature.from_bytes(raw[:SIGNATURE_BYTES]))
