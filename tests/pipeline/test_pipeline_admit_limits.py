@@ -73,6 +73,16 @@ def test_concurrent_payments_fill_a_limit_and_never_pass_it(
     assert refusals == {ErrorCode.SPENDING_LIMIT_EXCEEDED}
 
 
+def test_a_thousand_at_once_at_a_cap_are_not_one_unit_over(office: "Office") -> None:
+    caller = office.hire(limits={"daily_max": 500 * PRICE, "weekly_max": 500 * PRICE + PRICE - 1})
+
+    async def all_at_once() -> list[Admission]:
+        return await asyncio.gather(*(office.ask(caller, PRICE) for _ in range(1000)))
+
+    assert sum(allowed(each) for each in asyncio.run(all_at_once())) == 500
+    assert sum(int(row.amount) for row in office.rows("reservations")) == 500 * PRICE
+
+
 def test_control_checking_and_reserving_in_two_transactions_overspends(office: "Office") -> None:
     caller = office.hire(limits={"daily_max": 1000})
     asked = Transfer(RECIPIENT, PRICE)
