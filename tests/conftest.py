@@ -9,9 +9,9 @@ import os
 import random  # noqa: TID251 -- reproducible cases, not secrets
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -126,6 +126,52 @@ def unshare() -> list[str] | None:
             if not subprocess.run(tried, check=False, capture_output=True).returncode:
                 return command
     return None
+
+
+@pytest.fixture(scope="session")
+def issue_token() -> Callable[..., bytes]:
+    """Return what composes the one transaction that makes a token and gives it all to somebody.
+
+    It is paid and signed by the keypair *issuer*; the mint's own key is *mint*. The instructions
+    are solana-py's, which is not ours.
+    """
+    # Only tests of chains take the time to load them.
+    from solders.hash import Hash  # noqa: PLC0415
+    from solders.message import MessageV0  # noqa: PLC0415
+    from solders.pubkey import Pubkey  # noqa: PLC0415
+    from solders.system_program import CreateAccountParams, create_account  # noqa: PLC0415
+    from solders.transaction import VersionedTransaction  # noqa: PLC0415
+    from spl.token import instructions as spl  # noqa: PLC0415
+    from spl.token import models  # noqa: PLC0415
+    from spl.token.constants import TOKEN_PROGRAM_ID as TOKENS  # noqa: PLC0415
+
+    def compose(
+        issuer: Any, mint: Any, *, to: str, amount: int, decimals: int, blockhash: str
+    ) -> bytes:
+        payer, token, owner = issuer.pubkey(), mint.pubkey(), Pubkey.from_string(to)
+        account = spl.get_associated_token_address(owner, token)
+        instructions = [
+            create_account(
+                CreateAccountParams(
+                    from_pubkey=payer, to_pubkey=token, lamports=2_000_000, space=82, owner=TOKENS
+                )
+            ),
+            spl.initialize_mint2(
+                models.InitializeMint2Params(
+                    program_id=TOKENS, mint=token, decimals=decimals, mint_authority=payer
+                )
+            ),
+            spl.create_associated_token_account(payer, owner, token),
+            spl.mint_to(
+                models.MintToParams(
+                    program_id=TOKENS, mint=token, dest=account, mint_authority=payer, amount=amount
+                )
+            ),
+        ]
+        message = MessageV0.try_compile(payer, instructions, [], Hash.from_string(blockhash))
+        return bytes(VersionedTransaction(message, [issuer, mint]))
+
+    return compose
 
 
 @pytest.fixture

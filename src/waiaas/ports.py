@@ -9,26 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from waiaas.domain.audit import AuditEvent
-from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
-from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
-from waiaas.domain.notification import Notification
-from waiaas.domain.owner import Challenge, Owner, OwnerAction
-from waiaas.domain.records import (
-    AcceptedRequest,
-    AgentRecord,
-    ApprovalRecord,
-    AttemptRecord,
-    Held,
-    KillSwitch,
-    OutboxRecord,
-    PolicyRecord,
-    SessionRecord,
-    SessionUse,
-    TransactionRecord,
+from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.ids import AgentId
+from waiaas.domain.request import Request
+from waiaas.table_ports import (
+    AgentTable,
+    ApprovalTable,
+    AttemptTable,
+    AuditTable,
+    ChallengeTable,
+    KeyValueTable,
+    KillSwitchTable,
+    OutboxTable,
+    OwnerTable,
+    PolicyTable,
+    RequestTable,
+    ReservationTable,
+    SessionTable,
+    TransactionTable,
+    WaitTable,
 )
-from waiaas.domain.request import Transfer
-from waiaas.domain.transaction import AttemptState, ReservationState
 
 Value = TypeVar("Value")
 
@@ -55,263 +55,6 @@ GenerateSecret = Callable[[], str]
 """Makes 256 bits of randomness as 43 URL-safe characters."""
 
 # ── the ledger ─────────────────────────────────────────────────────────────────────────────────
-
-
-class AgentTable(Protocol):
-    """Agents."""
-
-    def insert(self, agent: AgentRecord) -> None: ...
-    def get(self, agent_id: AgentId) -> AgentRecord | None: ...
-    def with_status(self, status: AgentStatus) -> list[AgentRecord]: ...
-    def count(self) -> int: ...
-
-    def compare_and_set_status(
-        self, agent_id: AgentId, *, old: AgentStatus, new: AgentStatus, now_s: int
-    ) -> bool:
-        """Move from exactly *old* to *new*; return False, changing nothing, if it is not *old*."""
-
-    def suspend(self, agent_id: AgentId, *, reason: str, now_s: int) -> bool:
-        """Move from ACTIVE to SUSPENDED, and say why; False, changing nothing, if not ACTIVE."""
-
-    def resume(self, agent_id: AgentId, *, now_s: int) -> bool:
-        """Move from SUSPENDED to ACTIVE; False, changing nothing, if it is not SUSPENDED."""
-
-
-class OwnerTable(Protocol):
-    """Who the agents belong to."""
-
-    def of_agent(self, agent_id: AgentId) -> Owner | None:
-        """Return what is registered for the agent; None if there is no such agent."""
-
-    def compare_and_set(self, agent_id: AgentId, *, old: Owner, new: Owner, now_s: int) -> bool:
-        """Register *new* in place of exactly *old*; False, changing nothing, if it is not *old*."""
-
-
-class ChallengeTable(Protocol):
-    """Messages written for owners to sign."""
-
-    def insert(self, challenge: Challenge) -> None: ...
-    def get(self, nonce: str) -> Challenge | None: ...
-
-    def unused(
-        self, action: OwnerAction, *, agent_id: AgentId, tx_id: TransactionId | None, now_s: int
-    ) -> list[Challenge]:
-        """Return those of this action that did not take effect and have not expired."""
-
-    def used_for(self, action: OwnerAction, *, tx_id: TransactionId) -> Challenge | None:
-        """Return the one by whose signature this was done; None if it was not, or otherwise."""
-
-    def use(self, nonce: str, *, now_s: int) -> bool:
-        """Record that it took effect; False, changing nothing, if it did before."""
-
-    def set_refusal_count(self, nonce: str, *, refusal_count: int) -> None: ...
-
-
-class SessionTable(Protocol):
-    """Sessions."""
-
-    def insert(self, session: SessionRecord) -> None: ...
-    def get(self, session_id: SessionId) -> SessionRecord | None: ...
-    def by_token_hash(self, token_hash: str) -> SessionRecord | None: ...
-    def count_live(self, agent_id: AgentId, *, now_s: int) -> int: ...
-
-    def used(self, session_id: SessionId) -> SessionUse: ...
-
-    def add_use(self, session_id: SessionId, *, transactions: int, base_units: int) -> None:
-        """Change what a session has used; what turns out not to move is taken back."""
-
-    def live(self, *, now_s: int) -> list[SessionRecord]:
-        """Return the sessions of all agents that are good for something, oldest first."""
-
-    def live_of(self, agent_id: AgentId, *, now_s: int) -> list[SessionRecord]: ...
-
-    def revoke(self, session_id: SessionId, *, now_s: int) -> bool:
-        """Revoke it for good; False, changing nothing, if it is not there or was revoked before."""
-
-
-class TransactionTable(Protocol):
-    """Transactions."""
-
-    def insert(self, transaction: TransactionRecord) -> None: ...
-    def get(self, tx_id: TransactionId) -> TransactionRecord | None: ...
-    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]: ...
-
-    def of_agent(
-        self, agent_id: AgentId, *, status: TransactionStatus
-    ) -> list[TransactionRecord]: ...
-
-    def compare_and_set_status(
-        self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
-    ) -> bool:
-        """Move from exactly *old* to *new*; return False, changing nothing, if it is not *old*."""
-
-    def set_hash(self, tx_id: TransactionId, *, tx_hash: str) -> None: ...
-    def set_error(self, tx_id: TransactionId, *, error: str) -> None: ...
-    def set_executed_at(self, tx_id: TransactionId, *, executed_at: int) -> None: ...
-
-
-class RequestTable(Protocol):
-    """Requests as they were admitted."""
-
-    def insert(self, request: AcceptedRequest) -> None: ...
-    def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
-
-    def of_transaction(self, tx_id: TransactionId) -> AcceptedRequest | None: ...
-
-    def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
-        """Return how many were admitted after *since_s*; counting ends at *most*."""
-
-    def admitted_at(self, agent_id: AgentId, *, place: int) -> int | None:
-        """Return when the one in this place was admitted, 1 being the newest; None if none was."""
-
-
-class AttemptTable(Protocol):
-    """Signing attempts; a transaction has at most one that may still land."""
-
-    def insert(self, attempt: AttemptRecord) -> None: ...
-    def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None: ...
-
-    def latest_unit_price(self, agent_id: AgentId) -> int:
-        """Return the compute-unit price of the agent's newest attempt, or 0."""
-
-    def compare_and_set_state(
-        self, tx_id: TransactionId, *, old: AttemptState, new: AttemptState
-    ) -> bool:
-        """Move the attempt from exactly *old* to *new*; False, changing nothing, if not *old*."""
-
-    def record_signature(self, tx_id: TransactionId, *, signed: str, tx_hash: str) -> bool:
-        """Store the signed bytes and move RECORDED to SIGNED; False if it is not RECORDED."""
-
-
-class ReservationTable(Protocol):
-    """Money set aside against limits, and exact sums of it at a cost that does not grow.
-
-    Seconds are of ledger time: what is settled is settled at or after everything before it.
-    """
-
-    def hold(
-        self, tx_id: TransactionId, *, agent_id: AgentId, asset: str, amount: str, now_s: int
-    ) -> None: ...
-
-    def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
-        """End a HELD reservation as SPENT or RELEASED; False if it is not HELD (any more)."""
-
-    def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
-        """Return the base units of an asset that a transaction set aside, whatever came of them."""
-
-    def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
-        """Return all that is still in flight, whatever its age, one sum for each tier."""
-
-    def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
-        """Return the base units ever recorded as moved, up to and with the second *until_s*."""
-
-    def spent_reaches(
-        self, agent_id: AgentId, *, asset: str, base_units: int, after_s: int
-    ) -> int | None:
-        """Return the first second later than *after_s* up to which so many have ever moved.
-
-        None if not so many have.
-        """
-
-
-class WaitTable(Protocol):
-    """How long queued transactions wait; one wait for each, open while it is QUEUED."""
-
-    def begin(self, tx_id: TransactionId, *, until_at: int) -> None: ...
-
-    def until(self, tx_id: TransactionId) -> int | None:
-        """Return the second in which the open wait ends; None if there is none (any more)."""
-
-    def due(self, *, now_s: int) -> list[TransactionId]:
-        """Return those whose open wait ends at *now_s* or before, the earliest first."""
-
-    def count_open(self) -> int: ...
-
-    def hasten(self, tx_id: TransactionId, *, until_at: int) -> None:
-        """Let the open wait end at another second."""
-
-    def end(self, tx_id: TransactionId, *, now_s: int) -> None:
-        """Close the open wait, if there is one."""
-
-
-class ApprovalTable(Protocol):
-    """Decisions of a person; at most one for each transaction."""
-
-    def insert(self, approval: ApprovalRecord) -> None: ...
-    def of_transaction(self, tx_id: TransactionId) -> ApprovalRecord | None: ...
-
-    def undecided(self, *, now_s: int) -> list[ApprovalRecord]:
-        """Return those of QUEUED transactions that can still be decided, most urgent first."""
-
-    def approve(
-        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
-    ) -> bool:
-        """Record the decision; False, changing nothing, if there is one or nothing to decide."""
-
-    def reject(
-        self, tx_id: TransactionId, *, now_s: int, owner_signature: str | None = None
-    ) -> bool:
-        """Record the decision; False, changing nothing, if there is one or nothing to decide."""
-
-
-class PolicyTable(Protocol):
-    """Policies."""
-
-    def insert(self, policy: PolicyRecord) -> None: ...
-
-    def applying_to(self, agent_id: AgentId) -> list[PolicyRecord]:
-        """Return the enabled rules of this agent and the global ones, oldest first."""
-
-    def get(self, policy_id: PolicyId) -> PolicyRecord | None: ...
-
-    def of(self, agent_id: AgentId | None) -> list[PolicyRecord]:
-        """Return an agent's own rules, or the global ones; enabled or not, oldest first."""
-
-    def delete(self, policy_id: PolicyId) -> None: ...
-
-    def set_rules(self, policy: PolicyRecord) -> None:
-        """Overwrite rules, priority, enabled and updated_at of the row with this id."""
-
-
-class KillSwitchTable(Protocol):
-    """The kill switch, of which there is one."""
-
-    def current(self) -> KillSwitch:
-        """Return where it stands; one that was never touched is NORMAL."""
-
-    def move(self, switch: KillSwitch) -> None:
-        """Record where it stands from now on."""
-
-
-class AuditTable(Protocol):
-    """The audit log: append only."""
-
-    def append(self, event: AuditEvent, *, now_s: int) -> None: ...
-
-    def head(self) -> tuple[int, str]:
-        """Return the newest link's sequence and hash; 0 and 64 zeros before there is one."""
-
-    def hash_at(self, sequence: int) -> str | None:
-        """Return the hash of the link with this sequence; None if there is none (any more)."""
-
-    def latest_timestamp(self) -> int:
-        """Return the time of the newest row, or 0: no later act may carry an earlier time."""
-
-
-class OutboxTable(Protocol):
-    """What owners are told, numbered in the order in which it happened."""
-
-    def append(self, notification: Notification, *, now_s: int) -> None: ...
-
-    def after(self, number: int, *, most: int) -> list[OutboxRecord]:
-        """Return those after a number, the oldest first."""
-
-
-class KeyValueTable(Protocol):
-    """Small facts of the daemon."""
-
-    def get(self, key: str) -> str | None: ...
-    def put(self, key: str, value: str, *, now_s: int) -> None: ...
 
 
 class LedgerTransaction(Protocol):
@@ -497,13 +240,29 @@ class Chain(Protocol):
     async def balance(self, address: str) -> int:
         """Return the confirmed balance in base units."""
 
-    async def build_transfer(
-        self, transfer: Transfer, *, from_address: str, unit_price: int
-    ) -> Payload | SimulationRefused:
-        """Compose the payment on a fresh blockhash and simulate exactly those bytes."""
+    def require_possible(self, request: Request, *, from_address: str) -> None:
+        """Return if a transaction of this chain has room and instructions for *request*.
 
-    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
-        """Return if *message* is this payment and nothing besides.
+        Asks no node.
+
+        Raises:
+            Refusal: VALIDATION_FAILED.
+        """
+
+    async def token_decimals(self, token_address: str) -> int:
+        """Return in how many decimals people write the token.
+
+        Raises:
+            Refusal: INVALID_ADDRESS, if the chain has no such token, or none that can be sent.
+        """
+
+    async def build(
+        self, request: Request, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        """Compose what is asked for on a fresh blockhash and simulate exactly those bytes."""
+
+    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+        """Return if *message* does what *request* asks for and nothing besides.
 
         Raises:
             ValueError: it is anything else.

@@ -53,6 +53,7 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AgentId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
+from waiaas.domain.request import Request
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.owner import Reception
@@ -438,6 +439,9 @@ class Hired:
 
 class _NoNode:
     """A network nobody may ask: where it is asked, a test fails by an unexpected error."""
+
+    def require_possible(self, request: Request, *, from_address: str) -> None:
+        """Find everything possible: for that no node is asked."""
 
 
 NO_NODE: Final = cast("Chain", _NoNode())

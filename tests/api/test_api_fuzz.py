@@ -54,8 +54,12 @@ def bodies(route: Route, agent_id: str) -> st.SearchStrategy[bytes]:
     assert route.body is not None
     fields = {
         field.encode_name: VALUES | st.just(agent_id)
-        for field in msgspec.structs.fields(route.body)
+        for kind in (route.body, *route.other_bodies)
+        for field in msgspec.structs.fields(kind)
     }
+    if route.other_bodies:
+        tags = [kind.__struct_config__.tag for kind in (route.body, *route.other_bodies)]
+        fields["type"] = st.sampled_from(tags)
     nearly = st.fixed_dictionaries({}, optional=fields)
     written = (VALUES | nearly).map(
         lambda document: json.dumps(document).encode("utf-8", "surrogatepass")

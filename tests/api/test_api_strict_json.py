@@ -14,8 +14,8 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.wire.admin import Login
 from waiaas.wire.agents import CreateAgent
 from waiaas.wire.policies import SetPolicy
+from waiaas.wire.requests import SendTransfer
 from waiaas.wire.sessions import CreateSession
-from waiaas.wire.transactions import SendTransfer
 
 ID = "01a20bbd-c049-75b6-9ff3-bbf9a1b56a4d"
 
@@ -241,7 +241,10 @@ def test_brackets_in_a_string_are_text(password: str) -> None:
 
 # ── fuzz ───────────────────────────────────────────────────────────────────────────────────────
 
-KINDS = sorted({route.body for route in ROUTES if route.body is not None}, key=lambda k: k.__name__)
+KINDS = sorted(
+    {kind for route in ROUTES for kind in (route.body, *route.other_bodies) if kind is not None},
+    key=lambda k: k.__name__,
+)
 SCALARS = (
     st.none()
     | st.booleans()

@@ -180,3 +180,29 @@ def test_rules_that_are_no_json_are_refused_before_asking(
     assert done.exit_code == 2
     assert "--rules is not JSON" in done.output
     assert stranger.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--to x", "give --to and --amount"),
+        ("--amount 1", "give --to and --amount"),
+        ("--token x", "give --to and --amount"),
+        ("--request object --to x", "stands in place of"),
+        ("--request cut", "is not JSON"),
+        ("--request list", "holds no JSON object"),
+        ("--request missing", "No such file"),
+    ],
+)
+def test_what_is_no_request_at_the_command_line_is_refused_before_asking(
+    stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("token", "wai_sess_x"), ("object", "{}"), ("cut", "{"), ("list", "[]")):
+        Path(name).touch(mode=0o600)
+        Path(name).write_text(content, encoding="utf-8")
+    send = ["tx", "send", "--token-file", "token", *arguments.split()]
+    done = CliRunner().invoke(app, ["--data-dir", str(tmp_path), *send])
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.split())
+    assert stranger.asked == []

@@ -152,9 +152,7 @@ class Payer:
     def build(self, base_units: int = AMOUNT, *, unit_price: int = 1) -> Any:
         wanted = self.transfer(base_units)
         built = self.do(
-            lambda chain: chain.build_transfer(
-                wanted, from_address=self.address, unit_price=unit_price
-            )
+            lambda chain: chain.build(wanted, from_address=self.address, unit_price=unit_price)
         )
         assert isinstance(built, Payload | SimulationRefused)
         return built

@@ -18,7 +18,7 @@ TO: Final = solana_address(bytes(SigningKey(bytes([2]) * 32).verify_key))
 def pay(chain: FakeChain) -> tuple[SignedTransaction, int]:
     """Send a payment into the open block; return it and its last height."""
     chain.fund(FROM, base_units=10**9)
-    built = asyncio.run(chain.build_transfer(Transfer(TO, 1000), from_address=FROM, unit_price=1))
+    built = asyncio.run(chain.build(Transfer(TO, 1000), from_address=FROM, unit_price=1))
     assert isinstance(built, Payload)
     signature = KEY.sign(built.message).signature
     signed = chain.assemble(built.message, signature=signature, from_address=FROM)

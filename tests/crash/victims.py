@@ -141,6 +141,13 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 type=TransactionType.TRANSFER,
                 amount=amount,
                 to_address="to",
+                token_mint=None,
+                contract_address=None,
+                method_signature=None,
+                spender_address=None,
+                approved_amount=None,
+                parent_id=None,
+                batch_index=None,
                 status=TransactionStatus.PENDING,
                 tier=None,
                 tx_hash=None,
@@ -150,7 +157,7 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 queued_at=None,
             )
         )
-        tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "hash", None, None))
+        tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "{}", "hash", None, None))
 
     def second(tx: LedgerTransaction) -> None:
         tx.reservations.hold(payment_id, agent_id=AGENT, asset="native", amount=amount, now_s=1)

@@ -69,7 +69,8 @@ def _fill(connection: DatabaseConnection, put: Put) -> None:
             "last_valid_block_height": 9,
             "created_at": 1,
         }
-        connection.db.execute(insert(rows["requests"]), {**shared, "request_sha256": text})
+        request = {"request": "{}", "request_sha256": text}
+        connection.db.execute(insert(rows["requests"]), {**shared, **request})
         connection.db.execute(insert(rows["attempts"]), {**shared, **attempt})
         money = Tables(connection.db.execute).reservations
         tx_id, agent_id = TransactionId(payment["id"]), AgentId(payment["agent_id"])

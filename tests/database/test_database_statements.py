@@ -198,6 +198,13 @@ def _everything(connection: DatabaseConnection) -> int:
             TransactionType.TRANSFER,
             "1",
             "to",
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
             TransactionStatus.PENDING,
             PolicyTier.INSTANT,
             None,
@@ -215,9 +222,9 @@ def _everything(connection: DatabaseConnection) -> int:
     tables.transactions.set_hash(tx_id, tx_hash=f"hash of {tx_id}")
     tables.transactions.set_error(tx_id, error="none")
     tables.transactions.set_executed_at(tx_id, executed_at=3)
-    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "sha", None, 1))
-    assert tables.requests.by_key(agent_id, idempotency_key="key")
-    assert tables.requests.of_transaction(tx_id)
+    _divide(tables, tx_id)
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "{}", "sha", None, 1))
+    assert tables.requests.get(tx_id) == tables.requests.by_key(agent_id, idempotency_key="key")
     _everything_of_owners(tables, agent_id, tx_id)
     assert tables.requests.count_admitted(agent_id, since_s=0, most=5) == 1
     assert tables.requests.admitted_at(agent_id, place=1) == 1
@@ -260,6 +267,14 @@ def _everything(connection: DatabaseConnection) -> int:
         not name.startswith("_")
         for family in Tables.__slots__
         for name in dir(getattr(tables, family))
+    )
+
+
+def _divide(tables: Tables, tx_id: TransactionId) -> None:
+    """Call every method about the parts of a batch."""
+    assert not tables.transactions.parts(tx_id)
+    assert not tables.transactions.set_status_of_parts(
+        tx_id, old=TransactionStatus.PENDING, new=TransactionStatus.QUEUED
     )
 
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waiaas.domain.assets import CHAIN_IDS, Asset, Network, asset_id, parse_asset_id, parse_chain_id
+from waiaas.domain.addresses import is_solana_address
+from waiaas.domain.assets import (
+    CHAIN_IDS,
+    TOKEN_UNITS,
+    Asset,
+    Network,
+    asset_id,
+    parse_asset_id,
+    parse_chain_id,
+)
 from waiaas.domain.enums import ChainType, NetworkType
 
 MAINNET = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
@@ -95,3 +104,9 @@ def test_any_text_is_an_asset_in_its_one_spelling_or_refused(text: str) -> None:
     except ValueError:
         return
     assert asset_id(asset) == text
+
+
+def test_the_tokens_known_by_heart_are_addresses_with_sane_decimals() -> None:
+    for asset, unit in TOKEN_UNITS.items():
+        assert is_solana_address(asset.name)
+        assert 0 <= unit.decimals <= 18

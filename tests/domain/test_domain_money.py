@@ -1,13 +1,13 @@
 """Amounts: one spelling for each number, and nothing that only looks like one."""
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from waiaas.domain.money import BASE_UNITS_MAX, DIGITS_MAX, parse_base_units
+from waiaas.domain.money import BASE_UNITS_MAX, DIGITS_MAX, parse_base_units, parse_human_amount
 
 LARGEST = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
 """2^256-1, written out."""
@@ -86,6 +86,8 @@ def test_every_amount_is_read_back_from_its_digits(base_units: int) -> None:
     assert parse_base_units(str(base_units)) == base_units
 
 
+EXACT = Context(prec=200)
+
 DIGIT_LIKE = st.text(alphabet="0123456789 +-_.eE,\u0661\u00b2\uff11\n\0", max_size=82)
 
 
@@ -99,3 +101,55 @@ def test_a_text_is_accepted_exactly_if_it_is_the_canonical_spelling(text: str) -
     else:
         with pytest.raises(ValueError, match="an amount "):
             parse_base_units(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "base_units"),
+    [
+        ("1", 9, 10**9),
+        ("1.5", 9, 1_500_000_000),
+        ("0.000000001", 9, 1),
+        ("0", 9, 0),
+        ("0.0", 9, 0),
+        ("12", 0, 12),
+        (LARGEST, 0, 2**256 - 1),
+    ],
+)
+def test_a_human_amount_is_read_exactly(text: str, decimals: int, base_units: int) -> None:
+    assert parse_human_amount(text, decimals=decimals) == base_units
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals"),
+    [
+        ("", 9),
+        (".5", 9),
+        ("1.", 9),
+        ("01", 9),
+        ("-1", 9),
+        ("+1", 9),
+        ("1e3", 9),
+        ("1,5", 9),
+        ("1.5.5", 9),
+        (" 1", 9),
+        ("1\n", 9),
+        ("1_0", 9),
+        ("\u0661", 9),
+        ("1.\uff15", 9),
+        ("0.0000000001", 9),
+        ("1.10", 1),
+        ("1.0", 0),
+        (LARGEST, 1),
+        (str(2**256), 0),
+        ("9" * 79, 0),
+    ],
+)
+def test_what_is_no_human_amount_of_the_asset_is_refused(text: str, decimals: int) -> None:
+    with pytest.raises(ValueError, match=r"amount|decimals"):
+        parse_human_amount(text, decimals=decimals)
+
+
+@given(st.integers(0, 2**256 - 1), st.integers(0, 30))
+def test_every_amount_is_read_back_from_what_people_write(base_units: int, decimals: int) -> None:
+    written = f"{Decimal(base_units).scaleb(-decimals, EXACT):f}"
+    assert parse_human_amount(written, decimals=decimals) == base_units

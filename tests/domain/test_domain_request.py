@@ -2,21 +2,26 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import ChainType, TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.request import (
     Approve,
     Batch,
+    CallAccount,
     ContractCall,
     Part,
     TokenTransfer,
     Transfer,
     is_unlimited,
     limited_max,
+    outflows,
     parts_of,
+    require_expressible,
 )
 
 RECIPIENT = "So11111111111111111111111111111111111111112"
@@ -134,3 +139,35 @@ def test_more_than_half_of_all_there_can_be_is_unlimited(chain: ChainType, most:
     limits = {0: False, most // 2: False, most // 2 + 1: True, most - 1: True, most: True}
     assert {amount: is_unlimited(amount, chain=chain) for amount in limits} == limits
     assert limited_max(chain) == most // 2
+
+
+A, B, C = (solana_address(bytes([n]) * 32) for n in (1, 2, 3))
+
+
+def test_what_leaves_is_added_up_by_asset_and_an_approval_moves_nothing() -> None:
+    batch = Batch(
+        (Transfer(A, 1), TokenTransfer(C, A, 2), Approve(C, B, 4), ContractCall(B, b"", 8))
+    )
+    assert outflows(batch) == {"native": 9, C: 2}
+    assert outflows(Approve(C, B, 4)) == outflows(ContractCall(B, b"")) == {}
+
+
+@pytest.mark.parametrize("kind", [TokenTransfer, Approve])
+def test_a_token_amount_is_held_against_what_its_chain_can_express(kind: Any) -> None:
+    fits, too_much = kind(C, A, 2**64 - 1), kind(C, A, 2**64)
+    require_expressible(fits, chain=ChainType.SOLANA)
+    require_expressible(too_much, chain=ChainType.ETHEREUM)
+    require_expressible(Transfer(A, 2**64), chain=ChainType.SOLANA)
+    for refused in (too_much, Batch((fits, too_much))):
+        with pytest.raises(Refusal, match="18446744073709551615") as refusal:
+            require_expressible(refused, chain=ChainType.SOLANA)
+        assert refusal.value.code is ErrorCode.INVALID_AMOUNT
+
+
+def test_a_call_names_valid_accounts_and_not_too_many() -> None:
+    account = CallAccount(A, is_signer=False, is_writable=False)
+    assert len(ContractCall(B, b"", 0, (account,) * 64).accounts) == 64
+    with pytest.raises(Refusal, match="more than 64"):
+        ContractCall(B, b"", 0, (account,) * 65)
+    with pytest.raises(Refusal, match="`accounts`"):
+        CallAccount("alice", is_signer=False, is_writable=False)

@@ -17,7 +17,8 @@ from nacl.signing import VerifyKey
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from waiaas.domain.request import Transfer
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.request import Request, Transfer
 from waiaas.ports import (
     ChainUnavailable,
     Landed,
@@ -125,9 +126,18 @@ class FakeChain:
         await self._meet("balance")
         return self._balance(address, height_max=self.tip - 1)
 
-    async def build_transfer(
-        self, transfer: Transfer, *, from_address: str, unit_price: int
+    def require_possible(self, request: Request, *, from_address: str) -> None:
+        del from_address
+        if not isinstance(request, Transfer):
+            raise Refusal(ErrorCode.VALIDATION_FAILED, "this chain moves its own asset only")
+
+    async def token_decimals(self, token_address: str) -> int:
+        raise Refusal(ErrorCode.INVALID_ADDRESS, f"there is no token {token_address}")
+
+    async def build(
+        self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
+        transfer = _transfer(request)
         manners = await self._meet("build")
         if transfer.base_units > LAMPORTS_MAX:
             return SimulationRefused(f"a payment moves 1 to {LAMPORTS_MAX} lamports")
@@ -140,9 +150,10 @@ class FakeChain:
         message = _message(paid, unit_price=unit_price, height=height)
         return Payload(message, unit_price, last_valid_block_height=height + LIFE_BLOCKS)
 
-    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+        transfer = _transfer(request)
         if _paid(message) != (from_address, transfer.to_address, transfer.base_units):
-            raise ValueError("the message is not the payment that was asked for")
+            raise ValueError("the message is not what was asked for")
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
         if _paid(message).from_address != from_address:
@@ -260,6 +271,11 @@ class FakeChain:
                 balance += moved * (trace.paid.to_address == address)
                 balance -= (moved + FEE) * (trace.paid.from_address == address)
         return balance
+
+
+def _transfer(request: Request) -> Transfer:
+    assert isinstance(request, Transfer), "nothing else is ever asked of this chain"
+    return request
 
 
 def _message(paid: Paid, *, unit_price: int, height: int) -> bytes:

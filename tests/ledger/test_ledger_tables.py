@@ -13,6 +13,7 @@ from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
     ChainType,
+    KillSwitchState,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -29,6 +30,7 @@ from waiaas.domain.records import (
     ApprovalRecord,
     AttemptRecord,
     Held,
+    KillSwitch,
     PolicyRecord,
     SessionRecord,
     TransactionRecord,
@@ -71,6 +73,13 @@ TRANSACTION: Final = TransactionRecord(
     type=TransactionType.TRANSFER,
     amount=str(2**256 - 1),
     to_address="to",
+    token_mint=None,
+    contract_address=None,
+    method_signature=None,
+    spender_address=None,
+    approved_amount=None,
+    parent_id=None,
+    batch_index=None,
     status=TransactionStatus.PENDING,
     tier=PolicyTier.INSTANT,
     tx_hash=None,
@@ -84,6 +93,7 @@ REQUEST: Final = AcceptedRequest(
     tx_id=TX_ID,
     agent_id=AGENT_ID,
     idempotency_key="key",
+    request="{}",
     request_sha256="sha",
     refusal=None,
     admitted_at=20,
@@ -120,6 +130,7 @@ APPROVAL: Final = ApprovalRecord(
     rejected_at=None,
     created_at=20,
 )
+SWITCHED_ON: Final = KillSwitch(KillSwitchState.ACTIVATED, 7, "why", None)
 NOTIFICATION: Final = Notification(NotificationEventType.TX_FAILED, None, None, {})
 CHALLENGE: Final = Challenge(
     nonce="0" * 32,
@@ -170,14 +181,15 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 
 READING: Final = {
     "agents": {"get", "with_status", "count"},
-    "sessions": {"get", "by_token_hash", "count_live", "used"},
-    "transactions": {"get", "with_status"},
+    "sessions": {"get", "by_token_hash", "count_live", "live", "live_of", "used"},
+    "transactions": {"get", "of_agent", "parts", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
-    "requests": {"by_key", "of_transaction", "count_admitted", "admitted_at"},
+    "requests": {"get", "by_key", "count_admitted", "admitted_at"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
+    "kill_switch": {"current"},
     "outbox": {"after"},
     "audit": {"latest_timestamp", "head", "hash_at"},
     "owners": {"of_agent"},
@@ -194,6 +206,9 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "sessions.add_use": lambda tx: tx.sessions.add_use(SESSION_ID, transactions=1, base_units=1),
     "transactions.insert": lambda tx: tx.transactions.insert(TRANSACTION),
     "transactions.compare_and_set_status": lambda tx: tx.transactions.compare_and_set_status(
+        TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
+    ),
+    "transactions.set_status_of_parts": lambda tx: tx.transactions.set_status_of_parts(
         TX_ID, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
     ),
     "transactions.set_hash": lambda tx: tx.transactions.set_hash(TX_ID, tx_hash="hash"),
@@ -221,6 +236,10 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "approvals.approve": lambda tx: tx.approvals.approve(TX_ID, now_s=40),
     "approvals.reject": lambda tx: tx.approvals.reject(TX_ID, now_s=40),
     "waits.end": lambda tx: tx.waits.end(TX_ID, now_s=40),
+    "agents.suspend": lambda tx: tx.agents.suspend(AGENT_ID, reason="why", now_s=40),
+    "agents.resume": lambda tx: tx.agents.resume(AGENT_ID, now_s=40),
+    "sessions.revoke": lambda tx: tx.sessions.revoke(SESSION_ID, now_s=40),
+    "kill_switch.move": lambda tx: tx.kill_switch.move(SWITCHED_ON),
     "policies.insert": lambda tx: tx.policies.insert(POLICY),
     "policies.delete": lambda tx: tx.policies.delete(POLICY.id),
     "policies.set_rules": lambda tx: tx.policies.set_rules(POLICY),

@@ -59,7 +59,7 @@ from waiaas.domain.records import (
     SessionRecord,
     TransactionRecord,
 )
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import Request, Transfer
 from waiaas.domain.transaction import is_terminal
 from waiaas.pipeline.admit import Admission, Caller, admit
 from waiaas.pipeline.advance import Step
@@ -281,20 +281,24 @@ class TappedChain:
     async def balance(self, address: str) -> int:
         return await self.tap.wait("balance", lambda: self.chain.balance(address))
 
-    async def build_transfer(
-        self, transfer: Transfer, *, from_address: str, unit_price: int
+    def require_possible(self, request: Request, *, from_address: str) -> None:
+        self.chain.require_possible(request, from_address=from_address)
+
+    async def token_decimals(self, token_address: str) -> int:
+        return await self.chain.token_decimals(token_address)
+
+    async def build(
+        self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
         return await self.tap.wait(
             "build",
-            lambda: self.chain.build_transfer(
-                transfer, from_address=from_address, unit_price=unit_price
-            ),
+            lambda: self.chain.build(request, from_address=from_address, unit_price=unit_price),
         )
 
-    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
+    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
         self.tap.call(
             "check",
-            lambda: self.chain.check_transfer(message, transfer, from_address=from_address),
+            lambda: self.chain.check(message, request, from_address=from_address),
         )
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
@@ -368,10 +372,13 @@ class Office:
             agent_id, expires_at=expires_at, revoked_at=revoked_at, constraints=constraints
         )
 
-    def set_policy(self, agent_id: AgentId | None, rules: str) -> None:
-        policy = PolicyRecord(
-            PolicyId(generate_id()), agent_id, PolicyType.SPENDING_LIMIT, rules, 0, 1, NOW_S, NOW_S
-        )
+    def set_policy(
+        self,
+        agent_id: AgentId | None,
+        rules: str,
+        kind: PolicyType = PolicyType.SPENDING_LIMIT,
+    ) -> None:
+        policy = PolicyRecord(PolicyId(generate_id()), agent_id, kind, rules, 0, 1, NOW_S, NOW_S)
         self.ledger.write(lambda tx: tx.policies.insert(policy))
 
     def admit_session(
@@ -406,8 +413,13 @@ class Office:
         to: str = "So11111111111111111111111111111111111111112",
         key: str | None = None,
     ) -> Admission:
+        return await self.ask_for(caller, Transfer(to, amount), key=key)
+
+    async def ask_for(
+        self, caller: Caller, request: Request, *, key: str | None = None
+    ) -> Admission:
         return await admit(
-            Transfer(to, amount),
+            request,
             caller=caller,
             idempotency_key=key,
             ledger=self.ledger,
@@ -578,7 +590,8 @@ class Site:
         self.localnet.network.advance_block()
         return caller
 
-    def balance(self, address: str) -> int:
+    def balance(self, address: str | None) -> int:
+        assert address is not None, "only a payment of one asset has a recipient"
         return self.localnet.network.balance(Pubkey.from_string(address))
 
     def balance_of(self, caller: Caller) -> int:

@@ -66,6 +66,13 @@ def test_an_allowed_payment_is_written_down_whole(office: "Office") -> None:
         type=TransactionType.TRANSFER,
         amount="60",
         to_address=RECIPIENT,
+        token_mint=None,
+        contract_address=None,
+        method_signature=None,
+        spender_address=None,
+        approved_amount=None,
+        parent_id=None,
+        batch_index=None,
         status=TransactionStatus.PENDING,
         tier=PolicyTier.INSTANT,
         tx_hash=None,
@@ -77,8 +84,9 @@ def test_an_allowed_payment_is_written_down_whole(office: "Office") -> None:
     (request,) = office.rows("requests")
     assert (request.tx_id, request.agent_id) == (admission.transaction.id, caller.agent_id)
     assert (request.idempotency_key, request.refusal) == ("k", None)
-    meaning = json.dumps(["TRANSFER", "native", RECIPIENT, "60"]).encode()
-    assert request.request_sha256 == hashlib.sha256(meaning).hexdigest()
+    meaning = '{"amount":"60","to":"' + RECIPIENT + '","type":"TRANSFER"}'
+    assert request.request == meaning
+    assert request.request_sha256 == hashlib.sha256(meaning.encode()).hexdigest()
     (reservation,) = office.rows("reservations")
     assert (reservation.tx_id, reservation.agent_id) == (admission.transaction.id, caller.agent_id)
     assert (reservation.amount, reservation.asset) == ("60", "native")

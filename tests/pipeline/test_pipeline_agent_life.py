@@ -247,7 +247,7 @@ def spend_past_us(site: "Site", caller: Caller) -> None:
     async def scenario() -> None:
         address = site.office.address(caller)
         async with site.connect() as chain:
-            payload = await chain.build_transfer(
+            payload = await chain.build(
                 Transfer(site.office.new_address(), 998_500_000),
                 from_address=address,
                 unit_price=0,

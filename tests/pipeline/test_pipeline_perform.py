@@ -355,7 +355,7 @@ async def spend_past_us(site: "Site", caller: Caller, *, lamports: int) -> None:
     """Move an agent's money with its key, but without the pipeline."""
     address = site.office.address(caller)
     async with site.connect() as chain:
-        payload = await chain.build_transfer(
+        payload = await chain.build(
             Transfer(site.office.new_address(), lamports), from_address=address, unit_price=0
         )
         assert isinstance(payload, Payload)
@@ -399,7 +399,7 @@ def test_control_building_again_after_an_error_pays_twice(reply: Reply, site: "S
     async def naive() -> None:
         async with site.connect() as chain:
             for unit_price in (1, 2):
-                payload = await chain.build_transfer(
+                payload = await chain.build(
                     Transfer(to, AMOUNT), from_address=address, unit_price=unit_price
                 )
                 assert isinstance(payload, Payload)

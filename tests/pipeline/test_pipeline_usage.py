@@ -90,10 +90,11 @@ def pay(
     tables.transactions.insert(
         TransactionRecord(
             tx_id, agent_id, None, ChainType.SOLANA, TransactionType.TRANSFER, str(amount), "to",
+            None, None, None, None, None, None, None,
             TransactionStatus.PENDING, tier, None, now_s, None, None, None,
         )
     )  # fmt: skip
-    tables.requests.insert(AcceptedRequest(tx_id, agent_id, None, "sha", None, now_s))
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, None, "{}", "sha", None, now_s))
     tables.reservations.hold(tx_id, agent_id=agent_id, asset=asset, amount=str(amount), now_s=now_s)
     return tx_id
 

@@ -135,9 +135,7 @@ def test_control_a_crash_behind_sending_pays_twice_if_nothing_was_written_down(
 
     async def naive_life() -> None:
         async with site.connect() as chain:
-            payload = await chain.build_transfer(
-                Transfer(to, AMOUNT), from_address=address, unit_price=1
-            )
+            payload = await chain.build(Transfer(to, AMOUNT), from_address=address, unit_price=1)
             assert isinstance(payload, Payload)
             signature = site.office.signer.sign(caller.agent_id, payload.message)
             signed = chain.assemble(payload.message, signature=signature, from_address=address)

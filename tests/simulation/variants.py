@@ -37,7 +37,7 @@ class SigningAgain(FakeChain):
             return await super().send(raw)
         except ChainUnavailable:
             paid = self.paid(raw[SIGNATURE_BYTES:])
-            built = await self.build_transfer(
+            built = await self.build(
                 Transfer(paid.to_address, paid.base_units),
                 from_address=paid.from_address,
                 unit_price=999,

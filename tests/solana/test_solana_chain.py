@@ -17,10 +17,10 @@ from waiaas.chains.solana.chain import (
     SolanaChain,
     WrongNetwork,
 )
-from waiaas.chains.solana.messages import decode_transfer, unsigned_transaction
+from waiaas.chains.solana.messages import check, unsigned_transaction
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import NetworkType
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import ContractCall, Request, Transfer
 from waiaas.ports import (
     ChainUnavailable,
     Landed,
@@ -90,9 +90,9 @@ class World:
 
         return asyncio.run(run())
 
-    def build(self, transfer: Transfer = TRANSFER, unit_price: int = 3) -> Any:
+    def build(self, transfer: Request = TRANSFER, unit_price: int = 3) -> Any:
         return self.do(
-            lambda chain: chain.build_transfer(transfer, from_address=FROM, unit_price=unit_price)
+            lambda chain: chain.build(transfer, from_address=FROM, unit_price=unit_price)
         )
 
     def look_up(self) -> Any:
@@ -143,9 +143,8 @@ def test_a_payload_is_what_was_asked_and_exactly_what_was_simulated(node: Node) 
     world = World(node)
     payload = world.build()
     assert isinstance(payload, Payload)
-    said = decode_transfer(payload.message)
-    assert (said.from_address, said.to_address) == (FROM, TRANSFER.to_address)
-    assert (said.lamports, said.unit_price, said.blockhash) == (5_000_000, 3, BLOCKHASH)
+    said = check(payload.message, TRANSFER, from_address=FROM)
+    assert (said.unit_price, said.blockhash) == (3, BLOCKHASH)
     assert (payload.unit_price, payload.last_valid_block_height) == (3, LAST_VALID)
     text, options = world.params("simulateTransaction")
     assert base64.b64decode(text) == unsigned_transaction(payload.message)
@@ -229,6 +228,68 @@ def test_an_answer_that_decides_nothing_is_an_unavailable_chain(
 def test_a_fresh_blockhash_is_taken(blocks_left: int, node: Node) -> None:
     world = World(node, getLatestBlockhash=blockhash(last_valid=1000 + blocks_left))
     assert world.build().last_valid_block_height == 1000 + blocks_left
+
+
+CALL: Final = ContractCall(solana_address(bytes([7]) * 32), b"")
+
+
+def wallets(*lamports: int) -> dict[str, Any]:
+    system = solana_address(bytes(32))
+    return with_slot(
+        [{"lamports": each, "owner": system, "data": ["", "base64"]} for each in lamports]
+    )
+
+
+def simulated_wallets(*lamports: int) -> dict[str, Any]:
+    value = {"err": None, "accounts": wallets(*lamports)["value"]}
+    return with_slot(value)
+
+
+def test_a_call_is_simulated_with_the_agents_accounts_before_and_afterwards(node: Node) -> None:
+    world = World(
+        node, getMultipleAccounts=wallets(10**9), simulateTransaction=simulated_wallets(10**9 - 1)
+    )
+    assert isinstance(world.build(CALL), Payload)
+    _, options = world.params("simulateTransaction")
+    assert options["accounts"] == {"encoding": "base64", "addresses": [FROM]}
+    asked = [method for method in world.methods if method.startswith(("getMulti", "simulate"))]
+    assert asked == ["getMultipleAccounts", "simulateTransaction", "getMultipleAccounts"]
+
+
+def test_a_call_that_takes_more_than_the_fee_is_refused(node: Node) -> None:
+    world = World(
+        node, getMultipleAccounts=wallets(10**9), simulateTransaction=simulated_wallets(0)
+    )
+    refused = world.build(CALL)
+    assert isinstance(refused, SimulationRefused)
+    assert "it would take 1000000000 of native" in refused.reason
+
+
+def test_a_wallet_that_changes_while_a_call_is_simulated_is_looked_at_again_later(
+    node: Node,
+) -> None:
+    answers = iter([wallets(10**9), wallets(10**9 + 1)])
+    world = World(
+        node,
+        getMultipleAccounts=lambda: next(answers),
+        simulateTransaction=simulated_wallets(10**9),
+    )
+    with pytest.raises(ChainUnavailable, match="change while it simulated"):
+        world.build(CALL)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((), (1,)), ((1, 1), (1,)), ((1,), ()), ((1,), (1, 1))],
+)
+def test_accounts_that_were_not_asked_for_are_no_answer(
+    node: Node, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    world = World(
+        node, getMultipleAccounts=wallets(*before), simulateTransaction=simulated_wallets(*after)
+    )
+    with pytest.raises(ChainUnavailable, match="other accounts than it was asked for"):
+        world.build(CALL)
 
 
 # ── assemble and send ──────────────────────────────────────────────────────────────────────────
@@ -325,7 +386,10 @@ AFTER: Final = {
                     status("finalized", {"InstructionError": [2, {"Custom": 1}]})
                 )
             },
-            Landed(error="the paying wallet holds less than the amount and the fee together"),
+            Landed(
+                error="its first instruction failed with code 1: in a payment, "
+                "the paying wallet holds less than the amount and the fee together"
+            ),
         ),
         (  # a failure frees money, so it has to be final
             {"getSignatureStatuses": statuses(status("confirmed", "AccountNotFound"))},
@@ -426,7 +490,7 @@ def test_a_node_of_another_network_is_not_used(
         return
     for ask in (
         lambda chain: chain.balance(FROM),
-        lambda chain: chain.build_transfer(TRANSFER, from_address=FROM, unit_price=0),
+        lambda chain: chain.build(TRANSFER, from_address=FROM, unit_price=0),
         lambda chain: chain.look_up(TX_HASH, last_valid_block_height=1),
         lambda chain: chain.airdrop(FROM, base_units=1),
     ):

@@ -74,7 +74,7 @@ class World:
     ) -> Payload | SimulationRefused:
         transfer = Transfer(to_address=str(to), base_units=base_units)
         built = self.do(
-            lambda chain: chain.build_transfer(transfer, from_address=FROM, unit_price=unit_price)
+            lambda chain: chain.build(transfer, from_address=FROM, unit_price=unit_price)
         )
         assert isinstance(built, Payload | SimulationRefused)
         return built
@@ -127,7 +127,7 @@ def test_a_payment_arrives_and_costs_its_fee(world: World) -> None:
     world.network.advance_block()
     assert world.look_up(signed, last_valid) == Landed(error=None)
     assert world.balance_by_another_client(RECIPIENT) == AMOUNT
-    left = FUNDS - AMOUNT - fee_lamports(1_000_000)
+    left = FUNDS - AMOUNT - fee_lamports(1_000_000, units=600)
     assert world.do(lambda chain: chain.balance(FROM)) == left
     world.pass_blocks_until(finalized_height=last_valid + 1)
     assert world.look_up(signed, last_valid) == Landed(error=None)
@@ -168,10 +168,11 @@ def test_a_payment_that_fails_on_chain_has_landed_with_its_reason(world: World) 
     assert world.look_up(second, last_valid) == Unseen()
     world.network.advance_block()
     assert world.look_up(second, last_valid) == Landed(
-        error="the paying wallet holds less than the amount and the fee together"
+        error="its first instruction failed with code 1: in a payment, "
+        "the paying wallet holds less than the amount and the fee together"
     )
     assert world.balance_by_another_client(RECIPIENT) == most
-    left = FUNDS - most - fee_lamports(0) - fee_lamports(1)
+    left = FUNDS - most - fee_lamports(0, units=600) - fee_lamports(1, units=600)
     assert world.do(lambda chain: chain.balance(FROM)) == left
 
 
@@ -199,15 +200,13 @@ def test_a_payment_that_would_fail_is_refused_in_words(
 def test_a_wallet_that_holds_nothing_cannot_pay(world: World) -> None:
     empty = str(Keypair.from_seed(bytes([3]) * 32).pubkey())
     transfer = Transfer(to_address=str(RECIPIENT), base_units=AMOUNT)
-    refusal = world.do(
-        lambda chain: chain.build_transfer(transfer, from_address=empty, unit_price=0)
-    )
+    refusal = world.do(lambda chain: chain.build(transfer, from_address=empty, unit_price=0))
     assert isinstance(refusal, SimulationRefused)
     assert "the paying wallet holds nothing" in refusal.reason
 
 
 def test_a_wallet_can_be_emptied_to_the_last_lamport(world: World) -> None:
-    signed, last_valid = world.payment(FUNDS - fee_lamports(0))
+    signed, last_valid = world.payment(FUNDS - fee_lamports(0, units=600))
     world.send(signed)
     world.network.advance_block()
     assert world.look_up(signed, last_valid) == Landed(error=None)

@@ -18,6 +18,7 @@ from waiaas.wire.kill_switch import RecoverKillSwitch
 from waiaas.wire.message import Message
 from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
+from waiaas.wire.requests import CallAccount, Token
 from waiaas.wire.sessions import IssuedSession
 
 MESSAGES = sorted(
@@ -29,7 +30,11 @@ MESSAGES = sorted(
     },
     key=lambda message: message.__name__,
 )
-SENT = {message for route in ROUTES for message in (route.body, route.query)} - {None}
+SENT = {
+    message for route in ROUTES for message in (route.body, *route.other_bodies, route.query)
+} - {None}
+PARTS = {Approval, CallAccount, Notification, Token}
+"""Spoken inside of others."""
 ANSWERED = {route.reply for route in ROUTES}
 CAMEL = re.compile(r"[a-z]+([A-Z][a-z]+)*")
 
@@ -39,9 +44,8 @@ def fields(message: type) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def test_every_message_is_spoken_by_a_route_and_every_route_speaks_one_of_them() -> None:
-    # Those inside of lists are spoken with them.
-    assert set(MESSAGES) - {Approval, Notification} == SENT | ANSWERED
-    assert {Approvals, Notifications} <= ANSWERED
+    assert set(MESSAGES) - PARTS == SENT | ANSWERED
+    assert {Approvals, Notifications} <= ANSWERED  # in which parts are spoken
     assert not SENT & ANSWERED
 
 
@@ -106,7 +110,8 @@ def test_no_other_message_carries_a_secret() -> None:
     named = {
         message.__name__
         for message in MESSAGES
-        if {"token", "password", "secret", "key"} & {field.name for field in fields(message)}
+        if {"token", "password", "secret", "key"}
+        & {field.name for field in fields(message) if field.type is not Token}
     }
     assert named == {
         "Login",

@@ -3,8 +3,8 @@
 import json
 from typing import Final
 
+from waiaas.api.requests import amount_of
 from waiaas.api.routes import Call, Route
-from waiaas.api.transactions import amount_of
 from waiaas.domain.access import Credential
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal

@@ -150,7 +150,11 @@ class Api:
         route, path_id = self._match(request)
         principal = identify(request, route.credential, self._services)
         _refuse_unhonoured(request, route)
-        body = None if route.body is None else decode(await _read(request), route.body)
+        body = (
+            None
+            if route.body is None
+            else decode(await _read(request), route.body, *route.other_bodies)
+        )
         query = route.query and decode_query(request.scope["query_string"], route.query)
         reply = await route.handler(Call(request, principal, self._services, body, path_id, query))
         return Response(

@@ -5,11 +5,12 @@ master password once more, so that nobody approves at a terminal that was left o
 """
 
 from waiaas.api.access import login_caller
+from waiaas.api.requests import message_of
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
-from waiaas.domain.records import ApprovalRecord, TransactionRecord
+from waiaas.domain.records import AcceptedRequest, ApprovalRecord, TransactionRecord
 from waiaas.pipeline.decide import Decider, approve, reject
 from waiaas.pipeline.record import ledger_time
 from waiaas.ports import LedgerTransaction
@@ -23,7 +24,10 @@ async def list_open(call: Call) -> Approvals:
 
     def look(tx: LedgerTransaction) -> list[Approval]:
         waiting = tx.approvals.undecided(now_s=ledger_time(tx, wall_s=wall_s))
-        return [_render(each, tx.transactions.get(each.tx_id)) for each in waiting]
+        return [
+            _render(each, tx.transactions.get(each.tx_id), tx.requests.get(each.tx_id))
+            for each in waiting
+        ]
 
     return Approvals(call.services.ledger.read(look))
 
@@ -58,7 +62,11 @@ async def reject_one(call: Call) -> Decided:
     return Decided(rejected.id, rejected.status)
 
 
-def _render(approval: ApprovalRecord, transaction: TransactionRecord | None) -> Approval:
+def _render(
+    approval: ApprovalRecord,
+    transaction: TransactionRecord | None,
+    accepted: AcceptedRequest | None,
+) -> Approval:
     assert transaction is not None, "an approval goes with its transaction"
     return Approval(
         transaction_id=transaction.id,
@@ -68,6 +76,7 @@ def _render(approval: ApprovalRecord, transaction: TransactionRecord | None) -> 
         amount=transaction.amount,
         created_at=approval.created_at,
         expires_at=approval.expires_at,
+        request=message_of(accepted),
     )
 
 

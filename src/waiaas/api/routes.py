@@ -50,6 +50,8 @@ class Route:
     handler: Handler
     reply: type[Message]
     body: type[Message] | None = None
+    other_bodies: tuple[type[Message], ...] = ()
+    """More messages that it takes, each told by the tag in its member `type`."""
     query: type[Message] | None = None
     status: int = 200
     codes: tuple[ErrorCode, ...] = ()

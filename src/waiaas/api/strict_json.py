@@ -7,6 +7,7 @@ first pass refuses duplicate keys, NaN, hidden characters, lone surrogates and d
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -28,14 +29,14 @@ _ERROR: Final = re.compile(
 )
 """A message of the decoder: our own words and names, but for the two kinds below."""
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_INVALID_VALUE: Final = "Invalid enum value"
+_INVALID_VALUE: Final = ("Invalid enum value", "Invalid value")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 Message = TypeVar("Message")
 
 
-def decode(body: bytes, kind: type[Message]) -> Message:
-    """Return *body* as a message of type *kind*.
+def decode(body: bytes, kind: type[Message], *others: type[Any]) -> Message:
+    """Return *body* as a message of type *kind*, or of that of *others* whose tag it has.
 
     Raises:
         Refusal: VALIDATION_FAILED, with where and why. It repeats nothing of what was sent but the
@@ -46,7 +47,7 @@ def decode(body: bytes, kind: type[Message]) -> Message:
             body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
         )
         _check(document, depth=0)
-        return msgspec.json.decode(body, type=kind, strict=True)
+        return msgspec.json.decode(body, type=_meant(document, kind, others), strict=True)
     except msgspec.ValidationError as error:
         raise _explained(error) from error
     except RecursionError as error:
@@ -72,6 +73,15 @@ def decode_query(query: bytes, kind: type[Message]) -> Message:
         raise _explained(error) from error
     except ValueError as error:
         raise _refused("the query is not of the form name=value&name=value") from error
+
+
+def _meant(document: object, kind: type[Message], others: Iterable[type[Any]]) -> type[Message]:
+    """Return the type of message that *document* says it is; *kind*, if it says none we know."""
+    tag = document.get("type") if isinstance(document, dict) else None
+    for other in others:
+        if other.__struct_config__.tag == tag:
+            return other
+    return kind
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

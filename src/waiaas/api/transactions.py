@@ -1,34 +1,40 @@
 """An agent asks to pay, and looks what became of it."""
 
 import re
-from dataclasses import replace
 from typing import Final
 
+from waiaas.api.requests import message_of, request_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId, is_id
-from waiaas.domain.money import parse_base_units
-from waiaas.domain.records import AgentRecord, TransactionRecord
-from waiaas.domain.request import Transfer
+from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
 from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.decide import Decider, cancel
-from waiaas.wire.transactions import Accepted, Decided, SendTransfer, Transaction
+from waiaas.wire.requests import (
+    SendApprove,
+    SendBatch,
+    SendContractCall,
+    SendRequest,
+    SendTokenTransfer,
+    SendTransfer,
+)
+from waiaas.wire.transactions import Accepted, Decided, Transaction
 
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def send(call: Call) -> Accepted:
     """Admit a payment; it is carried out after this answer, which is already durable."""
-    body: SendTransfer = call.body
+    body: SendRequest = call.body
     agent, session = agent_of(call.principal), call.principal.session
     assert session is not None, "the route's credential is AGENT"
     idempotency_key = _idempotency_key(call)
-    # 1 stands in: a wrong address is told before a wrong amount, as the codes are ordered.
-    transfer = replace(Transfer(body.to, 1), base_units=amount_of(body.amount))
+    chain = call.services.chains.get(agent.network)
+    request = await request_of(body, agent=agent, chain=chain)
     admission = await admit(
-        transfer,
+        request,
         caller=Caller(agent.id, session.id, call.ip_address),
         idempotency_key=idempotency_key,
         ledger=call.services.ledger,
@@ -48,14 +54,15 @@ async def get(call: Call) -> Transaction:
     tx_id = call.path_id
     agent = agent_of(call.principal)
     if is_id(tx_id):
-        transaction, waits_until = call.services.ledger.read(
+        transaction, waits_until, accepted = call.services.ledger.read(
             lambda tx: (
                 tx.transactions.get(TransactionId(tx_id)),
                 tx.waits.until(TransactionId(tx_id)),
+                tx.requests.get(TransactionId(tx_id)),
             )
         )
         if transaction is not None and transaction.agent_id == agent.id:
-            return _render(transaction, agent, waits_until)
+            return _render(transaction, agent, waits_until, accepted)
     raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
 
 
@@ -78,22 +85,6 @@ async def _cancel(call: Call, by: Decider) -> Decided:
     return Decided(ended.id, ended.status)
 
 
-def amount_of(text: str) -> int:
-    """Return the amount in a message.
-
-    Raises:
-        Refusal: INVALID_AMOUNT.
-    """
-    try:
-        return parse_base_units(text)
-    except ValueError as error:
-        raise Refusal(
-            ErrorCode.INVALID_AMOUNT,
-            f"`amount` is refused: {error}",
-            hint='Give lamports as digits in a string, e.g. "1000000" for 0.001 SOL.',
-        ) from error
-
-
 def _idempotency_key(call: Call) -> str | None:
     keys = call.request.headers.getlist("idempotency-key")
     if not keys:
@@ -107,7 +98,10 @@ def _idempotency_key(call: Call) -> str | None:
 
 
 def _render(
-    transaction: TransactionRecord, agent: AgentRecord, waits_until: int | None
+    transaction: TransactionRecord,
+    agent: AgentRecord,
+    waits_until: int | None,
+    accepted: AcceptedRequest | None,
 ) -> Transaction:
     return Transaction(
         id=transaction.id,
@@ -125,6 +119,7 @@ def _render(
         executed_at=transaction.executed_at,
         queued_at=transaction.queued_at,
         waits_until=waits_until,
+        request=message_of(accepted),
     )
 
 
@@ -142,10 +137,13 @@ ROUTES = (
         send,
         Accepted,
         body=SendTransfer,
+        other_bodies=(SendTokenTransfer, SendContractCall, SendApprove, SendBatch),
         status=201,
         codes=(
             ErrorCode.INVALID_ADDRESS,
             ErrorCode.INVALID_AMOUNT,
+            ErrorCode.NETWORK_NOT_CONFIGURED,
+            ErrorCode.CHAIN_UNAVAILABLE,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
             ErrorCode.CONSTRAINT_VIOLATED,

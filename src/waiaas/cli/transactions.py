@@ -1,5 +1,6 @@
 """`waiaas tx`: pay as an agent does, with a session token."""
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -35,9 +36,18 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 def send(
     context: typer.Context,
     *,
-    to: Annotated[str, typer.Option(help="The recipient's address.")],
-    amount: Annotated[str, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")],
     token_file: TokenFileOption,
+    to: Annotated[str | None, typer.Option(help="The recipient's address.")] = None,
+    amount: Annotated[
+        str | None, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="The address of a token's mint; without it, SOL is paid.")
+    ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="A file with a request of any kind as JSON, in place of the three."),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(help="Repeat it to ask again about the same payment; else a new one."),
@@ -45,15 +55,16 @@ def send(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a payment."""
-    token = read_token(token_file)
+    """Ask for a payment, or with --request for anything."""
+    session_token = read_token(token_file)
+    wanted = _wanted(to, amount, token, request)
     key = generate_secret() if idempotency_key is None else idempotency_key
     if not _KEY.fullmatch(key):
         fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
 
     def ask() -> None:
-        with _interrupts(), Client.to_daemon(directory_of(context), token) as client:
-            accepted = _ask_for(client, {"to": to, "amount": amount}, key=key)
+        with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
+            accepted = _ask_for(client, wanted, key=key)
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
             show(seen, as_json=as_json, if_unseen=_where_to_look(accepted))
             if seen.get("status") in LIVE and wait:
@@ -62,6 +73,32 @@ def send(
                 raise typer.Exit(ExitCode.ERROR)
 
     explained(ask)
+
+
+def _wanted(to: str | None, amount: str | None, token: str | None, request: Path | None) -> Json:
+    """Return what is to be sent; whether it is a request, the daemon says."""
+    if request is not None:
+        if (to, amount, token) != (None, None, None):
+            fail("--request stands in place of --to, --amount and --token", code=ExitCode.USAGE)
+        return _read_request(request)
+    if to is None or amount is None:
+        fail("give --to and --amount, or --request", code=ExitCode.USAGE)
+    payment: Json = {"to": to, "amount": amount}
+    if token is not None:
+        payment |= {"type": "TOKEN_TRANSFER", "token": {"address": token}}
+    return payment
+
+
+def _read_request(path: Path) -> Json:
+    try:
+        wanted = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(f"{path}: {error.strerror or error}", code=ExitCode.USAGE)
+    except ValueError:
+        fail(f"{path} is not JSON", code=ExitCode.USAGE)
+    if not isinstance(wanted, dict):
+        fail(f"{path} holds no JSON object", code=ExitCode.USAGE)
+    return wanted
 
 
 @contextmanager

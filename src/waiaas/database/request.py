@@ -14,6 +14,7 @@ _COLUMNS: Final = (
     requests.c.tx_id,
     requests.c.agent_id,
     requests.c.idempotency_key,
+    requests.c.request,
     requests.c.request_sha256,
     requests.c.refusal,
     requests.c.admitted_at,
@@ -22,13 +23,13 @@ _COLUMNS: Final = (
 _INSERT: Final = define(
     insert(requests).values({column.name: bindparam(column.name) for column in _COLUMNS})
 )
+_GET: Final = define(select(*_COLUMNS).where(requests.c.tx_id == bindparam("tx_id")))
 _BY_KEY: Final = define(
     select(*_COLUMNS).where(
         requests.c.agent_id == bindparam("agent_id"),
         requests.c.idempotency_key == bindparam("idempotency_key"),
     )
 )
-_OF_TRANSACTION: Final = define(select(*_COLUMNS).where(requests.c.tx_id == bindparam("of_tx")))
 _COUNT_ADMITTED: Final = define(
     select(func.count().label("counted")).select_from(
         select(requests.c.admitted_at)
@@ -60,12 +61,12 @@ class Requests:
     def insert(self, request: AcceptedRequest) -> None:
         self._run(_INSERT, request._asdict())
 
-    def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None:
-        rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
+    def get(self, tx_id: TransactionId) -> AcceptedRequest | None:
+        rows = self._run(_GET, {"tx_id": tx_id})
         return AcceptedRequest._make(rows[0]) if rows else None
 
-    def of_transaction(self, tx_id: TransactionId) -> AcceptedRequest | None:
-        rows = self._run(_OF_TRANSACTION, {"of_tx": tx_id})
+    def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None:
+        rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
         return AcceptedRequest._make(rows[0]) if rows else None
 
     def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:

@@ -256,16 +256,18 @@ requests: Final = Table(
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
     Column("idempotency_key", Text),
+    Column("request", Text, nullable=False),
     Column("request_sha256", Text, nullable=False),
     Column("refusal", Text),
     Column("admitted_at", _INTEGER),
+    _json("requests", "request"),
     _json("requests", "refusal"),
     # NULLs are distinct: requests without a key never meet here.
     Index("idx_requests_agent_key", "agent_id", "idempotency_key", unique=True),
     Index("idx_requests_agent_admitted", "agent_id", "admitted_at"),
     sqlite_strict=True,
 )
-"""Each request as it was admitted, so that a retry is recognised and answered alike."""
+"""Each request, word for word as it was admitted: a retry is recognised and answered alike."""
 
 attempts: Final = Table(
     "attempts",
@@ -303,7 +305,7 @@ reservations: Final = Table(
     metadata,
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
-    Column("asset", Text, nullable=False),
+    Column("asset", Text, primary_key=True),
     Column("amount", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("created_at", _INTEGER, nullable=False),
@@ -313,7 +315,8 @@ reservations: Final = Table(
     Index("idx_reservations_agent_asset", "agent_id", "asset", "state", "settled_at"),
     sqlite_strict=True,
 )
-"""Money set aside against limits, from the verdict until the chain has decided."""
+"""Money set aside against limits, from the verdict until the chain has decided; one row for each
+asset that a transaction moves."""
 
 held_totals: Final = Table(
     "held_totals",

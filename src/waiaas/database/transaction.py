@@ -1,4 +1,7 @@
-"""Transactions: one row per request of an agent, whatever became of it."""
+"""Transactions: a row per request of an agent, whatever became of it, and per part of a batch.
+
+A part's row is read as part of its batch and changes with it, so everything else looks past it.
+"""
 
 from typing import Any, Final
 
@@ -6,7 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from waiaas.database.run import Run
 from waiaas.database.schema import transactions
-from waiaas.database.statements import define
+from waiaas.database.statements import Parameters, define
 from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -19,6 +22,13 @@ _COLUMNS: Final = (
     transactions.c.type,
     transactions.c.amount,
     transactions.c.to_address,
+    transactions.c.token_mint,
+    transactions.c.contract_address,
+    transactions.c.method_signature,
+    transactions.c.spender_address,
+    transactions.c.approved_amount,
+    transactions.c.parent_id,
+    transactions.c.batch_index,
     transactions.c.status,
     transactions.c.tier,
     transactions.c.tx_hash,
@@ -31,10 +41,19 @@ _COLUMNS: Final = (
 _INSERT: Final = define(
     insert(transactions).values({column.name: bindparam(column.name) for column in _COLUMNS})
 )
-_GET: Final = define(select(*_COLUMNS).where(transactions.c.id == bindparam("id")))
+_GET: Final = define(
+    select(*_COLUMNS).where(
+        transactions.c.id == bindparam("id"), transactions.c.parent_id.is_(None)
+    )
+)
+_PARTS: Final = define(
+    select(*_COLUMNS)
+    .where(transactions.c.parent_id == bindparam("parent_id"))
+    .order_by(transactions.c.batch_index)
+)
 _WITH_STATUS: Final = define(
     select(*_COLUMNS)
-    .where(transactions.c.status == bindparam("status"))
+    .where(transactions.c.status == bindparam("status"), transactions.c.parent_id.is_(None))
     .order_by(transactions.c.id)
 )
 _OF_AGENT: Final = define(
@@ -49,6 +68,15 @@ _SET_STATUS: Final = define(
     update(transactions)
     .where(
         transactions.c.id == bindparam("tx_id"), transactions.c.status == bindparam("old_status")
+    )
+    .values(status=bindparam("status"))
+    .returning(transactions.c.id)
+)
+_SET_STATUS_OF_PARTS: Final = define(
+    update(transactions)
+    .where(
+        transactions.c.parent_id == bindparam("of_tx"),
+        transactions.c.status == bindparam("old_status"),
     )
     .values(status=bindparam("status"))
     .returning(transactions.c.id)
@@ -100,6 +128,15 @@ class Transactions:
     ) -> bool:
         return bool(self._run(_SET_STATUS, {"tx_id": tx_id, "old_status": old, "status": new}))
 
+    def parts(self, tx_id: TransactionId) -> list[TransactionRecord]:
+        return [_record(row) for row in self._run(_PARTS, {"parent_id": tx_id})]
+
+    def set_status_of_parts(
+        self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
+    ) -> int:
+        parameters: Parameters = {"of_tx": tx_id, "old_status": old, "status": new}
+        return len(self._run(_SET_STATUS_OF_PARTS, parameters))
+
     def set_hash(self, tx_id: TransactionId, *, tx_hash: str) -> None:
         self._run(_SET_HASH, {"tx_id": tx_id, "tx_hash": tx_hash})
 
@@ -119,6 +156,13 @@ def _record(row: Any) -> TransactionRecord:  # noqa: ANN401 -- rows are made fro
         type=_TYPES[row.type],
         amount=row.amount,
         to_address=row.to_address,
+        token_mint=row.token_mint,
+        contract_address=row.contract_address,
+        method_signature=row.method_signature,
+        spender_address=row.spender_address,
+        approved_amount=row.approved_amount,
+        parent_id=row.parent_id,
+        batch_index=row.batch_index,
         status=_STATUSES[row.status],
         tier=None if row.tier is None else _TIERS[row.tier],
         tx_hash=row.tx_hash,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import ChainType, NetworkType
-from waiaas.domain.money import NATIVE
+from waiaas.domain.money import NATIVE, Unit
 
 
 class Network(NamedTuple):
@@ -53,6 +53,31 @@ class Asset(NamedTuple):
     network: Network
     name: str
     """`native`, or the token's address."""
+
+
+TOKEN_UNITS: Final[Mapping[Asset, Unit]] = MappingProxyType(
+    {
+        Asset(Network(ChainType.SOLANA, network), address): unit
+        for network, address, unit in (
+            (
+                NetworkType.MAINNET,
+                "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+                Unit("USDC", 6),
+            ),
+            (
+                NetworkType.MAINNET,
+                "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB",
+                Unit("USDT", 6),
+            ),
+            (
+                NetworkType.DEVNET,
+                "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU",
+                Unit("USDC", 6),
+            ),
+        )
+    }
+)
+"""How people write the few tokens we know by heart; of all others the chain is asked."""
 
 
 def parse_chain_id(text: str) -> Network:

@@ -4,6 +4,7 @@ The textual form, stored and sent, is canonical: decimal digits without sign, le
 separators, at most 2^256-1, the largest amount any chain we speak to can express.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -15,6 +16,8 @@ BASE_UNITS_MAX: Final = 2**256 - 1
 
 DIGITS_MAX: Final = len(str(BASE_UNITS_MAX))
 """Digits in the largest amount (78); a longer text is refused before it is converted."""
+
+_HUMAN_AMOUNT: Final = re.compile(r"(?P<whole>0|[1-9][0-9]{0,77})(?:\.(?P<fraction>[0-9]{1,77}))?")
 
 NATIVE: Final = "native"
 """The asset a chain pays its fees in (SOL, ETH), on the agent's own network."""
@@ -31,6 +34,24 @@ NATIVE_UNITS: Final[Mapping[ChainType, Unit]] = MappingProxyType(
     {ChainType.SOLANA: Unit("SOL", 9), ChainType.ETHEREUM: Unit("ETH", 18)}
 )
 """Each chain's own asset."""
+
+
+def parse_human_amount(text: str, *, decimals: int) -> int:
+    """Return in base units the amount that people write as *text*, such as `1.5`.
+
+    Raises:
+        ValueError: *text* is not plain ASCII digits with at most one point and at most so many
+            digits behind it, or the amount is past 2^256-1. Nothing is ever rounded.
+    """
+    found = _HUMAN_AMOUNT.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            "a human amount is decimal digits, at most one point, and digits behind it"
+        )
+    whole, fraction = found["whole"], found["fraction"] or ""
+    if len(fraction) > decimals:
+        raise ValueError(f"this asset has {decimals} decimals, and no smaller part of it exists")
+    return parse_base_units((whole + fraction.ljust(decimals, "0")).lstrip("0") or "0")
 
 
 def parse_base_units(text: str) -> int:

@@ -75,15 +75,26 @@ UNUSED_SESSION: Final = SessionUse(0, 0)
 
 
 class TransactionRecord(NamedTuple):
-    """One request of an agent and what became of it."""
+    """One request of an agent, or one part of a batch, and what became of it."""
 
     id: TransactionId
     agent_id: AgentId
     session_id: SessionId | None
     chain: ChainType
     type: TransactionType
-    amount: str
-    to_address: str
+    amount: str | None
+    """What is sent, or goes along with a call; None for an approval and for a whole batch."""
+    to_address: str | None
+    token_mint: str | None
+    contract_address: str | None
+    method_signature: str | None
+    """What a call's data opens with, in hexadecimal digits behind 0x."""
+    spender_address: str | None
+    approved_amount: str | None
+    parent_id: TransactionId | None
+    """The batch of which it is a part."""
+    batch_index: int | None
+    """Which part of it, counted from 0."""
     status: TransactionStatus
     tier: PolicyTier | None
     tx_hash: str | None
@@ -100,8 +111,10 @@ class AcceptedRequest(NamedTuple):
     tx_id: TransactionId
     agent_id: AgentId
     idempotency_key: str | None
+    request: str
+    """What was asked, in the text of `waiaas.domain.meaning`; what is signed is made from it."""
     request_sha256: str
-    """Of the canonical request; the same key with another hash is another request."""
+    """Of that text; the same key with another hash is another request."""
     refusal: str | None
     """The JSON of the denial the caller was given, or None: a retry gets the same answer."""
     admitted_at: int | None

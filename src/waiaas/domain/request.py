@@ -9,12 +9,16 @@ from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import ChainType, TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import BASE_UNITS_MAX, NATIVE
+from waiaas.domain.programs import COVERED_PROGRAMS
 
 BATCH_PARTS_MIN: Final = 2
 BATCH_PARTS_MAX: Final = 20
 
 CALL_DATA_BYTES_MAX: Final = 1232
 """What a whole Solana transaction may take on the wire; no call's data can be longer."""
+
+CALL_ACCOUNTS_MAX: Final = 64
+"""The most accounts that one instruction of a call may name, repeated ones included."""
 
 TOKEN_BASE_UNITS_MAX: Final[Mapping[ChainType, int]] = MappingProxyType(
     {ChainType.SOLANA: 2**64 - 1, ChainType.ETHEREUM: 2**256 - 1}
@@ -100,22 +104,58 @@ class TokenTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class CallAccount:
+    """An account that a Solana program is given.
+
+    Raises:
+        Refusal: INVALID_ADDRESS.
+    """
+
+    address: str
+    is_signer: bool
+    """Whether it must sign; only the agent's own account can."""
+    is_writable: bool
+
+    def __post_init__(self) -> None:
+        _require_address("accounts", self.address)
+
+
+@dataclass(frozen=True, slots=True)
 class ContractCall:
     """Let a contract (on Solana, a program) do something.
 
+    What another kind of request covers cannot be called: a payment dressed as a call would be
+    judged as a call.
+
     Raises:
-        Refusal: INVALID_ADDRESS, INVALID_AMOUNT, or VALIDATION_FAILED if the data is too long.
+        Refusal: INVALID_ADDRESS, INVALID_AMOUNT, or VALIDATION_FAILED if the program belongs to
+            another kind of request, the data is too long or the accounts are too many.
     """
 
     contract_address: str
     data: bytes
     """What the contract is told; it opens with the method's selector."""
     base_units: int = 0
-    """How much of the chain's own asset goes along, in the smallest unit."""
+    """The most of the chain's own asset that may leave with it, in the smallest unit."""
+    accounts: tuple[CallAccount, ...] = ()
+    """What a Solana program is given to read and write, in its own order."""
 
     def __post_init__(self) -> None:
         _require_address("contract", self.contract_address)
         _require_amount(self.base_units, least=0)
+        covered_by = COVERED_PROGRAMS.get(self.contract_address)
+        if covered_by is not None:
+            raise Refusal(
+                ErrorCode.VALIDATION_FAILED,
+                f"{self.contract_address} cannot be called: {covered_by}",
+                hint="Ask for what it does by the kind of request made for it.",
+            )
+        if len(self.accounts) > CALL_ACCOUNTS_MAX:
+            raise Refusal(
+                ErrorCode.VALIDATION_FAILED,
+                f"`accounts` has more than {CALL_ACCOUNTS_MAX} entries",
+                hint="No transaction has room for them.",
+            )
         if len(self.data) > CALL_DATA_BYTES_MAX:
             raise Refusal(
                 ErrorCode.VALIDATION_FAILED,
@@ -181,12 +221,39 @@ class Batch:
 
 
 Request = Part | Batch
-"""Every kind of request. Until the adapters build the others, only a Transfer is admitted."""
+"""Every kind of request."""
 
 
 def parts_of(request: Request) -> tuple[Part, ...]:
     """Return what *request* would do, one thing at a time."""
     return request.parts if isinstance(request, Batch) else (request,)
+
+
+def outflows(request: Request) -> dict[str, int]:
+    """Return how much of each asset leaves with *request*; an approval moves nothing by itself."""
+    leaving: dict[str, int] = {}
+    for part in parts_of(request):
+        if isinstance(part, Approve) or not part.base_units:
+            continue
+        asset = NATIVE if isinstance(part, ContractCall) else part.asset
+        leaving[asset] = leaving.get(asset, 0) + part.base_units
+    return leaving
+
+
+def require_expressible(request: Request, *, chain: ChainType) -> None:
+    """Return if the chain can express every amount of a token in *request*.
+
+    Raises:
+        Refusal: INVALID_AMOUNT.
+    """
+    largest = TOKEN_BASE_UNITS_MAX[chain]
+    for part in parts_of(request):
+        if isinstance(part, TokenTransfer | Approve) and part.base_units > largest:
+            raise Refusal(
+                ErrorCode.INVALID_AMOUNT,
+                f"`amount` is past {largest}, the most that a token of {chain} can express",
+                hint="Give the amount in the token's smallest unit, as digits in a string.",
+            )
 
 
 def _require_address(name: str, address: str) -> None:

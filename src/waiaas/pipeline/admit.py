@@ -4,7 +4,6 @@ The agent is answered only after that commit. A denial is an answer like any oth
 as a CANCELLED transaction with its reason, and a retry gets the same one.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from waiaas.domain.enums import (
 )
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
+from waiaas.domain.money import NATIVE
 from waiaas.domain.records import (
     AcceptedRequest,
     AgentRecord,
@@ -28,7 +28,8 @@ from waiaas.domain.records import (
     SessionRecord,
     TransactionRecord,
 )
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import Batch, Request, outflows
+from waiaas.pipeline.asked import Columns, columns_of, write
 from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import require_not_restored
@@ -60,7 +61,7 @@ class Admission:
 
 
 async def admit(
-    request: Transfer,
+    request: Request,
     *,
     caller: Caller,
     idempotency_key: str | None,
@@ -78,7 +79,7 @@ async def admit(
             KILL_SWITCH_ACTIVE, LEDGER_RESTORED. These come before admission and are not remembered.
     """
     wall_s = clock.now_s()
-    request_sha256 = _digest(request)
+    text, request_sha256 = write(request)
 
     def unit(tx: LedgerTransaction) -> Admission:
         if idempotency_key is not None:
@@ -94,11 +95,14 @@ async def admit(
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
         refusal = _refusal(verdict, transaction.id)
         tx.transactions.insert(transaction)
+        if isinstance(request, Batch):
+            _insert_parts(tx, transaction, request, generate_id)
         tx.requests.insert(
             AcceptedRequest(
                 tx_id=transaction.id,
                 agent_id=agent.id,
                 idempotency_key=idempotency_key,
+                request=text,
                 request_sha256=request_sha256,
                 refusal=_dump(refusal),
                 admitted_at=now_s if refusal is None else None,
@@ -113,13 +117,7 @@ async def admit(
         if refusal is not None:
             _cancel(tx, transaction, caller, refusal, now_s=now_s)
         else:
-            tx.reservations.hold(
-                transaction.id,
-                agent_id=agent.id,
-                asset=request.asset,
-                amount=transaction.amount,
-                now_s=now_s,
-            )
+            _hold(tx, transaction, request, now_s=now_s)
             count_use(tx, transaction)
             wait_s = _wait_s(verdict)
             if wait_s is not None:
@@ -169,7 +167,7 @@ def require_permission(
 
 def _evaluate(
     tx: LedgerTransaction,
-    request: Transfer,
+    request: Request,
     agent: AgentRecord,
     session: SessionRecord,
     waits: WaitDefaults,
@@ -189,7 +187,7 @@ def _evaluate(
 
 def _pending(
     tx_id: TransactionId,
-    request: Transfer,
+    request: Request,
     agent: AgentRecord,
     caller: Caller,
     verdict: Verdict,
@@ -202,8 +200,9 @@ def _pending(
         session_id=caller.session_id,
         chain=agent.chain,
         type=request.type,
-        amount=str(request.base_units),
-        to_address=request.to_address,
+        parent_id=None,
+        batch_index=None,
+        **columns_of(request)._asdict(),
         status=TransactionStatus.PENDING,
         tier=verdict.tier if isinstance(verdict, Allow) else None,
         tx_hash=None,
@@ -212,6 +211,39 @@ def _pending(
         error=None,
         queued_at=None if _wait_s(verdict) is None else now_s,
     )
+
+
+def _insert_parts(
+    tx: LedgerTransaction, batch: TransactionRecord, request: Batch, generate_id: GenerateId
+) -> None:
+    """Write a row for each part of a batch; they say what it does, and follow its status."""
+    for index, part in enumerate(request.parts):
+        tx.transactions.insert(
+            batch._replace(
+                id=TransactionId(generate_id()),
+                type=part.type,
+                parent_id=batch.id,
+                batch_index=index,
+                **columns_of(part)._asdict(),
+            )
+        )
+
+
+def _hold(
+    tx: LedgerTransaction, transaction: TransactionRecord, request: Request, *, now_s: int
+) -> None:
+    """Set aside each asset that leaves; of what moves nothing, the nothing.
+
+    So every admitted transaction has something that is settled once.
+    """
+    for asset, base_units in (outflows(request) or {NATIVE: 0}).items():
+        tx.reservations.hold(
+            transaction.id,
+            agent_id=transaction.agent_id,
+            asset=asset,
+            amount=str(base_units),
+            now_s=now_s,
+        )
 
 
 def _wait_s(verdict: Verdict) -> int | None:
@@ -251,10 +283,17 @@ def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
     shown = _shown(verdict)
     return Refusal(
         shown.code,
-        "; ".join(violation.message for violation in verdict.violations),
+        "; ".join(map(_words, verdict.violations)),
         hint=_hint(shown),
         details=_details(shown, tx_id),
     )
+
+
+def _words(violation: Violation) -> str:
+    """Say what one rule has against the request, and against which part of a batch."""
+    if violation.part is None:
+        return violation.message
+    return f"instructions[{violation.part}]: {violation.message}"
 
 
 def _shown(denial: Deny) -> Violation:
@@ -326,21 +365,23 @@ def _event(
     caller: Caller,
     details: Mapping[str, str | int | None],
 ) -> AuditEvent:
-    asked = {
-        "type": transaction.type,
-        "amount": transaction.amount,
-        "to": transaction.to_address,
-        "tier": transaction.tier,
-    }
     return AuditEvent(
         action,
         agent_actor(transaction.agent_id),
         agent_id=transaction.agent_id,
         session_id=caller.session_id,
         tx_id=transaction.id,
-        details={**asked, **details},
+        details={**_told(transaction), **details},
         ip_address=caller.ip_address,
     )
+
+
+def _told(transaction: TransactionRecord) -> dict[str, str | None]:
+    """Return what the audit log tells of a request; its rows and its text hold the rest."""
+    columns = {name: getattr(transaction, name) for name in Columns._fields}
+    columns["to"] = columns.pop("to_address")
+    known = {name: value for name, value in columns.items() if value is not None}
+    return {"type": transaction.type, **known, "tier": transaction.tier}
 
 
 def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, request_sha256: str) -> Admission:
@@ -358,12 +399,6 @@ def _admission(tx: LedgerTransaction, tx_id: TransactionId, refusal: Refusal | N
     transaction = tx.transactions.get(tx_id)
     assert transaction is not None, "a request and its transaction are written together"
     return Admission(transaction, refusal, tx.waits.until(tx_id))
-
-
-def _digest(request: Transfer) -> str:
-    """Return the SHA-256 of what the request means, whatever its JSON looked like."""
-    meaning = [request.type, request.asset, request.to_address, str(request.base_units)]
-    return hashlib.sha256(json.dumps(meaning).encode("ascii")).hexdigest()
 
 
 def _dump(refusal: Refusal | None) -> str | None:

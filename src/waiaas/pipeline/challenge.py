@@ -21,7 +21,7 @@ from waiaas.domain.owner import (
 )
 from waiaas.domain.owner_message import Facts, Letterhead, Payment, owner_message
 from waiaas.domain.records import AgentRecord, TransactionRecord
-from waiaas.domain.request import Transfer
+from waiaas.pipeline.asked import Tampered, asked
 from waiaas.pipeline.decide import too_late, undecidable
 from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.restored import require_not_restored
@@ -129,9 +129,11 @@ def why_stale(
         return "the policies are not those that it names"
     if tx.audit.hash_at(challenge.audit_sequence) != challenge.audit_hash:
         return "the audit log is not the one that it names"
-    if _written(tx, challenge, subject, letterhead) != challenge.message:
-        return "it does not say what would happen now"
-    return None
+    try:
+        says_so_still = _written(tx, challenge, subject, letterhead) == challenge.message
+    except Tampered:
+        says_so_still = False
+    return None if says_so_still else "it does not say what would happen now"
 
 
 def _given_again(
@@ -207,7 +209,6 @@ def _written(
 def _payment(tx: LedgerTransaction, transaction: TransactionRecord | None) -> Payment | None:
     if transaction is None:
         return None
-    accepted = tx.requests.of_transaction(transaction.id)
+    accepted = tx.requests.get(transaction.id)
     assert accepted is not None, "a request and its transaction are written together"
-    request = Transfer(transaction.to_address, int(transaction.amount))
-    return Payment(transaction.id, request, accepted.request_sha256)
+    return Payment(transaction.id, asked(transaction, accepted), accepted.request_sha256)

@@ -16,11 +16,12 @@ from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType, TransactionStatus
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AttemptId
-from waiaas.domain.records import AgentRecord, AttemptRecord, TransactionRecord
-from waiaas.domain.request import Transfer
+from waiaas.domain.records import AcceptedRequest, AgentRecord, AttemptRecord, TransactionRecord
+from waiaas.domain.request import Request
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
 from waiaas.pipeline.approval import approval_lapsed
+from waiaas.pipeline.asked import asked
 from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
@@ -43,7 +44,8 @@ from waiaas.ports import (
 
 UNIT_PRICES: Final = 1000
 """Compute-unit prices 1 to 1000 micro-lamports take turns, so that equal payments of one agent are
-different bytes. All of them cost one lamport. The ledger's unique index on the payload's hash is
+different bytes. All of them cost one lamport for a payment in the chain's own asset, and at most
+1400 for anything. The ledger's unique index on the payload's hash is
 the net beneath: bytes that were used before are never recorded again."""
 
 
@@ -78,6 +80,7 @@ class Standing:
     """Where a transaction stands."""
 
     transaction: TransactionRecord
+    accepted: AcceptedRequest
     attempt: AttemptRecord | None
     agent: AgentRecord
     wait: Wait | None
@@ -108,6 +111,15 @@ class Standing:
             or self.agent.status is not AgentStatus.ACTIVE
         )
 
+    @property
+    def request(self) -> Request:
+        """What was asked for.
+
+        Raises:
+            Tampered: the ledger contradicts itself about it.
+        """
+        return asked(self.transaction, self.accepted)
+
     def require_reconciled(self) -> None:
         """Return unless the next step signs or frees money and the ledger knows too little.
 
@@ -123,12 +135,15 @@ def read_standing(
 ) -> Standing:
     """Read everything that decides what comes next, from one snapshot."""
     current = tx.transactions.get(transaction.id)
+    accepted = tx.requests.get(transaction.id)
     agent = tx.agents.get(transaction.agent_id)
     assert current is not None, "transactions are never deleted"
+    assert accepted is not None, "a request and its transaction are written together"
     assert agent is not None, "agents with transactions are never deleted"
     session = None if current.session_id is None else tx.sessions.get(current.session_id)
     return Standing(
         transaction=current,
+        accepted=accepted,
         attempt=tx.attempts.of_transaction(transaction.id),
         agent=agent,
         wait=_read_wait(tx, current, wall_s=wall_s),
@@ -158,6 +173,7 @@ async def perform(standing: Standing, world: World) -> None:
 
     Raises:
         ChainUnavailable: the node gave no answer; the step may be tried again.
+        Tampered: the ledger contradicts itself; nothing was changed.
         LedgerRestored: nothing may be signed; nothing was changed.
     """
     standing.require_reconciled()
@@ -199,8 +215,8 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
         await _write(standing, world, _end_if_forbidden)
         return
     previous = world.ledger.read(lambda tx: tx.attempts.latest_unit_price(agent.id))
-    built = await chain.build_transfer(
-        _transfer_of(transaction),
+    built = await chain.build(
+        standing.request,
         from_address=agent.public_key,
         unit_price=previous % UNIT_PRICES + 1,
     )
@@ -270,9 +286,7 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
         await _write(standing, world, _end_if_forbidden)
         return
     message = base64.b64decode(attempt.message)
-    chain.check_transfer(
-        message, _transfer_of(standing.transaction), from_address=standing.agent.public_key
-    )
+    chain.check(message, standing.request, from_address=standing.agent.public_key)
     signature = world.signer.sign(standing.agent.id, message)
     signed = chain.assemble(message, signature=signature, from_address=standing.agent.public_key)
 
@@ -414,10 +428,6 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
     else:
         error = f"{ErrorCode.CHALLENGE_STALE}: policies or owner changed after the owner's approval"
     return cancel_unsigned(tx, now.transaction, error=error, now_s=now_s)
-
-
-def _transfer_of(transaction: TransactionRecord) -> Transfer:
-    return Transfer(transaction.to_address, int(transaction.amount))
 
 
 def _attempt_of(standing: Standing) -> AttemptRecord:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import PolicyTier, TransactionStatus
+from waiaas.domain.enums import PolicyTier, TransactionStatus, TransactionType
 from waiaas.domain.notification import notification_of
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AUDIT_ACTIONS, check_transition
@@ -50,6 +50,8 @@ def move(
 ) -> None:
     """Change the status of *transaction*, as read in this same *tx*, and write the audit row.
 
+    The parts of a batch go along: all of them happen or none.
+
     Raises:
         IllegalTransition: the table in `waiaas.domain.transaction` does not allow it.
         LostRace: the row is not in the state that was read.
@@ -57,6 +59,9 @@ def move(
     check_transition(transaction.status, new)
     if not tx.transactions.compare_and_set_status(transaction.id, old=transaction.status, new=new):
         raise LostRace(f"transaction {transaction.id} is not {transaction.status} any more")
+    if transaction.type is TransactionType.BATCH:
+        # One chain transaction, so its parts have no life of their own, and no audit rows either.
+        tx.transactions.set_status_of_parts(transaction.id, old=transaction.status, new=new)
     if transaction.status is TransactionStatus.QUEUED:
         tx.waits.end(transaction.id, now_s=now_s)
     remember(

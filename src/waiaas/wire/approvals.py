@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from waiaas.domain.enums import TransactionType
 from waiaas.wire.message import Message
+from waiaas.wire.requests import SendRequest
 
 
 class Approval(Message, frozen=True):
@@ -14,10 +15,12 @@ class Approval(Message, frozen=True):
     transaction_id: str
     agent_id: str
     type: TransactionType
-    to_address: str
-    amount: str
+    to_address: str | None
+    amount: str | None
     created_at: int
     expires_at: int
+    request: SendRequest
+    """All that is to be decided on."""
 
 
 class Approvals(Message, frozen=True):

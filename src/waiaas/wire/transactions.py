@@ -1,9 +1,5 @@
 """Messages about transactions and the wallet they come from."""
 
-from typing import Annotated, Literal
-
-from msgspec import Meta
-
 from waiaas.domain.enums import (
     ChainType,
     NetworkType,
@@ -12,15 +8,7 @@ from waiaas.domain.enums import (
     TransactionType,
 )
 from waiaas.wire.message import Message
-
-
-class SendTransfer(Message, frozen=True):
-    """Ask for a payment in the chain's own asset."""
-
-    to: Annotated[str, Meta(max_length=128)]
-    amount: Annotated[str, Meta(max_length=78)]
-    """Digits, in base units."""
-    type: Literal["TRANSFER"] = "TRANSFER"
+from waiaas.wire.requests import SendRequest
 
 
 class Accepted(Message, frozen=True):
@@ -43,8 +31,8 @@ class Transaction(Message, frozen=True):
     tier: PolicyTier | None
     chain: ChainType
     network: NetworkType
-    to_address: str
-    amount: str
+    to_address: str | None
+    amount: str | None
     tx_hash: str | None
     error: str | None
     created_at: int
@@ -52,6 +40,8 @@ class Transaction(Message, frozen=True):
     queued_at: int | None
     waits_until: int | None
     """As in `Accepted`."""
+    request: SendRequest
+    """All that was asked for, as it was accepted."""
 
 
 class Decided(Message, frozen=True):

@@ -38,6 +38,7 @@ from waiaas.chains.localnet.network import (
     Outcome,
 )
 from waiaas.chains.localnet.parameters import (
+    ADDRESSES_MAX,
     AccountConfig,
     AirdropConfig,
     ContextConfig,
@@ -185,6 +186,20 @@ def get_account_info(call: Call, address: Pubkey, config: AccountConfig | None =
     return _in_context(block, None if account is None else _account(account, data_slice))
 
 
+def get_multiple_accounts(
+    call: Call,
+    addresses: Annotated[list[Pubkey], msgspec.Meta(max_length=ADDRESSES_MAX)],
+    config: AccountConfig | None = None,
+) -> object:
+    """Return accounts, or null for each that is not there."""
+    block = call.block_for(config)
+    data_slice = None if config is None else config.data_slice
+    found = [call.network.account(address, at=block) for address in addresses]
+    return _in_context(
+        block, [None if account is None else _account(account, data_slice) for account in found]
+    )
+
+
 def _account(account: Account, data_slice: DataSlice | None) -> object:
     data = account.data
     if data_slice is not None:
@@ -233,11 +248,16 @@ def simulate_transaction(
             raise RpcError(INVALID_PARAMS, "sigVerify may not be used with replaceRecentBlockhash")
         return _in_context(
             block,
-            _simulation(call.network.simulate(found), replacement=_blockhash(block)),
+            _simulation(
+                call.network.simulate(found),
+                replacement=_blockhash(block),
+                accounts=_afterwards(call, config),
+            ),
         )
     if config.sig_verify and not all(found.verify_with_results()):
         return _in_context(block, _simulation(Outcome("SignatureFailure")))
-    return _in_context(block, _simulation(call.network.preflight(found, at=block)))
+    outcome = call.network.preflight(found, at=block)
+    return _in_context(block, _simulation(outcome, accounts=_afterwards(call, config)))
 
 
 def send_transaction(call: Call, transaction: str, config: SendConfig | None = None) -> object:
@@ -291,11 +311,27 @@ def _refused(outcome: Outcome) -> RpcError:
     )
 
 
-def _simulation(outcome: Outcome, *, replacement: object = None) -> object:
+def _afterwards(call: Call, config: SimulateConfig) -> dict[Pubkey, Account | None] | None:
+    """Return the accounts that the caller wants to see afterwards, as they are before."""
+    if config.accounts is None:
+        return None
+    return {address: call.network.account(address) for address in config.accounts.addresses}
+
+
+def _simulation(
+    outcome: Outcome,
+    *,
+    replacement: object = None,
+    accounts: Mapping[Pubkey, Account | None] | None = None,
+) -> object:
+    shown = None
+    if accounts is not None and outcome.error is None:
+        after = [{**accounts, **outcome.accounts}[address] for address in accounts]
+        shown = [None if each is None else _account(each, None) for each in after]
     return {
         "err": outcome.error,
         "logs": outcome.logs,
-        "accounts": None,
+        "accounts": shown,
         "unitsConsumed": outcome.units,
         "returnData": None,
         "innerInstructions": None,
@@ -416,6 +452,7 @@ METHODS: Final[Mapping[str, Callable[..., object]]] = MappingProxyType({
     "isBlockhashValid": is_blockhash_valid,
     "getBalance": get_balance,
     "getAccountInfo": get_account_info,
+    "getMultipleAccounts": get_multiple_accounts,
     "getMinimumBalanceForRentExemption": get_minimum_balance_for_rent_exemption,
     "getFeeForMessage": get_fee_for_message,
     "simulateTransaction": simulate_transaction,

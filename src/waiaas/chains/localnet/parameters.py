@@ -8,9 +8,13 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from solders.hash import Hash
+from solders.pubkey import Pubkey
 
 from waiaas.chains.localnet.encodings import Encoding
 from waiaas.chains.localnet.network import Commitment
+
+ADDRESSES_MAX: Final = 100
+"""In one question."""
 
 ACCOUNT_BYTES_MAX: Final = 10 * 1024 * 1024
 
@@ -45,6 +49,13 @@ class AccountConfig(ContextConfig, frozen=True):
     data_slice: DataSlice | None = None
 
 
+class SimulatedAccounts(_Config, frozen=True):
+    """Which accounts to show as they would be afterwards."""
+
+    addresses: Annotated[list[Pubkey], msgspec.Meta(max_length=ADDRESSES_MAX)]
+    encoding: Literal["base64"] | None = None
+
+
 class SendConfig(_Config, frozen=True):
     """How to take a transaction."""
 
@@ -62,7 +73,7 @@ class SimulateConfig(ContextConfig, frozen=True):
     replace_recent_blockhash: bool | None = None
     encoding: Encoding | None = None
     inner_instructions: Literal[False] | None = None
-    accounts: None = None
+    accounts: SimulatedAccounts | None = None
 
 
 class StatusesConfig(_Config, frozen=True):

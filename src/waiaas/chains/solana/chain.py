@@ -16,21 +16,37 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 
 from waiaas.chains.solana.failures import TransactionError, in_words, is_passing
-from waiaas.chains.solana.messages import (
+from waiaas.chains.solana.instructions import (
     LAMPORTS_MAX,
     NotPayable,
-    TransferMessage,
-    compose_transfer,
-    decode_transfer,
+    compute_units,
+    token_recipients_of,
+    tokens_of,
+)
+from waiaas.chains.solana.messages import (
+    check,
+    compose,
     fee_lamports,
     read_transaction,
+    require_room,
     signed_transaction,
     unsigned_transaction,
 )
+from waiaas.chains.solana.outflow import (
+    TOKEN_ACCOUNT_BYTES,
+    Accounts,
+    excess,
+    has_calls,
+    owned,
+)
+from waiaas.chains.solana.reading import read_message
 from waiaas.chains.solana.rpc import BODY_BYTES_MAX, TIMEOUT_S, JsonRpc, RpcError
+from waiaas.chains.solana.tokens import AccountInfo, NoToken, mint_decimals, require_wallet
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import NetworkType
-from waiaas.domain.request import Transfer
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.money import NATIVE
+from waiaas.domain.request import Request, outflows
 from waiaas.ports import (
     ChainUnavailable,
     Clock,
@@ -97,6 +113,15 @@ class _LatestBlockhash(_Camel):
 
 class _Simulation(_Camel):
     err: TransactionError | None  # required: an answer that leaves it out is no answer
+    accounts: list[AccountInfo | None] | None = None
+
+
+class _AccountResult(_Camel):
+    value: AccountInfo | None
+
+
+class _AccountsResult(_Camel):
+    value: list[AccountInfo | None]
 
 
 class _SimulationResult(_Camel):
@@ -204,23 +229,48 @@ class SolanaChain:
             raise self._unusable("gave a balance that no account can hold")
         return answer.value
 
-    async def build_transfer(
-        self, transfer: Transfer, *, from_address: str, unit_price: int
+    def require_possible(self, request: Request, *, from_address: str) -> None:
+        try:
+            require_room(request, from_address=from_address)
+        except NotPayable as refusal:
+            raise Refusal(ErrorCode.VALIDATION_FAILED, str(refusal)) from refusal
+
+    async def token_decimals(self, token_address: str) -> int:
+        await self._check_network_once()
+        try:
+            return mint_decimals(await self._account(token_address), token_address)
+        except NoToken as refusal:
+            raise Refusal(ErrorCode.INVALID_ADDRESS, str(refusal)) from refusal
+
+    async def build(
+        self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
         await self._check_network_once()
-        latest = await self._fresh_blockhash()
         try:
-            wanted = TransferMessage(
+            decimals = await self._decimals(request)
+            latest = await self._fresh_blockhash()
+            message = compose(
+                request,
                 from_address=from_address,
-                to_address=transfer.to_address,
-                lamports=transfer.base_units,
                 unit_price=unit_price,
                 blockhash=latest.blockhash,
+                decimals=decimals,
             )
-        except NotPayable as refusal:
+        except (NotPayable, NoToken) as refusal:
             return SimulationRefused(reason=str(refusal))
-        message = compose_transfer(wanted)
-        error = await self._simulate(message)
+        lamports = outflows(request).get(NATIVE, 0)
+        fee = fee_lamports(unit_price, units=compute_units(request))
+        owned_before: Accounts = {}
+        if has_calls(request):
+            written = sorted(read_message(message).writable)
+            owned_before = owned(await self._accounts(written), wallet=from_address)
+        error, owned_after = await self._simulate(message, watched=list(owned_before))
+        if error is None and owned_before:
+            if await self._accounts(list(owned_before)) != owned_before:
+                raise self._unusable("saw the agent's accounts change while it simulated")
+            taken = excess(request, owned_before, owned_after, wallet=from_address, fee=fee)
+            if taken is not None:
+                return SimulationRefused(reason=taken)
         if error is None:
             return Payload(
                 message=message,
@@ -230,18 +280,14 @@ class SolanaChain:
         if is_passing(error):
             raise self._unusable(f"cannot judge the payment now ({in_words(error)})")
         return SimulationRefused(
-            reason=f"{in_words(error)} (amount {wanted.lamports} lamports, "
-            f"fee {fee_lamports(unit_price)} lamports)"
+            reason=f"{in_words(error, of=request)} (amount {lamports} lamports, fee {fee} lamports)"
         )
 
-    def check_transfer(self, message: bytes, transfer: Transfer, *, from_address: str) -> None:
-        found = decode_transfer(message)
-        wanted = (from_address, transfer.to_address, transfer.base_units)
-        if (found.from_address, found.to_address, found.lamports) != wanted:
-            raise ValueError("the message is not the payment that was asked for")
+    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+        check(message, request, from_address=from_address)
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
-        if decode_transfer(message).from_address != from_address:
+        if read_message(message).payer != from_address:
             raise ValueError("the message does not pay from this address")
         return signed_transaction(message, signature=signature)
 
@@ -347,21 +393,64 @@ class SolanaChain:
             raise self._unusable("counts more blocks than slots")
         return latest.context.slot
 
-    async def _simulate(self, message: bytes) -> TransactionError | None:
+    async def _account(self, address: str) -> AccountInfo | None:
+        answer = await self._rpc.call(
+            "getAccountInfo",
+            [address, {"encoding": "base64", "commitment": "confirmed"}],
+            returns=_AccountResult,
+        )
+        return answer.value
+
+    async def _accounts(self, addresses: list[str]) -> dict[str, AccountInfo | None]:
+        """Return accounts by their address, each with as much of its data as we look at."""
+        data_slice = {"offset": 0, "length": TOKEN_ACCOUNT_BYTES}
+        config = {"encoding": "base64", "commitment": "confirmed", "dataSlice": data_slice}
+        answer = await self._rpc.call(
+            "getMultipleAccounts", [addresses, config], returns=_AccountsResult
+        )
+        return self._by_address(addresses, answer.value)
+
+    def _by_address(
+        self, addresses: list[str], accounts: list[AccountInfo | None]
+    ) -> dict[str, AccountInfo | None]:
+        if len(accounts) != len(addresses):
+            raise self._unusable("gave other accounts than it was asked for")
+        return dict(zip(addresses, accounts, strict=True))
+
+    async def _decimals(self, request: Request) -> dict[str, int]:
+        """Return the decimals of each token that *request* is about.
+
+        Raises:
+            NoToken: the chain has no such token, or none that can be sent to the recipient.
+        """
+        tokens, recipients = tokens_of(request), token_recipients_of(request)
+        if not tokens:
+            return {}
+        accounts = await self._accounts([*tokens, *recipients])
+        for recipient in recipients:
+            require_wallet(accounts[recipient], recipient)
+        return {token: mint_decimals(accounts[token], token) for token in tokens}
+
+    async def _simulate(
+        self, message: bytes, *, watched: list[str]
+    ) -> tuple[TransactionError | None, dict[str, AccountInfo | None]]:
+        """Return why *message* would fail, or None and the accounts that are *watched* then."""
+        config: dict[str, object] = {
+            "encoding": "base64",
+            "commitment": "confirmed",
+            "sigVerify": False,
+            "replaceRecentBlockhash": False,  # exactly these bytes
+        }
+        if watched:
+            config["accounts"] = {"encoding": "base64", "addresses": watched}
         result = await self._rpc.call(
             "simulateTransaction",
-            [
-                _base64(unsigned_transaction(message)),
-                {
-                    "encoding": "base64",
-                    "commitment": "confirmed",
-                    "sigVerify": False,
-                    "replaceRecentBlockhash": False,  # exactly these bytes
-                },
-            ],
+            [_base64(unsigned_transaction(message)), config],
             returns=_SimulationResult,
         )
-        return result.value.err
+        if result.value.err is not None:
+            return result.value.err, {}
+        return None, self._by_address(watched, result.value.accounts or [])
 
     async def _statuses(self, tx_hash: str) -> _Statuses:
         return await self._rpc.call(

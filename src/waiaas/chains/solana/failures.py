@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from waiaas.chains.solana.messages import TRANSFER_INSTRUCTION
+from waiaas.chains.solana.messages import FIRST_INSTRUCTION
 from waiaas.chains.solana.rpc import plain_text
+from waiaas.domain.request import Request, TokenTransfer, Transfer
 
 TransactionError: TypeAlias = str | dict[str, Any]
 """As a node writes it."""
@@ -32,8 +33,9 @@ _WORDS: Final = {
     '"AccountNotFound"': "the paying wallet holds nothing",
     '"InsufficientFundsForFee"': "the paying wallet cannot pay the network's fee",
     '"InvalidAccountForFee"': "the paying wallet is not a plain account and cannot pay fees",
-    f'{{"InstructionError":[{TRANSFER_INSTRUCTION},{{"Custom":1}}]}}': (
-        "the paying wallet holds less than the amount and the fee together"
+    f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}': (
+        "its first instruction failed with code 1: in a payment, the paying wallet holds less than "
+        "the amount and the fee together"
     ),
     '{"InsufficientFundsForRent":{"account_index":0}}': (
         "the paying wallet would keep too little: an account holds either nothing, or at least "
@@ -44,7 +46,26 @@ _WORDS: Final = {
         "rent-exempt minimum (about 0.0009 SOL)"
     ),
 }
-"""What a payment's own faults are called, by the compact JSON of the chain's name for them."""
+"""What the faults of a transaction are called, by the compact JSON of the chain's name for them."""
+
+_OWN_WORDS: Final = {
+    (Transfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
+        "the paying wallet holds less than the amount and the fee together"
+    ),
+    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
+        "the paying wallet cannot pay for the recipient's token account (about 0.002 SOL)"
+    ),
+    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},"IllegalOwner"]}}'): (
+        "the recipient is no wallet that can own a token account"
+    ),
+    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION + 1},{{"Custom":1}}]}}'): (
+        "the paying wallet holds less of the token than the amount"
+    ),
+    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION + 1},"InvalidAccountData"]}}'): (
+        "the paying wallet has no account of this token"
+    ),
+}
+"""Likewise of the instructions of one kind of request: numbers mean what each program likes."""
 
 
 def is_passing(error: TransactionError) -> bool:
@@ -55,7 +76,13 @@ def is_passing(error: TransactionError) -> bool:
     return isinstance(error, str) and error in _PASSING
 
 
-def in_words(error: TransactionError) -> str:
-    """Say what went wrong; what is not in the table is repeated in the chain's own words."""
+def in_words(error: TransactionError, *, of: Request | None = None) -> str:
+    """Say what went wrong; what is not in the tables is repeated in the chain's own words.
+
+    Args:
+        error: as the node wrote it.
+        of: the request, if it is known; the faults of its own instructions have names then.
+    """
     text = msgspec.json.encode(error).decode()
-    return _WORDS.get(text) or f"the chain reports {plain_text(text)}"
+    words = _OWN_WORDS.get((type(of), text)) or _WORDS.get(text)
+    return words or f"the chain reports {plain_text(text)}"

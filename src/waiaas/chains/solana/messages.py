@@ -1,169 +1,167 @@
-"""What a SOL payment looks like in bytes: composed by one hand, read back by another.
+"""What a request looks like in bytes: composed by one hand, read back by another.
 
-A payment is a version 0 message of three instructions: a compute-unit limit, a compute-unit price
-and a System transfer; the sender pays the fee. Its four accounts always sort the same way (sender,
-recipient, System program, Compute Budget program), so every payment is one template of 204 bytes
-with five holes. Composing is left to solders; reading is done against the template, here, without
-solders. Bytes that differ from it anywhere are not a payment, whatever else they may be.
+A message is of version 0: a compute-unit limit, a compute-unit price, then what was asked for; the
+sender pays the fee and is the only signer. Compiling is left to solders; reading is done in
+`reading`, without solders. A SOL payment is 204 bytes.
 """
 
-import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
+from solders.instruction import AccountMeta
+from solders.instruction import Instruction as CompiledInstruction
 from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
-from solders.system_program import TransferParams, transfer
 
-from waiaas.domain.addresses import solana_address
+from waiaas.chains.solana.instructions import (
+    Instruction,
+    NotPayable,
+    compute_units,
+    instructions_of,
+    require_payable,
+    tokens_of,
+)
+from waiaas.chains.solana.reading import MESSAGE_BYTES_MAX, ReadMessage, read_message
+from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES
+from waiaas.domain.request import Approve, Request, TokenTransfer, parts_of
 from waiaas.ports import SignedTransaction
-
-LAMPORTS_MAX: Final = 2**64 - 1
-"""What a Solana account can hold."""
 
 SIGNATURE_FEE_LAMPORTS: Final = 5000
 """What the network takes for the one signature of a payment."""
 
-COMPUTE_UNITS_MAX: Final = 600
-"""The limit every payment declares. Its three instructions use 450; the rest is margin."""
-
 UNIT_PRICE_MAX: Final = 1_000_000_000
-"""In micro-lamports. Keeps the priority fee at or below 600000 lamports (0.0006 SOL)."""
+"""In micro-lamports. Keeps the priority fee of a SOL payment below 0.0006 SOL."""
 
 MICRO_LAMPORTS_PER_LAMPORT: Final = 1_000_000
 
-SYSTEM_PROGRAM: Final = "11111111111111111111111111111111"
-COMPUTE_BUDGET_PROGRAM: Final = "ComputeBudget111111111111111111111111111111"
-
-TRANSFER_INSTRUCTION: Final = 2
-"""Which of the three instructions moves the money, counted from 0 as the chain counts."""
-
-# The template. Counts and indices are single bytes while they are below 128.
-_HEAD: Final = bytes((
-    0x80,  # version 0
-    1, 0, 2,  # one signer, who is writable; the last two accounts, the programs, are not
-    4,  # accounts
-))  # fmt: skip
-_PROGRAMS: Final = bytes(Pubkey.from_string(SYSTEM_PROGRAM)) + bytes(
-    Pubkey.from_string(COMPUTE_BUDGET_PROGRAM)
-)
-_LIMIT: Final = bytes((
-    3,  # instructions
-    3, 0, 5, 2,  # account 3 (Compute Budget), no accounts, 5 bytes: number 2, then a u32
-)) + COMPUTE_UNITS_MAX.to_bytes(4, "little")  # fmt: skip
-_PRICE: Final = bytes((3, 0, 9, 3))  # the same program, no accounts, 9 bytes: number 3, then a u64
-_TRANSFER: Final = bytes((
-    2, 2, 0, 1,  # account 2 (System), from account 0 to account 1
-    12, 2, 0, 0, 0,  # 12 bytes: number 2 as a u32, then a u64
-))  # fmt: skip
-_TAIL: Final = bytes(1)  # no lookup tables: every account is spelled out above
-
-_LAYOUT: Final = struct.Struct(
-    f"<{len(_HEAD)}s32s32s{len(_PROGRAMS)}s32s{len(_LIMIT)}s"
-    f"{len(_PRICE)}sQ{len(_TRANSFER)}sQ{len(_TAIL)}s"
-)
-_FIXED: Final = (_HEAD, _PROGRAMS, _LIMIT, _PRICE, _TRANSFER, _TAIL)
+FIRST_INSTRUCTION: Final = 2
+"""Which instruction is the first of the request's own, counted from 0 as the chain counts."""
 
 _SIGNATURE_COUNT: Final = b"\x01"
 _NO_SIGNATURE: Final = bytes(Signature.LENGTH)
+_BLANK_BLOCKHASH: Final = "11111111111111111111111111111111"
+_ROOM_HINT: Final = "ask for fewer parts, or for a call with fewer accounts or less data"
 
 
-class NotPayable(ValueError):  # noqa: N818 -- named for the payment it is about
-    """No Solana transfer can do what is asked; the message says why, for a person."""
+def compose(
+    request: Request,
+    *,
+    from_address: str,
+    unit_price: int,
+    blockhash: str,
+    decimals: Mapping[str, int],
+) -> bytes:
+    """Return the bytes to be signed, after reading back that they say what is asked.
 
+    Two requests alike in all else differ in `unit_price`, or they would be one: the chain takes
+    the same bytes only once.
 
-@dataclass(frozen=True, slots=True)
-class TransferMessage:
-    """Everything a payment says; two equal values are the same bytes.
-
-    Two requests alike in all else differ in `unit_price`, or they would be one payment: the chain
-    takes the same bytes only once.
-
-    Raises:
-        NotPayable: the chain has no transfer for these two accounts, or for this amount.
-        ValueError: `unit_price` is out of bounds.
-    """
-
-    from_address: str
-    to_address: str
-    lamports: int
-    unit_price: int
-    """In micro-lamports per compute unit."""
-    blockhash: str
-
-    def __post_init__(self) -> None:
-        if not 0 < self.lamports <= LAMPORTS_MAX:
-            raise NotPayable(f"a Solana transfer moves 1 to {LAMPORTS_MAX} lamports")
-        if self.to_address == self.from_address:
-            raise NotPayable("the recipient is the paying wallet itself")
-        if self.to_address in {SYSTEM_PROGRAM, COMPUTE_BUDGET_PROGRAM}:
-            raise NotPayable("the recipient is a program of the chain and cannot be paid")
-        if not 0 <= self.unit_price <= UNIT_PRICE_MAX:
-            raise ValueError(f"a compute-unit price is 0 to {UNIT_PRICE_MAX} micro-lamports")
-
-
-def compose_transfer(wanted: TransferMessage) -> bytes:
-    """Return the bytes to be signed, after reading back that they say what is *wanted*.
+    Args:
+        request: what is asked for.
+        from_address: the paying wallet.
+        unit_price: in micro-lamports per compute unit.
+        blockhash: a fresh one.
+        decimals: of each token in `tokens_of(request)`, by its address.
 
     Raises:
-        ValueError: an address or the blockhash is not the base58 text of 32 bytes.
+        NotPayable: the chain has no instructions for it, or no room.
+        ValueError: `unit_price` is out of bounds, or the blockhash is not 32 bytes in base58.
     """
-    payer = Pubkey.from_string(wanted.from_address)
-    message = to_bytes_versioned(
-        MessageV0.try_compile(
-            payer,
-            [
-                set_compute_unit_limit(COMPUTE_UNITS_MAX),
-                set_compute_unit_price(wanted.unit_price),
-                transfer(
-                    TransferParams(
-                        from_pubkey=payer,
-                        to_pubkey=Pubkey.from_string(wanted.to_address),
-                        lamports=wanted.lamports,
-                    )
-                ),
-            ],
-            [],
-            Hash.from_string(wanted.blockhash),
+    if not 0 <= unit_price <= UNIT_PRICE_MAX:
+        raise ValueError(f"a compute-unit price is 0 to {UNIT_PRICE_MAX} micro-lamports")
+    require_payable(request, from_address=from_address)
+    wanted = [
+        instruction
+        for part in parts_of(request)
+        for instruction in instructions_of(
+            part,
+            from_address=from_address,
+            decimals=decimals[part.token_address]
+            if isinstance(part, TokenTransfer | Approve)
+            else 0,
         )
+    ]
+    addresses = {from_address}.union(
+        *({each.program, *(account.address for account in each.accounts)} for each in wanted)
     )
-    assert decode_transfer(message) == wanted, "composed bytes do not say what was asked"
+    if len(addresses) * SOLANA_ADDRESS_BYTES > MESSAGE_BYTES_MAX:
+        raise NotPayable(f"a transaction has no room for {len(addresses)} accounts: {_ROOM_HINT}")
+    compiled = MessageV0.try_compile(
+        Pubkey.from_string(from_address),
+        [
+            set_compute_unit_limit(compute_units(request)),
+            set_compute_unit_price(unit_price),
+            *map(_compilable, wanted),
+        ],
+        [],
+        Hash.from_string(blockhash),
+    )
+    message = to_bytes_versioned(compiled)
+    if len(message) > MESSAGE_BYTES_MAX:
+        raise NotPayable(
+            f"it takes {len(message)} bytes, and a transaction has room for {MESSAGE_BYTES_MAX}: "
+            f"{_ROOM_HINT}"
+        )
+    check(message, request, from_address=from_address)
     return message
 
 
-def decode_transfer(message: bytes) -> TransferMessage:
-    """Return what *message* says, if it is a payment and nothing besides.
+def require_room(request: Request, *, from_address: str) -> None:
+    """Return if *request* can be composed, whatever the chain says of its tokens.
+
+    Raises:
+        NotPayable: as `compose` does.
+    """
+    compose(
+        request,
+        from_address=from_address,
+        unit_price=0,
+        blockhash=_BLANK_BLOCKHASH,
+        decimals=dict.fromkeys(tokens_of(request), 0),
+    )
+
+
+def check(message: bytes, request: Request, *, from_address: str) -> ReadMessage:
+    """Return what *message* says, if it does what *request* asks for and nothing besides.
 
     Raises:
         ValueError: it is anything else.
     """
-    if len(message) != _LAYOUT.size:
-        raise ValueError(f"a payment's message has {_LAYOUT.size} bytes, not {len(message)}")
-    head, payer, recipient, programs, blockhash, limit, price, unit_price, move, lamports, tail = (
-        _LAYOUT.unpack(message)
-    )
-    if (head, programs, limit, price, move, tail) != _FIXED:
-        raise ValueError("the message is not a payment as this program composes it")
-    return TransferMessage(
-        from_address=solana_address(payer),
-        to_address=solana_address(recipient),
-        lamports=lamports,
-        unit_price=unit_price,
-        blockhash=solana_address(blockhash),  # the same spelling: base58 of 32 bytes
-    )
+    found = read_message(message)
+    if found.payer != from_address:
+        raise ValueError("the message does not pay from this address")
+    if found.unit_limit != compute_units(request) or found.unit_price > UNIT_PRICE_MAX:
+        raise ValueError("the message does not declare the fee that goes with the request")
+    wanted: list[Instruction] = []
+    for part in parts_of(request):
+        # The chain holds decimals against the mint's, so whatever the message says is harmless.
+        here = [each.data[-1:] for each in found.instructions[len(wanted) :]]
+        position = 1 if isinstance(part, TokenTransfer) else 0
+        said = here[position] if position < len(here) else b""
+        wanted += instructions_of(
+            part, from_address=from_address, decimals=int.from_bytes(said, "little")
+        )
+    if [(each.program, each.accounts, each.data) for each in found.instructions] != [
+        (each.program, tuple(account.address for account in each.accounts), each.data)
+        for each in wanted
+    ]:
+        raise ValueError("the message is not what was asked for")
+    named = (account for each in wanted for account in each.accounts if account.is_writable)
+    if found.writable != {from_address, *(account.address for account in named)}:
+        raise ValueError("the message lets other accounts be written than was asked for")
+    return found
 
 
-def fee_lamports(unit_price: int) -> int:
-    """Return what the chain takes for a payment, landed or failed, beside its amount.
+def fee_lamports(unit_price: int, *, units: int) -> int:
+    """Return what the chain takes for a transaction, landed or failed, beside its amount.
 
     That is the signature's fee and the price of every declared compute unit, used or not, rounded
     up to a whole lamport.
     """
-    priority_fee = -(-COMPUTE_UNITS_MAX * unit_price // MICRO_LAMPORTS_PER_LAMPORT)
-    return SIGNATURE_FEE_LAMPORTS + priority_fee
+    return SIGNATURE_FEE_LAMPORTS - (-units * unit_price // MICRO_LAMPORTS_PER_LAMPORT)
 
 
 def unsigned_transaction(message: bytes) -> bytes:
@@ -172,12 +170,12 @@ def unsigned_transaction(message: bytes) -> bytes:
 
 
 def signed_transaction(message: bytes, *, signature: bytes) -> SignedTransaction:
-    """Join a payment and its signature; the very bytes that were signed are what is sent.
+    """Join a message and its signature; the very bytes that were signed are what is sent.
 
     Raises:
-        ValueError: *message* is not a payment, or *signature* is not its payer's.
+        ValueError: *message* is not one of ours, or *signature* is not its payer's.
     """
-    payer = Pubkey.from_string(decode_transfer(message).from_address)
+    payer = Pubkey.from_string(read_message(message).payer)
     parsed = Signature.from_bytes(signature)
     if not parsed.verify(payer, message):
         raise ValueError("the signature is not the paying wallet's over this message")
@@ -188,12 +186,20 @@ def read_transaction(raw: bytes) -> SignedTransaction:
     """Return *raw* and its hash, after checking it as if it had just been signed.
 
     Raises:
-        ValueError: *raw* is not one of our payments under a valid signature.
+        ValueError: *raw* is not one of our messages under a valid signature.
     """
     if not raw.startswith(_SIGNATURE_COUNT):
-        raise ValueError("a payment has exactly one signature")
+        raise ValueError("a message has exactly one signature")
     rest = raw[len(_SIGNATURE_COUNT) :]
     return signed_transaction(
         rest[Signature.LENGTH :],
         signature=rest[: Signature.LENGTH],
     )
+
+
+def _compilable(instruction: Instruction) -> CompiledInstruction:
+    accounts = [
+        AccountMeta(Pubkey.from_string(each.address), each.is_signer, each.is_writable)
+        for each in instruction.accounts
+    ]
+    return CompiledInstruction(Pubkey.from_string(instruction.program), instruction.data, accounts)

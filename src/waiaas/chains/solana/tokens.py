@@ -1,0 +1,59 @@
+"""Tokens of the SPL Token program, as the bytes of their accounts tell of them."""
+
+import base64
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from waiaas.domain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+
+_MINT_BYTES: Final = 82
+_MINT_DECIMALS_AT: Final = 44
+_MINT_INITIALIZED_AT: Final = 45
+
+
+class NoToken(ValueError):  # noqa: N818 -- named for what the address is not
+    """The chain has no token at this address, or none that we can send; the message says which."""
+
+
+class AccountInfo(msgspec.Struct, frozen=True):
+    """An account, as a node shows it in base64."""
+
+    lamports: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    owner: Annotated[str, msgspec.Meta(max_length=44)]
+    data: tuple[str, Literal["base64"]]
+
+    @property
+    def content(self) -> bytes:
+        """Its data; what is not base64 reads as nothing."""
+        try:
+            return base64.b64decode(self.data[0], validate=True)
+        except ValueError:
+            return b""
+
+
+def mint_decimals(account: AccountInfo | None, address: str) -> int:
+    """Return the decimals of the token whose mint is *account*.
+
+    Raises:
+        NoToken: it is no mint, or one of the Token-2022 program: its tokens may take fees, or be
+            taken back, of which nothing here knows.
+    """
+    if account is not None and account.owner == TOKEN_2022_PROGRAM:
+        raise NoToken(f"{address} belongs to the Token-2022 program, which is not supported yet")
+    if account is None or account.owner != TOKEN_PROGRAM:
+        raise NoToken(f"the chain has no token {address}")
+    mint = account.content
+    if len(mint) != _MINT_BYTES or not mint[_MINT_INITIALIZED_AT]:
+        raise NoToken(f"{address} is an account of the Token program, but no token")
+    return mint[_MINT_DECIMALS_AT]
+
+
+def require_wallet(account: AccountInfo | None, address: str) -> None:
+    """Return if tokens may be paid to *address*; one that has no account yet is taken for a wallet.
+
+    Raises:
+        NoToken: it is an account of tokens; what is paid to the account of an account is lost.
+    """
+    if account is not None and account.owner in {TOKEN_PROGRAM, TOKEN_2022_PROGRAM}:
+        raise NoToken(f"{address} is an account of tokens: pay to the wallet that it belongs to")

@@ -1,0 +1,82 @@
+"""Messages that ask for something to be done with the agent's money, told apart by `type`.
+
+They are the same whether they are sent, or shown to those who have to decide. Amounts are digits
+in base units. `humanAmount`, as people write it ("1.5"), stands for `amount` at the edge only: how
+many decimals it has is known here or asked of the chain, never taken from the caller.
+"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, UnsetType
+
+from waiaas.domain.request import BATCH_PARTS_MAX, BATCH_PARTS_MIN, CALL_ACCOUNTS_MAX
+from waiaas.wire.message import Message
+
+Address: TypeAlias = Annotated[str, Meta(max_length=128)]
+Amount: TypeAlias = Annotated[str, Meta(max_length=78)]
+HumanAmount: TypeAlias = Annotated[str, Meta(max_length=160)]
+
+
+class Token(Message, frozen=True):
+    """A token: on Solana, by the address of its mint."""
+
+    address: Address
+
+
+class CallAccount(Message, frozen=True):
+    """An account that a Solana program is given; only the agent's own can sign."""
+
+    pubkey: Address
+    is_signer: bool
+    is_writable: bool
+
+
+class SendTransfer(Message, frozen=True, tag_field="type", tag="TRANSFER"):
+    """Ask for a payment in the chain's own asset; `type` may be left out."""
+
+    to: Address
+    amount: Amount | UnsetType = UNSET
+    human_amount: HumanAmount | UnsetType = UNSET
+
+
+class SendTokenTransfer(Message, frozen=True, tag_field="type", tag="TOKEN_TRANSFER"):
+    """Ask for a payment in a token."""
+
+    to: Address
+    token: Token
+    amount: Amount | UnsetType = UNSET
+    human_amount: HumanAmount | UnsetType = UNSET
+
+
+class SendApprove(Message, frozen=True, tag_field="type", tag="APPROVE"):
+    """Ask to let somebody else move up to an amount of a token."""
+
+    spender: Address
+    token: Token
+    amount: Amount | UnsetType = UNSET
+    human_amount: HumanAmount | UnsetType = UNSET
+
+
+class SendContractCall(Message, frozen=True, tag_field="type", tag="CONTRACT_CALL"):
+    """Ask for one instruction of a Solana program."""
+
+    program_id: Address
+    instruction_data: Annotated[str, Meta(max_length=1644)]
+    """Base64 of at most 1232 bytes."""
+    accounts: Annotated[list[CallAccount], Meta(max_length=CALL_ACCOUNTS_MAX)]
+    value: Amount = "0"
+    """The most of the chain's own asset that may leave with it."""
+
+
+SendPart: TypeAlias = SendTransfer | SendTokenTransfer | SendApprove | SendContractCall
+
+
+class SendBatch(Message, frozen=True, tag_field="type", tag="BATCH"):
+    """Ask for several things that all happen or none; each says its `type`."""
+
+    instructions: Annotated[
+        list[SendPart], Meta(min_length=BATCH_PARTS_MIN, max_length=BATCH_PARTS_MAX)
+    ]
+
+
+SendRequest: TypeAlias = SendPart | SendBatch
