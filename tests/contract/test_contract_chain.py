@@ -154,7 +154,7 @@ def test_a_message_is_checked_for_sender_recipient_and_amount(payer: "Payer") ->
         (Transfer(payer.address, AMOUNT), payer.address),
         (right, payer.to),
     ]:
-        with pytest.raises(ValueError, match="not what was asked for"):
+        with pytest.raises(ValueError, match="the message"):
             chain.check(message, transfer, from_address=sender)
 
 
