@@ -38,6 +38,7 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
+    PolicyTier,
     TransactionStatus,
     TransactionType,
 )
@@ -149,7 +150,7 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 parent_id=None,
                 batch_index=None,
                 status=TransactionStatus.PENDING,
-                tier=None,
+                tier=PolicyTier.INSTANT,
                 tx_hash=None,
                 created_at=1,
                 executed_at=None,

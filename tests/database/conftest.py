@@ -218,6 +218,6 @@ def contents() -> Callable[[apsw.Connection], dict[str, list[tuple[Any, ...]]]]:
             for kind, name in stored_schema(sqlite)
             if kind == "table"
         }
-        return found | {"numbering": list(sqlite.execute("SELECT * FROM sqlite_sequence"))}
+        return found | {"numbering": sorted(sqlite.execute("SELECT * FROM sqlite_sequence"))}
 
     return read

@@ -265,14 +265,15 @@ def test_every_other_table_is_strict_too(database: DatabaseConnection) -> None:
     assert loose == set()
 
 
-def test_autoincrement_is_on_the_audit_log_only(
+def test_autoincrement_is_on_what_is_numbered_in_order_only(
     database: DatabaseConnection, put: Callable[..., Any]
 ) -> None:
     texts = dict(
         database.sqlite.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
     )
     assert {name for name, sql in texts.items() if sql and "AUTOINCREMENT" in sql.upper()} == {
-        "audit_log"
+        "audit_log",
+        "outbox",
     }
     for table in COLUMNS:
         put(database, table)

@@ -49,6 +49,7 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
+    PolicyTier,
     TransactionStatus,
     TransactionType,
 )
@@ -303,7 +304,7 @@ class Author:
             parent_id=None,
             batch_index=None,
             status=TransactionStatus.PENDING,
-            tier=None,
+            tier=PolicyTier.INSTANT,
             tx_hash=None,
             created_at=1,
             executed_at=None,
