@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check fix test prove demo bench smoke lock clean
+.PHONY: setup check fix test prove worlds demo bench smoke lock clean
 
 setup: .venv/ready
 
@@ -30,6 +30,9 @@ test: setup           ## all tests, with branch coverage printed
 
 prove: setup          ## every case of every proof, and one table of what they found
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof --prove -o timeout=7200
+
+worlds: setup         ## a tenth of the simulated worlds
+	$(BIN)/python -m pytest -n 2 --dist worksteal --tenth tests/simulation
 
 demo: setup           ## the first payment, from an empty directory
 	$(BIN)/waiaas demo

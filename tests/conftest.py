@@ -1,7 +1,7 @@
 """What every test shares: how hard Hypothesis tries, and how long proofs count their cases.
 
-A proof is a test that repeats one experiment with many seeds. `make test` runs a tenth of its
-cases, `make prove` all of them; each has a budget in seconds, says how far it got, and fails below
+A proof is a test that repeats one experiment with many seeds. `make prove` runs all of its cases,
+`make test` a tenth, or a hundredth where that takes long: `make worlds` runs the tenth then. Each has a budget in seconds, says how far it got, and fails below
 a floor. What every proof found is printed as one table at the end of the run.
 """
 
@@ -44,6 +44,7 @@ def _usual_umask() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prove", action="store_true", help="run every case of every proof")
+    parser.addoption("--tenth", action="store_true", help="run a tenth of the slowest proofs too")
     parser.addoption("--seed", type=int, default=1, help="where the cases of the proofs begin")
 
 
@@ -52,6 +53,7 @@ class Proof:
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._is_full: Final = bool(request.config.getoption("--prove"))
+        self._is_tenth: Final = bool(request.config.getoption("--tenth"))
         self._properties: Final = request.node.user_properties
         self._name: Final = request.node.name
         self.seed: Final = int(request.config.getoption("--seed"))
@@ -89,6 +91,11 @@ class Proof:
     def wanted(self, full: int) -> int:
         """Return how many of *full* cases this run has to do."""
         return full if self._is_full else max(1, full // _SHARE)
+
+    def wanted_of_slow(self, full: int) -> int:
+        """Return the same where a tenth takes too long for `make test`, which does a hundredth."""
+        wanted = self.wanted(full)
+        return wanted if self._is_full or self._is_tenth else max(1, wanted // _SHARE)
 
     def count(self, cases: int = 1) -> None:
         """Add cases that were done."""

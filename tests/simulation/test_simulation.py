@@ -62,7 +62,7 @@ def keep(seed: str, error: BaseException) -> None:
 @pytest.mark.parametrize("half", range(HALVES))
 @pytest.mark.timeout(7200)
 def test_no_world_breaks_a_promise(half: int, proof: Any, run: Run) -> None:
-    for turn in proof.until(proof.wanted(10_000 // HALVES), unit="worlds", budget_s=120):
+    for turn in proof.until(proof.wanted_of_slow(10_000 // HALVES), unit="worlds", budget_s=120):
         seed = f"{proof.seed}:{HALVES * turn + half}"
         try:
             run(seed)

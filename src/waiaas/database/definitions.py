@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 import apsw
@@ -23,6 +24,7 @@ def stored_schema(sqlite: apsw.Connection) -> Schema:
     }
 
 
+@lru_cache(maxsize=256)  # The same definitions are read at every opening.
 def normal_form(sql: str) -> str:
     """Make white space and needless quotes irrelevant: only a change of meaning is a change.
 
