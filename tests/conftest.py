@@ -1,8 +1,9 @@
 """What every test shares: how hard Hypothesis tries, and how long proofs count their cases.
 
 A proof is a test that repeats one experiment with many seeds. `make prove` runs all of its cases,
-`make test` a tenth, or a hundredth where that takes long: `make worlds` runs the tenth then. Each has a budget in seconds, says how far it got, and fails below
-a floor. What every proof found is printed as one table at the end of the run.
+`make test` a tenth, or a hundredth where that takes long: `make worlds` runs the tenth then. Each
+has a budget in seconds, says how far it got, and fails below a floor. What every proof found is
+printed as one table at the end of the run.
 """
 
 import os

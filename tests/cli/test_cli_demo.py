@@ -13,8 +13,9 @@ from waiaas.cli import demo
 from waiaas.daemon import LedgerContents
 
 FEE = 5001
-ASKED = "A" * 88
-RIGHT = (demo.PAYMENT, demo.FUNDING - demo.PAYMENT - FEE, FEE)
+HASHES = ["A" * 88, "B" * 88]
+PAID = demo.SMALL + demo.LARGE
+RIGHT = (PAID, demo.FUNDING - PAID - FEE, FEE)
 
 
 class Table(NamedTuple):
@@ -24,7 +25,12 @@ class Table(NamedTuple):
 
 TRANSACTIONS = Table(
     ("status", "tx_hash", "amount"),
-    [("CONFIRMED", ASKED, str(demo.PAYMENT)), ("CANCELLED", None, str(demo.TOO_MUCH))],
+    [
+        ("CONFIRMED", HASHES[0], str(demo.SMALL)),
+        ("CANCELLED", None, str(demo.MEDIUM)),
+        ("CONFIRMED", HASHES[1], str(demo.LARGE)),
+        ("CANCELLED", None, str(demo.TOO_MUCH)),
+    ],
 )
 
 
@@ -46,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: tuple[int, int,
 
     def last_act(_: Path) -> None:
         contents: LedgerContents = {"transactions": TRANSACTIONS}  # type: ignore[dict-item]  # -- shaped like one
-        demo._compare(contents, "url", "agent", "recipient", ASKED)
+        demo._compare(contents, "url", "agent", "recipient", HASHES)
 
     monkeypatch.setattr(demo, "_ask_chain", ask_chain)
     monkeypatch.setattr(demo, "_tell", last_act)
@@ -58,13 +64,13 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: tuple[int, int,
     ("answer", "told"),
     [
         (RIGHT, ""),
-        ((demo.PAYMENT - 1, *RIGHT[1:]), "the recipient's balance is 49999999, not 50000000"),
+        ((PAID - 1, *RIGHT[1:]), "the recipient's balance is 509999999, not 510000000"),
         ((0, *RIGHT[1:]), "the recipient's balance is 0"),
         ((RIGHT[0], RIGHT[1] + 1, FEE), "the agent's balance is"),
-        ((RIGHT[0], demo.FUNDING - demo.PAYMENT, 0), "the fee was 0 lamports"),
+        ((RIGHT[0], demo.FUNDING - PAID, 0), "the fees were 0 lamports"),
         (
-            (RIGHT[0], demo.FUNDING - demo.PAYMENT - demo.FEE_MAX - 1, demo.FEE_MAX + 1),
-            "the fee was 10001 lamports",
+            (RIGHT[0], demo.FUNDING - PAID - demo.FEES_MAX - 1, demo.FEES_MAX + 1),
+            "the fees were 20001 lamports",
         ),
     ],
 )

@@ -1,8 +1,8 @@
-"""`waiaas demo`: the first payment, from an empty directory, with real parts.
+"""`waiaas demo`: what an agent may do, from an empty directory, with real parts.
 
-The daemon is a process of its own, the network is a real Solana runtime, and the balances at the
-end are read by solana-py, which is not ours. Every step is checked; the first one that is not as
-said ends the demo with exit code 1.
+The daemon is a process of its own, the network is a real Solana runtime, the owner's wallet a real
+key, and the balances at the end are read by solana-py, which is not ours. Every step is checked;
+the first one that is not as said ends the demo with exit code 1.
 """
 
 import asyncio
@@ -12,13 +12,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
 import typer
+from nacl.signing import SigningKey
 
 from waiaas.cli.client import Client, Json, NoAnswer, NotReachable, Refused, wait_for
 from waiaas.cli.context import show_rows
@@ -32,17 +34,17 @@ from waiaas.system import generate_secret
 SOL: Final = 1_000_000_000
 """Lamports in one SOL."""
 
+PROFILE: Final = "cautious"
 FUNDING: Final = 2 * SOL
-PAYMENT: Final = SOL // 20
-TOO_MUCH: Final = 7 * SOL // 10
-RULES: Final = {
-    "asset": "native",
-    "instant_max": str(SOL // 10),
-    "per_transaction_max": str(SOL // 2),
-    "daily_max": str(SOL),
-}
-FEE_MAX: Final = 10_000
-"""Lamports; one signature costs 5000, and its priority next to nothing."""
+SMALL: Final = SOL // 100
+"""Goes out at once."""
+MEDIUM: Final = SOL // 10
+"""Goes out after a quarter of an hour, unless somebody calls it off."""
+LARGE: Final = SOL // 2
+"""Needs a person."""
+TOO_MUCH: Final = 3 * SOL // 2
+FEES_MAX: Final = 20_000
+"""Lamports of two payments; a signature costs 5000, and its priority next to nothing."""
 
 START_S_MAX: Final = 20.0
 PAY_S_MAX: Final = 20.0
@@ -83,90 +85,146 @@ def _tell(directory: Path) -> None:
     password = generate_secret()
     _say(1, f"A data directory: {directory} (ledger, keystore, a random master password)")
     initialise(directory, password.encode())
+    wallet = SigningKey.generate()
     with _daemon(directory, password) as url:
         _say(2, f"The daemon, a process of its own, at {url}, with an embedded Solana network")
         with Client.logged_in(directory, password.encode) as operator:
             agent, token, localnet_url = _make_agent(operator)
+            _register_owner(operator, agent, wallet)
         recipient = solana_address(secrets.token_bytes(SOLANA_ADDRESS_BYTES))
         with Client.to_daemon(directory, token) as client:
-            tx_hash = _pay(client, recipient)
+            hashes = [_pay(client, recipient)]
+            _call_off(client, recipient)
+            with Client.with_cookie(directory) as desk:
+                hashes.append(_let_the_owner_decide(client, desk, recipient, wallet))
             _be_denied(client, recipient)
-        _say(7, "The seven tables of the ledger, as they stand")
+        _say(9, "The seven tables of the ledger, as they stand")
         tables = read_tables(directory)
         for name, table in tables.items():
             show_rows(name, table.columns, table.rows)
-        _say(8, "The balances on the chain, read by solana-py")
-        _compare(tables, localnet_url, agent["publicKey"], recipient, tx_hash)
-    _say(9, "The daemon and its network have stopped; nothing is left running")
+        _say(10, "The balances on the chain, read by solana-py")
+        _compare(tables, localnet_url, agent["publicKey"], recipient, hashes)
+    _say(11, "The daemon and its network have stopped; nothing is left running")
     found = verify_audit_log(directory, anchor_file=None)
     _expect("the fault in the audit log", found.fault, None)
-    _say(10, f"The audit log's chain is whole: {found.rows} rows verified, head {found.hash}")
+    _expect("whether the owner's signature is an anchor of it", found.anchors > 0, wanted=True)
+    _say(
+        12,
+        f"The audit log's chain is whole: {found.rows} rows verified, head {found.hash}; "
+        "the head that the owner signed is in it",
+    )
     typer.echo("Next: `waiaas init`, `waiaas start --localnet`; the README goes on from there.")
 
 
 def _make_agent(operator: Client) -> tuple[Json, str, str]:
-    agent = operator.post("/v1/agents", {"name": "demo agent", "network": "localnet"})
+    body = {"name": "demo agent", "network": "localnet", "profile": PROFILE}
+    agent = operator.post("/v1/agents", body)
     _expect("the agent's status", agent["status"], "ACTIVE")
-    _say(3, f"An agent with a key of its own: {agent['publicKey']}")
     funded = operator.post(f"/v1/agents/{agent['id']}/fund", {"amount": str(FUNDING)})
     _expect("its balance", funded["balance"], str(FUNDING))
-    body = {"agentId": agent["id"], "type": "SPENDING_LIMIT", "rules": RULES}
-    operator.put("/v1/policies", body)
     session = operator.post("/v1/sessions", {"agentId": agent["id"]})
     _say(
-        4,
-        f"It has {_sol(FUNDING)}, and a policy: {_sol(SOL // 10)} at once, at most "
-        f"{_sol(SOL // 2)} each, at most {_sol(SOL)} a day",
+        3,
+        f"An agent with a key of its own, {agent['publicKey']}, and {_sol(FUNDING)}. "
+        f"Its rules are the profile `{PROFILE}`",
     )
     return agent, session["token"], operator.get("/v1/admin/status")["localnetUrl"]
 
 
-def _pay(client: Client, recipient: str) -> str:
-    body = {"to": recipient, "amount": str(PAYMENT)}
-    accepted = client.post("/v1/transactions/send", body, key=generate_secret())
+def _register_owner(operator: Client, agent: Json, wallet: SigningKey) -> None:
+    address = solana_address(bytes(wallet.verify_key))
+    owner = operator.put(f"/v1/agents/{agent['id']}/owner", {"ownerAddress": address})
+    _expect("the owner's state", owner["ownerState"], "GRACE")
+    _say(4, f"Its owner's wallet is {address}: whoever holds that key decides on what is large")
+
+
+def _ask_to_pay(client: Client, recipient: str, lamports: int) -> Json:
+    body = {"to": recipient, "amount": str(lamports)}
+    return client.post("/v1/transactions/send", body, key=generate_secret())
+
+
+def _await_payment(client: Client, accepted: Json) -> str:
     paid = wait_for_end(client, accepted["id"], seconds=PAY_S_MAX)
     _expect("the payment's status", paid["status"], "CONFIRMED")
-    _say(5, f"It pays {_sol(PAYMENT)}: CONFIRMED, signature {paid['txHash']}")
     return str(paid["txHash"])
 
 
+def _pay(client: Client, recipient: str) -> str:
+    tx_hash = _await_payment(client, _ask_to_pay(client, recipient, SMALL))
+    _say(5, f"It pays {_sol(SMALL)}, at once: CONFIRMED, signature {tx_hash}")
+    return tx_hash
+
+
+def _call_off(client: Client, recipient: str) -> None:
+    queued = _ask_to_pay(client, recipient, MEDIUM)
+    _expect("where it stands", (queued["status"], queued["tier"]), ("QUEUED", "DELAY"))
+    gone = client.post(f"/v1/transactions/{queued['id']}/cancel")
+    _expect("where it stands", gone["status"], "CANCELLED")
+    _say(
+        6,
+        f"It asks for {_sol(MEDIUM)}: QUEUED for a quarter of an hour. It thinks again: CANCELLED",
+    )
+
+
+def _let_the_owner_decide(client: Client, desk: Client, recipient: str, wallet: SigningKey) -> str:
+    queued = _ask_to_pay(client, recipient, LARGE)
+    _expect("where it stands", (queued["status"], queued["tier"]), ("QUEUED", "APPROVAL"))
+    path = f"/v1/transactions/{queued['id']}"
+    asked = desk.post(f"{path}/message", {"action": "APPROVE"})
+    signature = b64encode(wallet.sign(asked["message"].encode()).signature).decode("ascii")
+    client.post(f"{path}/approve", {"nonce": asked["nonce"], "signature": signature})
+    tx_hash = _await_payment(client, queued)
+    _say(7, f"It asks for {_sol(LARGE)}: held, until its owner has signed this:")
+    typer.echo("\n".join(f"   | {line}" for line in asked["message"].splitlines()))
+    typer.echo(f"   He does: CONFIRMED, signature {tx_hash}")
+    return tx_hash
+
+
 def _be_denied(client: Client, recipient: str) -> None:
-    body = {"to": recipient, "amount": str(TOO_MUCH)}
     try:
-        client.post("/v1/transactions/send", body, key=generate_secret())
+        _ask_to_pay(client, recipient, TOO_MUCH)
     except Refused as refused:
         problem = refused.problem
     else:
         raise NotAsSaid(f"{_sol(TOO_MUCH)} were let through")
     _expect("the code", problem.get("code"), "SPENDING_LIMIT_EXCEEDED")
     _expect("the rule", problem.get("rule"), "SPENDING_LIMIT")
-    _expect("the bound", problem.get("bound"), "per_transaction_max")
-    _expect("its limit", problem.get("limit"), RULES["per_transaction_max"])
     _say(
-        6,
+        8,
         f"It asks for {_sol(TOO_MUCH)}: denied by {problem['rule']}: {problem.get('message')}. "
         f"{problem.get('hint')}",
     )
 
 
-def _compare(tables: LedgerContents, url: str, agent: str, recipient: str, tx_hash: str) -> None:
+def _compare(
+    tables: LedgerContents, url: str, agent: str, recipient: str, hashes: Sequence[str]
+) -> None:
     """Hold the ledger against the chain."""
     columns, rows = tables["transactions"]
-    by_status = {row[columns.index("status")]: row for row in rows}
-    _expect("the ledger's statuses", sorted(map(str, by_status)), ["CANCELLED", "CONFIRMED"])
-    paid = by_status["CONFIRMED"]
-    _expect("the signature in the ledger", paid[columns.index("tx_hash")], tx_hash)
-    _expect("the amount in the ledger", paid[columns.index("amount")], str(PAYMENT))
+    status, amount, tx_hash = (columns.index(name) for name in ("status", "amount", "tx_hash"))
+    found = sorted((str(row[status]), str(row[amount]), row[tx_hash] or "") for row in rows)
+    _expect(
+        "what the ledger says",
+        found,
+        sorted(
+            [
+                ("CANCELLED", str(MEDIUM), ""),
+                ("CANCELLED", str(TOO_MUCH), ""),
+                ("CONFIRMED", str(SMALL), hashes[0]),
+                ("CONFIRMED", str(LARGE), hashes[1]),
+            ]
+        ),
+    )
     try:
-        has_recipient, has_agent, fee = asyncio.run(_ask_chain(url, recipient, agent, tx_hash))
+        has_recipient, has_agent, fees = asyncio.run(_ask_chain(url, recipient, agent, hashes))
     except Exception as error:  # The client is not ours, and neither are its errors.
         raise NotAsSaid(f"the chain does not tell: {error!r}") from error
     typer.echo(f"   {recipient}  {has_recipient} lamports (recipient)")
-    typer.echo(f"   {agent}  {has_agent} lamports (agent), after a fee of {fee}")
-    _expect("the recipient's balance", has_recipient, PAYMENT)
-    _expect("the agent's balance", has_agent, FUNDING - PAYMENT - fee)
-    if not 0 < fee <= FEE_MAX:
-        raise NotAsSaid(f"the fee was {fee} lamports")
+    typer.echo(f"   {agent}  {has_agent} lamports (agent), after fees of {fees}")
+    _expect("the recipient's balance", has_recipient, SMALL + LARGE)
+    _expect("the agent's balance", has_agent, FUNDING - SMALL - LARGE - fees)
+    if not 0 < fees <= FEES_MAX:
+        raise NotAsSaid(f"the fees were {fees} lamports")
 
 
 def _require_solana_py() -> None:
@@ -176,8 +234,10 @@ def _require_solana_py() -> None:
         raise NotAsSaid("solana-py is not installed: pip install 'waiaas[demo]'") from error
 
 
-async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tuple[int, int, int]:
-    """Return both balances and the fee, as a client that is not ours reads them."""
+async def _ask_chain(
+    url: str, recipient: str, agent: str, hashes: Sequence[str]
+) -> tuple[int, int, int]:
+    """Return both balances and the fees, as a client that is not ours reads them."""
     from solana.rpc.async_api import (
         AsyncClient,
     )  # An extra of the demo alone, as are the three below.
@@ -188,14 +248,18 @@ async def _ask_chain(url: str, recipient: str, agent: str, tx_hash: str) -> tupl
     async with AsyncClient(url, commitment=Commitment("confirmed")) as client:
         has_recipient = (await client.get_balance(Pubkey.from_string(recipient))).value
         has_agent = (await client.get_balance(Pubkey.from_string(agent))).value
-        signature = Signature.from_string(tx_hash)
-        answer = await client.get_transaction(
-            signature, encoding="base64", max_supported_transaction_version=0
-        )
-        landed = answer.value
-        if landed is None or landed.transaction.meta is None:
-            raise LookupError("it does not know the payment's signature")
-        return has_recipient, has_agent, landed.transaction.meta.fee
+        fees = 0
+        for tx_hash in hashes:
+            answer = await client.get_transaction(
+                Signature.from_string(tx_hash),
+                encoding="base64",
+                max_supported_transaction_version=0,
+            )
+            landed = answer.value
+            if landed is None or landed.transaction.meta is None:
+                raise LookupError("it does not know a payment's signature")
+            fees += landed.transaction.meta.fee
+        return has_recipient, has_agent, fees
 
 
 @contextmanager
