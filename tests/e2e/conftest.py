@@ -87,6 +87,14 @@ class Http:
             raise Problem(response.status, answer)
         return answer
 
+    def rule(self, request: object) -> str:
+        """Ask for something; return its tier, or the rule that stands against it."""
+        try:
+            answer = self.ask("POST", "/v1/transactions/send", request)
+        except Problem as problem:
+            return str(problem.body["rule"])
+        return str(answer["tier"])
+
     def get(self, path: str) -> dict[str, Any]:
         return self.ask("GET", path)
 
