@@ -48,7 +48,7 @@ from waiaas.domain.records import (
     SessionUse,
 )
 from waiaas.domain.request import Transfer
-from waiaas.pipeline.admit import Caller, admit
+from waiaas.pipeline.admit import Asked, Caller, admit
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rule import WaitDefaults
@@ -349,9 +349,8 @@ class Clock:
 async def admit_one(ledger: Ledger, tx_id: str) -> None:
     """Admit a payment whose id is its idempotency key, too, so that a driver can replace both."""
     admission = await admit(
-        Transfer(RECIPIENT, 1000),
+        Asked(Transfer(RECIPIENT, 1000), tx_id),
         caller=Caller(AGENT, SESSION, "127.0.0.1"),
-        idempotency_key=tx_id,
         ledger=ledger,
         clock=Clock(),
         generate_id=lambda: tx_id,

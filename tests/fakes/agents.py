@@ -10,7 +10,7 @@ from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
 from waiaas.domain.request import Transfer
-from waiaas.pipeline.admit import Admission, Caller, admit
+from waiaas.pipeline.admit import Admission, Asked, Caller, admit
 from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import Clock, Ledger, LedgerTransaction
 
@@ -81,9 +81,8 @@ async def ask(
 ) -> Admission:
     """Ask for a payment, as the API does."""
     return await admit(
-        transfer,
+        Asked(transfer, key),
         caller=caller,
-        idempotency_key=key,
         ledger=ledger,
         clock=clock,
         generate_id=generate_id,

@@ -61,7 +61,7 @@ from waiaas.domain.records import (
 )
 from waiaas.domain.request import Request, Transfer
 from waiaas.domain.transaction import is_terminal
-from waiaas.pipeline.admit import Admission, Caller, admit
+from waiaas.pipeline.admit import Admission, Asked, Caller, admit
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.kill_switch import Activation, activate
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
@@ -419,9 +419,8 @@ class Office:
         self, caller: Caller, request: Request, *, key: str | None = None
     ) -> Admission:
         return await admit(
-            request,
+            Asked(request, key),
             caller=caller,
-            idempotency_key=key,
             ledger=self.ledger,
             clock=self.clock,
             generate_id=generate_id,

@@ -23,7 +23,7 @@ from waiaas.domain.ids import PolicyId, SessionId
 from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
-from waiaas.pipeline.admit import Caller, admit
+from waiaas.pipeline.admit import Asked, Caller, admit
 from waiaas.policy.rule import APPROVAL_S_DEFAULT, WaitDefaults
 from waiaas.ports import LedgerTransaction
 
@@ -315,9 +315,8 @@ class _Family:
 def ask_through(ledger: Counting, office: "Office", caller: Caller, amount: int) -> None:
     asyncio.run(
         admit(
-            Transfer(RECIPIENT, amount),
+            Asked(Transfer(RECIPIENT, amount), "k"),
             caller=caller,
-            idempotency_key="k",
             ledger=ledger,
             clock=office.clock,
             generate_id=generate_id,
@@ -528,9 +527,8 @@ def test_permission_is_asked_inside_the_transaction(
     with pytest.raises(Refusal) as refusal:
         asyncio.run(
             admit(
-                Transfer(RECIPIENT, 1),
+                Asked(Transfer(RECIPIENT, 1), None),
                 caller=caller,
-                idempotency_key=None,
                 ledger=Meanwhile(office.ledger, lambda: getattr(office, what)(caller)),
                 clock=office.clock,
                 generate_id=generate_id,

@@ -10,7 +10,7 @@ from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId, is_id
 from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
-from waiaas.pipeline.admit import Caller, admit
+from waiaas.pipeline.admit import Asked, Caller, admit
 from waiaas.pipeline.decide import Decider, cancel
 from waiaas.wire.requests import (
     SendApprove,
@@ -34,9 +34,8 @@ async def send(call: Call) -> Accepted:
     chain = call.services.chains.get(agent.network)
     request = await request_of(body, agent=agent, chain=chain)
     admission = await admit(
-        request,
+        Asked(request, idempotency_key),
         caller=Caller(agent.id, session.id, call.ip_address),
-        idempotency_key=idempotency_key,
         ledger=call.services.ledger,
         clock=call.services.clock,
         generate_id=call.services.generate_id,

@@ -29,7 +29,7 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Batch, Request, outflows
-from waiaas.pipeline.asked import Columns, columns_of, write
+from waiaas.pipeline.asked import Columns, Written, columns_of, write
 from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import require_not_restored
@@ -51,6 +51,14 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, and by which key the caller will know it again."""
+
+    request: Request
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What became of a request: a transaction, and the refusal if it was denied."""
 
@@ -61,16 +69,15 @@ class Admission:
 
 
 async def admit(
-    request: Request,
+    asked: Asked,
     *,
     caller: Caller,
-    idempotency_key: str | None,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
     waits: WaitDefaults,
 ) -> Admission:
-    """Decide on *request* and write everything down, in one durable commit.
+    """Decide on what is *asked* and write everything down, in one durable commit.
 
     A repeated key writes nothing: it gives the same transaction, as it stands now, and refusal.
 
@@ -79,13 +86,12 @@ async def admit(
             KILL_SWITCH_ACTIVE, LEDGER_RESTORED. These come before admission and are not remembered.
     """
     wall_s = clock.now_s()
-    text, request_sha256 = write(request)
+    request, written = asked.request, write(asked.request)
 
     def unit(tx: LedgerTransaction) -> Admission:
-        if idempotency_key is not None:
-            earlier = tx.requests.by_key(caller.agent_id, idempotency_key=idempotency_key)
-            if earlier is not None:
-                return _replay(tx, earlier, request_sha256)
+        earlier = _earlier(tx, caller, asked)
+        if earlier is not None:
+            return _replay(tx, earlier, written)
         now_s = ledger_time(tx, wall_s=wall_s)
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
@@ -93,39 +99,17 @@ async def admit(
         verdict = _evaluate(tx, request, agent, session, waits, now_s=now_s)
         tx_id = TransactionId(generate_id())
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
-        refusal = _refusal(verdict, transaction.id)
-        tx.transactions.insert(transaction)
-        if isinstance(request, Batch):
-            _insert_parts(tx, transaction, request, generate_id)
-        tx.requests.insert(
-            AcceptedRequest(
-                tx_id=transaction.id,
-                agent_id=agent.id,
-                idempotency_key=idempotency_key,
-                request=text,
-                request_sha256=request_sha256,
-                refusal=_dump(refusal),
-                admitted_at=now_s if refusal is None else None,
-            )
-        )
-        remember(
-            tx,
-            _event(AuditAction.TX_REQUESTED, transaction, caller, {}),
-            now_s=now_s,
-            tier=transaction.tier,
-        )
+        refusal = _refusal(verdict, tx_id)
+        _insert(tx, transaction, request, generate_id)
+        tx.requests.insert(_accepted(transaction, asked, written, refusal))
+        _remember_request(tx, transaction, caller)
         if refusal is not None:
             _cancel(tx, transaction, caller, refusal, now_s=now_s)
         else:
             _hold(tx, transaction, request, now_s=now_s)
             count_use(tx, transaction)
-            wait_s = _wait_s(verdict)
-            if wait_s is not None:
-                until_at = now_s + wait_s
-                if transaction.tier is PolicyTier.APPROVAL:
-                    tx.approvals.insert(_approval(generate_id(), transaction, until_at=until_at))
-                _queue(tx, transaction, until_at=until_at, now_s=now_s)
-        return _admission(tx, transaction.id, refusal)
+            _queue_if_it_waits(tx, transaction, verdict, generate_id)
+        return _admission(tx, tx_id, refusal)
 
     return await ledger.write_async(unit)
 
@@ -213,20 +197,48 @@ def _pending(
     )
 
 
-def _insert_parts(
-    tx: LedgerTransaction, batch: TransactionRecord, request: Batch, generate_id: GenerateId
+def _insert(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    request: Request,
+    generate_id: GenerateId,
 ) -> None:
-    """Write a row for each part of a batch; they say what it does, and follow its status."""
-    for index, part in enumerate(request.parts):
+    """Write the row, and one for each part of a batch.
+
+    Those say what the batch does, and follow its status.
+    """
+    tx.transactions.insert(transaction)
+    for index, part in enumerate(request.parts if isinstance(request, Batch) else ()):
         tx.transactions.insert(
-            batch._replace(
+            transaction._replace(
                 id=TransactionId(generate_id()),
                 type=part.type,
-                parent_id=batch.id,
+                parent_id=transaction.id,
                 batch_index=index,
                 **columns_of(part)._asdict(),
             )
         )
+
+
+def _accepted(
+    transaction: TransactionRecord, asked: Asked, written: Written, refusal: Refusal | None
+) -> AcceptedRequest:
+    return AcceptedRequest(
+        tx_id=transaction.id,
+        agent_id=transaction.agent_id,
+        idempotency_key=asked.idempotency_key,
+        request=written.text,
+        request_sha256=written.sha256,
+        refusal=_dump(refusal),
+        admitted_at=transaction.created_at if refusal is None else None,
+    )
+
+
+def _remember_request(
+    tx: LedgerTransaction, transaction: TransactionRecord, caller: Caller
+) -> None:
+    event = _event(AuditAction.TX_REQUESTED, transaction, caller, {})
+    remember(tx, event, now_s=transaction.created_at, tier=transaction.tier)
 
 
 def _hold(
@@ -262,16 +274,25 @@ def _approval(approval_id: str, transaction: TransactionRecord, *, until_at: int
     )
 
 
-def _queue(
-    tx: LedgerTransaction, transaction: TransactionRecord, *, until_at: int, now_s: int
+def _queue_if_it_waits(
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    verdict: Verdict,
+    generate_id: GenerateId,
 ) -> None:
-    """Let a transaction wait; its money is set aside already."""
+    """Let it wait for its time or for a person, if it has to; its money is set aside already."""
+    wait_s = _wait_s(verdict)
+    if wait_s is None:
+        return
+    until_at = transaction.created_at + wait_s
+    if transaction.tier is PolicyTier.APPROVAL:
+        tx.approvals.insert(_approval(generate_id(), transaction, until_at=until_at))
     tx.waits.begin(transaction.id, until_at=until_at)
     move(
         tx,
         transaction,
         TransactionStatus.QUEUED,
-        now_s=now_s,
+        now_s=transaction.created_at,
         details={"tier": transaction.tier, "until": until_at},
     )
 
@@ -384,8 +405,15 @@ def _told(transaction: TransactionRecord) -> dict[str, str | None]:
     return {"type": transaction.type, **known, "tier": transaction.tier}
 
 
-def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, request_sha256: str) -> Admission:
-    if earlier.request_sha256 != request_sha256:
+def _earlier(tx: LedgerTransaction, caller: Caller, asked: Asked) -> AcceptedRequest | None:
+    """Return what this agent asked for under the same key."""
+    if asked.idempotency_key is None:
+        return None
+    return tx.requests.by_key(caller.agent_id, idempotency_key=asked.idempotency_key)
+
+
+def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, written: Written) -> Admission:
+    if earlier.request_sha256 != written.sha256:
         raise Refusal(
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for another request",

@@ -34,6 +34,13 @@ class Columns(NamedTuple):
     approved_amount: str | None = None
 
 
+class Written(NamedTuple):
+    """A request as the ledger keeps it."""
+
+    text: str
+    sha256: str
+
+
 class Tampered(Exception):  # noqa: N818 -- says what happened
     """The ledger contradicts itself about what was asked for; nothing is signed."""
 
@@ -88,7 +95,7 @@ def asked(transaction: TransactionRecord, accepted: AcceptedRequest) -> Request:
     return request
 
 
-def write(request: Request) -> tuple[str, str]:
-    """Return the text of *request* and its hash."""
+def write(request: Request) -> Written:
+    """Return *request* as the ledger keeps it."""
     text = write_request(request)
-    return text, digest(text)
+    return Written(text, digest(text))
