@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from waiaas.domain.enums import NetworkType
+from waiaas.pipeline.admit import PENDING_MAX_DEFAULT, WAITING_MAX_DEFAULT, AdmissionRules
 from waiaas.policy.rule import (
     APPROVAL_S_DEFAULT,
     APPROVAL_S_MAX,
@@ -53,6 +54,9 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # How long is waited where a policy asks for a wait and does not say for how long; up to a week.
 # default_delay_seconds = {DELAY_S_DEFAULT}       # less than 60 counts as 60, except on localnet
 # default_approval_seconds = {APPROVAL_S_DEFAULT}   # after which nobody can approve any more
+# Of one agent's payments: how many may be under way or waiting, and how many may wait.
+# max_pending_transactions = {PENDING_MAX_DEFAULT}   # 1 to 100000
+# max_waiting_transactions = {WAITING_MAX_DEFAULT}     # 1 to 100000
 # Between the two steps of turning the kill switch off, at least; 0 to a week.
 # kill_switch_recovery_seconds = {KILL_SWITCH_RECOVERY_S_DEFAULT}
 """
@@ -106,14 +110,22 @@ class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         APPROVAL_S_DEFAULT
     )
     """How long a person has to answer for one of tier APPROVAL."""
+    max_pending_transactions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = PENDING_MAX_DEFAULT
+    """How many transactions of one agent may have begun and not ended."""
+    max_waiting_transactions: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = WAITING_MAX_DEFAULT
+    """How many of them may wait for their time or for a person."""
     kill_switch_recovery_seconds: Annotated[int, msgspec.Meta(ge=0, le=604_800)] = (
         KILL_SWITCH_RECOVERY_S_DEFAULT
     )
     """From the first step of turning the kill switch off to the second, at least."""
 
-    def waits(self) -> WaitDefaults:
-        """Return the first two as the policy takes them."""
-        return WaitDefaults(self.default_delay_seconds, self.default_approval_seconds)
+    def admission(self) -> AdmissionRules:
+        """Return what holds for the admission of requests."""
+        return AdmissionRules(
+            WaitDefaults(self.default_delay_seconds, self.default_approval_seconds),
+            pending_max=self.max_pending_transactions,
+            waiting_max=self.max_waiting_transactions,
+        )
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -291,7 +291,7 @@ async def _serve(
             clock=clock,
             generate_id=generate_id,
             generate_secret=generate_secret,
-            waits=config.security.waits(),
+            admission=config.security.admission(),
             operator=OperatorAccess(
                 cookie=cookie,
                 ledger=ledger,

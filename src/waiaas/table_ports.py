@@ -3,6 +3,7 @@
 Each protocol's docstring is its contract; the tables of `waiaas.database` keep it.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from waiaas.domain.audit import AuditEvent
@@ -115,6 +116,11 @@ class TransactionTable(Protocol):
         self, agent_id: AgentId, *, status: TransactionStatus
     ) -> list[TransactionRecord]: ...
 
+    def count_of_agent(
+        self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
+    ) -> int:
+        """Return how many an agent has in these states, no parts of batches; at *most* it ends."""
+
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
     ) -> bool:
@@ -136,6 +142,23 @@ class RequestTable(Protocol):
     def insert(self, request: AcceptedRequest) -> None: ...
     def get(self, tx_id: TransactionId) -> AcceptedRequest | None: ...
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None: ...
+
+    def admitted_like(
+        self, agent_id: AgentId, *, request_sha256: str, reference: str | None, since_s: int
+    ) -> TransactionId | None:
+        """Return the newest equal one admitted after *since_s* that has not moved nothing.
+
+        Equal is: the same text and the same reference, or none.
+        """
+
+    def claim_reference(self, tx_id: TransactionId, *, agent_id: AgentId, reference: str) -> None:
+        """Take a reference for a transaction; the ledger refuses one that is taken."""
+
+    def claimed_by(self, agent_id: AgentId, *, reference: str) -> TransactionId | None:
+        """Return the transaction for which the agent's reference is taken."""
+
+    def free_reference(self, tx_id: TransactionId) -> None:
+        """Let the reference of a transaction, if it has one, be taken again."""
 
     def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
         """Return how many were admitted after *since_s*; counting ends at *most*."""

@@ -56,8 +56,8 @@ from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Request
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
+from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
-from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import Chain, Keystore
 from waiaas.system import generate_secret
 
@@ -259,7 +259,7 @@ class Desk:
             clock=clock,
             generate_id=generate_id,
             generate_secret=generate_secret,
-            waits=WaitDefaults(),
+            admission=AdmissionRules(),
             operator=operator_access(ledger, quick, clock),
             reception=Reception(
                 ledger, clock, WalletSignatures(), Letterhead(f"127.0.0.1:{PORT}", DAEMON_ID)
@@ -371,7 +371,7 @@ class Desk:
             "RemoveOwner": {},
             "AskOwnerMessage": {"action": "VERIFY" if "agents" in route.path else "APPROVE"},
             "OwnerSigned": {"nonce": "0" * 32, "signature": "1" * 88},
-            "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
+            "AskTransfer": {"to": RECIPIENT, "amount": "1000"},
         }
         return bodies["" if route.body is None else route.body.__name__]
 

@@ -286,12 +286,53 @@ def test_fifty_payments_at_once_are_no_more_than_the_limit(desk: "Desk", operato
     hired = desk.create_agent(token=operator, limits=limits)
 
     async def act() -> list["Answer"]:
-        body = {"to": RECIPIENT, "amount": "700"}
+        body = {"to": RECIPIENT, "amount": "700", "allowDuplicate": True}
         asked = (desk.asked("POST", SEND, body, token=hired.token) for _ in range(50))
         return await asyncio.gather(*asked)
 
     statuses = [answer.status for answer in asyncio.run(act())]
     assert (statuses.count(201), statuses.count(403)) == (7, 43)
+
+
+@pytest.mark.parametrize("reference", ["!", "~", "inv-7", "x" * 128])
+def test_what_it_is_for_is_shown_and_paid_once(
+    reference: str, desk: "Desk", hired: "Hired"
+) -> None:
+    body = {"to": RECIPIENT, "amount": "1", "reference": reference}
+    first = desk.ask("POST", SEND, body, token=hired.token).json["id"]
+    assert look(desk, hired, first).json["reference"] == reference
+    again = desk.ask("POST", SEND, {**body, "amount": "2"}, token=hired.token)
+    assert (again.status, again.code) == (409, "REFERENCE_REUSED")
+    assert again.json["transactionId"] == first
+
+
+@pytest.mark.parametrize("reference", ["", " ", "a b", "x" * 129, "é", "a\n", "a\0", 7])
+def test_a_reference_is_visible_text_of_some_length(
+    reference: Any, desk: "Desk", hired: "Hired"
+) -> None:
+    body = {"to": RECIPIENT, "amount": "1", "reference": reference}
+    answer = desk.ask("POST", SEND, body, token=hired.token)
+    assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
+
+
+def test_a_repeated_request_is_refused_unless_it_says_that_it_is_none(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    first = send(desk, hired).json["id"]
+    again = send(desk, hired)
+    assert (again.status, again.code, again.json["retryable"]) == (409, "DUPLICATE_REQUEST", False)
+    assert again.json["transactionId"] == first
+    body = {"to": RECIPIENT, "amount": "1000", "allowDuplicate": True}
+    assert desk.ask("POST", SEND, body, token=hired.token).status == 201
+
+
+@pytest.mark.parametrize("member", ["reference", "allowDuplicate"])
+def test_a_part_of_a_batch_has_no_reference_of_its_own(
+    member: str, desk: "Desk", hired: "Hired"
+) -> None:
+    part = {"type": "TRANSFER", "to": RECIPIENT, "amount": "1"}
+    body = {"type": "BATCH", "instructions": [part, {**part, member: None}]}
+    assert desk.ask("POST", SEND, body, token=hired.token).code == "VALIDATION_FAILED"
 
 
 # ── looking ────────────────────────────────────────────────────────────────────────────────────
@@ -315,6 +356,7 @@ def test_a_payment_is_shown_whole(desk: "Desk", hired: "Hired") -> None:
         "executedAt": None,
         "queuedAt": None,
         "waitsUntil": None,
+        "reference": None,
         "request": {"type": "TRANSFER", "to": RECIPIENT, "amount": "1000"},
     }
     assert look(desk, hired, tx_id).json == shown
@@ -329,7 +371,7 @@ def test_an_agent_calls_off_what_is_its_own_and_the_operator_anything(
     desk: "Desk", hired: "Hired", operator: str
 ) -> None:
     stranger = desk.create_agent(token=operator)
-    ids = [send(desk, hired).json["id"] for _ in range(2)]
+    ids = [send(desk, hired, key=key).json["id"] for key in "ab"]
     own = [f"/v1/transactions/{tx_id}/cancel" for tx_id in ids]
     not_found = desk.ask("POST", own[0], token=stranger.token)
     assert (not_found.status, not_found.code) == (404, "TX_NOT_FOUND")

@@ -158,7 +158,9 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
                 queued_at=None,
             )
         )
-        tx.requests.insert(AcceptedRequest(payment_id, AGENT, tx_id, "{}", "hash", None, None))
+        tx.requests.insert(
+            AcceptedRequest(payment_id, AGENT, tx_id, "{}", "hash", None, None, None)
+        )
 
     def second(tx: LedgerTransaction) -> None:
         tx.reservations.hold(payment_id, agent_id=AGENT, asset="native", amount=amount, now_s=1)

@@ -17,6 +17,7 @@ from waiaas.config import (
     parse_config,
 )
 from waiaas.domain.enums import NetworkType
+from waiaas.pipeline.admit import AdmissionRules
 from waiaas.policy.rule import WaitDefaults
 
 
@@ -52,9 +53,14 @@ def test_the_environment_wins_over_the_file(
     assert parse_config(toml.encode(), environment) == wanted
 
 
-def test_the_waits_of_the_settings_are_those_of_the_policy() -> None:
-    assert Config().security.waits() == WaitDefaults() == WaitDefaults(300, 3600)
-    assert SecuritySettings(7, 8).waits() == WaitDefaults(delay_s=7, approval_s=8)
+def test_what_holds_for_admissions_is_taken_from_the_settings() -> None:
+    assert (
+        Config().security.admission()
+        == AdmissionRules()
+        == AdmissionRules(WaitDefaults(), 1000, 10)
+    )
+    assert WaitDefaults() == WaitDefaults(300, 3600)
+    assert SecuritySettings(7, 8, 9, 10).admission() == AdmissionRules(WaitDefaults(7, 8), 9, 10)
 
 
 @pytest.mark.parametrize(

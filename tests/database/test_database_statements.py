@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -223,11 +224,10 @@ def _everything(connection: DatabaseConnection) -> int:
     tables.transactions.set_error(tx_id, error="none")
     tables.transactions.set_executed_at(tx_id, executed_at=3)
     _divide(tables, tx_id)
-    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "{}", "sha", None, 1))
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, "key", "{}", "sha", None, None, 1))
     assert tables.requests.get(tx_id) == tables.requests.by_key(agent_id, idempotency_key="key")
     _everything_of_owners(tables, agent_id, tx_id)
-    assert tables.requests.count_admitted(agent_id, since_s=0, most=5) == 1
-    assert tables.requests.admitted_at(agent_id, place=1) == 1
+    _find_again(tables, agent_id, tx_id)
     tables.attempts.insert(
         AttemptRecord(
             AttemptId(generate_id()),
@@ -332,6 +332,21 @@ def _rule(tables: Tables, policy: PolicyRecord) -> None:
     assert tables.policies.of(None) == []
     tables.policies.delete(policy.id)
     assert tables.policies.get(policy.id) is None
+
+
+def _find_again(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
+    """Call every method by which a repeated request and too many are found."""
+    like = partial(tables.requests.admitted_like, agent_id, request_sha256="sha", reference=None)
+    assert like(since_s=0) == tx_id
+    assert like(since_s=1) is None
+    tables.requests.claim_reference(tx_id, agent_id=agent_id, reference="r")
+    assert tables.requests.claimed_by(agent_id, reference="r") == tx_id
+    tables.requests.free_reference(tx_id)
+    assert tables.requests.claimed_by(agent_id, reference="r") is None
+    assert tables.requests.count_admitted(agent_id, since_s=0, most=5) == 1
+    assert tables.requests.admitted_at(agent_id, place=1) == 1
+    status = (TransactionStatus.EXECUTING,)
+    assert tables.transactions.count_of_agent(agent_id, statuses=status, most=5) == 1
 
 
 def _wait(tables: Tables, tx_id: TransactionId) -> None:

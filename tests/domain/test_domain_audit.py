@@ -18,6 +18,7 @@ ATTENTION = {
     "TX_FAILED": "warning",
     "POLICY_VIOLATION": "warning",
     "OPERATION_REFUSED": "warning",
+    "REQUEST_REFUSED": "warning",
     "KILL_SWITCH_RECOVERING": "warning",
     "KILL_SWITCH_RECOVERED": "warning",
     "AUTH_FAILED": "warning",

@@ -32,7 +32,12 @@ def token_file(waiaas: Any, agent: Any) -> Path:
 def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    daemon = waiaas.start(env={"WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "3"})
+    daemon = waiaas.start(
+        env={
+            "WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "3",
+            "WAIAAS_SECURITY_MAX_WAITING_TRANSACTIONS": "3",
+        }
+    )
     agent = daemon.funded_agent()
     set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=9, daily_max=SOL)
     send = ("tx", "send", "--token-file", str(token_file(waiaas, agent)), "--to", recipient)
@@ -44,7 +49,10 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     assert "daily_max" in denied.stderr
     assert chain_of(waiaas).balance(recipient) == 0
 
-    off = waiaas.json(*send, "--amount", "3000000")
+    off = waiaas.json(*send, "--amount", "3000000", "--reference", "invoice-7")
+    twice = waiaas.run(*send, "--amount", "4000000", "--reference", "invoice-7", code=1)
+    assert "REFERENCE_REUSED" in twice.stderr
+    assert off["id"] in twice.stderr
     gone = waiaas.json("tx", "cancel", off["id"], "--token-file", str(waiaas.folder / "token"))
     assert gone == {"id": off["id"], "status": "CANCELLED"}
     late = waiaas.run("tx", "cancel", off["id"], code=1)  # by the operator
@@ -54,6 +62,8 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
     assert [each["transactionId"] for each in listed] == large
+    crowded = waiaas.run(*send, "--amount", "1000000", code=1)  # three wait already
+    assert "TOO_MANY_PENDING" in crowded.stderr
     assert waiaas.json("approval", "reject", large[0])["status"] == "CANCELLED"
     approved = waiaas.json("approval", "approve", large[1], password=True)
     assert approved == {"id": large[1], "status": "QUEUED"}

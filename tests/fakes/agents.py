@@ -10,11 +10,15 @@ from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
 from waiaas.domain.request import Transfer
-from waiaas.pipeline.admit import Admission, Asked, Caller, admit
+from waiaas.pipeline.admit import Admission, AdmissionRules, Caller, admit
+from waiaas.pipeline.asked import Asked
 from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import Clock, Ledger, LedgerTransaction
 
-WAITS = WaitDefaults(delay_s=300, approval_s=3600)
+RULES = AdmissionRules(
+    WaitDefaults(delay_s=300, approval_s=3600), pending_max=10**6, waiting_max=10**6
+)
+"""How many there are is not what is tried here."""
 
 Rules = Mapping[str, Any]
 
@@ -86,5 +90,5 @@ async def ask(
         ledger=ledger,
         clock=clock,
         generate_id=generate_id,
-        waits=WAITS,
+        rules=RULES,
     )

@@ -95,6 +95,7 @@ REQUEST: Final = AcceptedRequest(
     idempotency_key="key",
     request="{}",
     request_sha256="sha",
+    reference="invoice",
     refusal=None,
     admitted_at=20,
 )
@@ -182,10 +183,10 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 READING: Final = {
     "agents": {"get", "with_status", "count"},
     "sessions": {"get", "by_token_hash", "count_live", "live", "live_of", "used"},
-    "transactions": {"get", "of_agent", "parts", "with_status"},
+    "transactions": {"count_of_agent", "get", "of_agent", "parts", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
-    "requests": {"get", "by_key", "count_admitted", "admitted_at"},
+    "requests": {"get", "by_key", "count_admitted", "admitted_at", "admitted_like", "claimed_by"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
@@ -217,6 +218,10 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
         TX_ID, executed_at=50
     ),
     "requests.insert": lambda tx: tx.requests.insert(REQUEST),
+    "requests.claim_reference": lambda tx: tx.requests.claim_reference(
+        TX_ID, agent_id=AGENT_ID, reference="invoice"
+    ),
+    "requests.free_reference": lambda tx: tx.requests.free_reference(TX_ID),
     "attempts.insert": lambda tx: tx.attempts.insert(ATTEMPT),
     "attempts.compare_and_set_state": lambda tx: tx.attempts.compare_and_set_state(
         TX_ID, old=AttemptState.RECORDED, new=AttemptState.REPLACED

@@ -36,6 +36,7 @@ from waiaas.database.connection import open_reader
 from waiaas.database.schema import (
     attempts,
     kill_switch,
+    live_references,
     outbox,
     requests,
     reservations,
@@ -61,12 +62,12 @@ from waiaas.domain.records import (
 )
 from waiaas.domain.request import Request, Transfer
 from waiaas.domain.transaction import is_terminal
-from waiaas.pipeline.admit import Admission, Asked, Caller, admit
+from waiaas.pipeline.admit import Admission, AdmissionRules, Caller, admit
 from waiaas.pipeline.advance import Step
+from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.kill_switch import Activation, activate
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
 from waiaas.pipeline.worker import Worker
-from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import (
     Chain,
     LedgerTransaction,
@@ -89,6 +90,7 @@ PATIENCE_S = 20
 ROWS = {
     "transactions": transactions,
     "requests": requests,
+    "live_references": live_references,
     "attempts": attempts,
     "reservations": reservations,
     "session_totals": session_totals,
@@ -328,7 +330,7 @@ class Office:
     ledger: Ledger
     clock: TestClock = field(default_factory=TestClock)
     signer: TestSigner = field(default_factory=TestSigner)
-    waits: WaitDefaults = field(default_factory=WaitDefaults)
+    rules: AdmissionRules = field(default_factory=AdmissionRules)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -416,15 +418,22 @@ class Office:
         return await self.ask_for(caller, Transfer(to, amount), key=key)
 
     async def ask_for(
-        self, caller: Caller, request: Request, *, key: str | None = None
+        self,
+        caller: Caller,
+        request: Request,
+        *,
+        key: str | None = None,
+        reference: str | None = None,
+        allow_duplicate: bool = True,
     ) -> Admission:
+        """Ask as the API does; an equal request is another one here, unless told."""
         return await admit(
-            Asked(request, key),
+            Asked(request, key, reference, allow_duplicate),
             caller=caller,
             ledger=self.ledger,
             clock=self.clock,
             generate_id=generate_id,
-            waits=self.waits,
+            rules=self.rules,
         )
 
     def ask_now(

@@ -23,8 +23,9 @@ from waiaas.domain.ids import PolicyId, SessionId
 from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
-from waiaas.pipeline.admit import Asked, Caller, admit
-from waiaas.policy.rule import APPROVAL_S_DEFAULT, WaitDefaults
+from waiaas.pipeline.admit import AdmissionRules, Caller, admit
+from waiaas.pipeline.asked import Asked
+from waiaas.policy.rule import APPROVAL_S_DEFAULT
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ class Counting:
             "of_transaction",
             "by_key",
             "current",
+            "count_of_agent",
             "latest_timestamp",
             "held",
             "spent_until",
@@ -320,7 +322,7 @@ def ask_through(ledger: Counting, office: "Office", caller: Caller, amount: int)
             ledger=ledger,
             clock=office.clock,
             generate_id=generate_id,
-            waits=WaitDefaults(),
+            rules=AdmissionRules(),
         )
     )
 
@@ -532,7 +534,7 @@ def test_permission_is_asked_inside_the_transaction(
                 ledger=Meanwhile(office.ledger, lambda: getattr(office, what)(caller)),
                 clock=office.clock,
                 generate_id=generate_id,
-                waits=WaitDefaults(),
+                rules=AdmissionRules(),
             )
         )
     assert refusal.value.code is code

@@ -52,7 +52,7 @@ def stored(request: Request) -> tuple[TransactionRecord, AcceptedRequest]:
         error=None,
         queued_at=None,
     )
-    return transaction, AcceptedRequest(tx_id, agent_id, None, text, sha256, None, 1)
+    return transaction, AcceptedRequest(tx_id, agent_id, None, text, sha256, None, None, 1)
 
 
 @pytest.mark.parametrize("request_", COLUMNS)

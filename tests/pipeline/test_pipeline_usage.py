@@ -94,7 +94,7 @@ def pay(
             TransactionStatus.PENDING, tier, None, now_s, None, None, None,
         )
     )  # fmt: skip
-    tables.requests.insert(AcceptedRequest(tx_id, agent_id, None, "{}", "sha", None, now_s))
+    tables.requests.insert(AcceptedRequest(tx_id, agent_id, None, "{}", "sha", None, None, now_s))
     tables.reservations.hold(tx_id, agent_id=agent_id, asset=asset, amount=str(amount), now_s=now_s)
     return tx_id
 

@@ -10,7 +10,7 @@ from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import agents
 from waiaas.domain.enums import NetworkType, PolicyTier, TransactionStatus
 from waiaas.domain.transaction import ReservationState
-from waiaas.pipeline.admit import Caller
+from waiaas.pipeline.admit import AdmissionRules, Caller
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.restored import mark_restored
 from waiaas.pipeline.worker import count_unfinished
@@ -144,7 +144,7 @@ def test_a_delay_is_as_long_as_the_rule_says_but_long_enough_to_be_stopped(
     caller = office.hire(limits={"instant_max": 0, "delay_max": 100, **rule})
     office.execute(agents.update().values(network=network))
     assert office.ask_now(caller, 1).waits_until == NOW_S + waits
-    office.waits = WaitDefaults(delay_s=777)
+    office.rules = AdmissionRules(WaitDefaults(delay_s=777))
     assert office.ask_now(caller, 1).waits_until == NOW_S + (777 if asked is None else waits)
 
 

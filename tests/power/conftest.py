@@ -317,6 +317,7 @@ class Author:
             idempotency_key=name,
             request="{}",
             request_sha256=self._rng.randbytes(32).hex(),
+            reference=None,
             refusal=None,
             admitted_at=1,
         )

@@ -18,7 +18,15 @@ from waiaas.wire.kill_switch import RecoverKillSwitch
 from waiaas.wire.message import Message
 from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
-from waiaas.wire.requests import CallAccount, Token
+from waiaas.wire.requests import (
+    CallAccount,
+    SendApprove,
+    SendBatch,
+    SendContractCall,
+    SendTokenTransfer,
+    SendTransfer,
+    Token,
+)
 from waiaas.wire.sessions import IssuedSession
 
 MESSAGES = sorted(
@@ -33,7 +41,9 @@ MESSAGES = sorted(
 SENT = {
     message for route in ROUTES for message in (route.body, *route.other_bodies, route.query)
 } - {None}
-PARTS = {Approval, CallAccount, Notification, Token}
+SHOWN = {SendTransfer, SendTokenTransfer, SendApprove, SendContractCall, SendBatch}
+"""What was asked for, inside of others."""
+PARTS = {Approval, CallAccount, Notification, Token} | SHOWN
 """Spoken inside of others."""
 ANSWERED = {route.reply for route in ROUTES}
 CAMEL = re.compile(r"[a-z]+([A-Z][a-z]+)*")

@@ -7,8 +7,8 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
+from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
-from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import (
     Chain,
     Clock,
@@ -42,8 +42,7 @@ class Services:
     clock: Clock
     generate_id: GenerateId
     generate_secret: GenerateSecret
-    waits: WaitDefaults
-    """How long is waited where a rule does not say."""
+    admission: AdmissionRules
     operator: OperatorAccess
     reception: Reception
     wake: Callable[[TransactionRecord], None]

@@ -10,15 +10,16 @@ from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId, is_id
 from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
-from waiaas.pipeline.admit import Asked, Caller, admit
+from waiaas.pipeline.admit import Caller, admit
+from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.decide import Decider, cancel
 from waiaas.wire.requests import (
-    SendApprove,
-    SendBatch,
-    SendContractCall,
-    SendRequest,
-    SendTokenTransfer,
-    SendTransfer,
+    AskApprove,
+    AskBatch,
+    AskContractCall,
+    AskRequest,
+    AskTokenTransfer,
+    AskTransfer,
 )
 from waiaas.wire.transactions import Accepted, Decided, Transaction
 
@@ -27,19 +28,19 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 async def send(call: Call) -> Accepted:
     """Admit a payment; it is carried out after this answer, which is already durable."""
-    body: SendRequest = call.body
+    body: AskRequest = call.body
     agent, session = agent_of(call.principal), call.principal.session
     assert session is not None, "the route's credential is AGENT"
     idempotency_key = _idempotency_key(call)
     chain = call.services.chains.get(agent.network)
     request = await request_of(body, agent=agent, chain=chain)
     admission = await admit(
-        Asked(request, idempotency_key),
+        Asked(request, idempotency_key, body.reference, body.allow_duplicate),
         caller=Caller(agent.id, session.id, call.ip_address),
         ledger=call.services.ledger,
         clock=call.services.clock,
         generate_id=call.services.generate_id,
-        waits=call.services.waits,
+        rules=call.services.admission,
     )
     if admission.refusal is not None:
         raise admission.refusal
@@ -102,6 +103,7 @@ def _render(
     waits_until: int | None,
     accepted: AcceptedRequest | None,
 ) -> Transaction:
+    assert accepted is not None, "a request and its transaction are written together"
     return Transaction(
         id=transaction.id,
         agent_id=transaction.agent_id,
@@ -118,6 +120,7 @@ def _render(
         executed_at=transaction.executed_at,
         queued_at=transaction.queued_at,
         waits_until=waits_until,
+        reference=accepted.reference,
         request=message_of(accepted),
     )
 
@@ -135,8 +138,8 @@ ROUTES = (
         Credential.AGENT,
         send,
         Accepted,
-        body=SendTransfer,
-        other_bodies=(SendTokenTransfer, SendContractCall, SendApprove, SendBatch),
+        body=AskTransfer,
+        other_bodies=(AskTokenTransfer, AskContractCall, AskApprove, AskBatch),
         status=201,
         codes=(
             ErrorCode.INVALID_ADDRESS,
@@ -145,6 +148,9 @@ ROUTES = (
             ErrorCode.CHAIN_UNAVAILABLE,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
+            ErrorCode.REFERENCE_REUSED,
+            ErrorCode.DUPLICATE_REQUEST,
+            ErrorCode.TOO_MANY_PENDING,
             ErrorCode.CONSTRAINT_VIOLATED,
             ErrorCode.POLICY_DENIED,
             ErrorCode.SPENDING_LIMIT_EXCEEDED,

@@ -52,12 +52,18 @@ def send(
         str | None,
         typer.Option(help="Repeat it to ask again about the same payment; else a new one."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="What it is for, e.g. an invoice's number: one thing is paid once."),
+    ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a payment, or with --request for anything."""
     session_token = read_token(token_file)
     wanted = _wanted(to, amount, token, request)
+    if reference is not None:
+        wanted |= {"reference": reference}
     key = generate_secret() if idempotency_key is None else idempotency_key
     if not _KEY.fullmatch(key):
         fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)

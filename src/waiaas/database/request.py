@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, func, insert, select
+from sqlalchemy import BigInteger, Text, bindparam, delete, func, insert, select
 
 from waiaas.database.run import Run
-from waiaas.database.schema import requests
+from waiaas.database.schema import live_references, requests, transactions
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import AcceptedRequest
+from waiaas.domain.transaction import MOVED_NOTHING
 
 _COLUMNS: Final = (
     requests.c.tx_id,
@@ -16,6 +17,7 @@ _COLUMNS: Final = (
     requests.c.idempotency_key,
     requests.c.request,
     requests.c.request_sha256,
+    requests.c.reference,
     requests.c.refusal,
     requests.c.admitted_at,
 )
@@ -30,6 +32,32 @@ _BY_KEY: Final = define(
         requests.c.idempotency_key == bindparam("idempotency_key"),
     )
 )
+_ADMITTED_LIKE: Final = define(
+    select(requests.c.tx_id)
+    .join(transactions, transactions.c.id == requests.c.tx_id)
+    .where(
+        requests.c.agent_id == bindparam("agent_id"),
+        requests.c.request_sha256 == bindparam("request_sha256"),
+        requests.c.admitted_at > bindparam("since_s"),
+        requests.c.reference.is_not_distinct_from(bindparam("reference", type_=Text)),
+        *(transactions.c.status != bindparam(status) for status in MOVED_NOTHING),
+    )
+    .order_by(requests.c.admitted_at.desc())
+    .limit(bindparam("most", type_=BigInteger))
+    .offset(bindparam("skipped", type_=BigInteger))
+)
+_CLAIM: Final = define(
+    insert(live_references).values(
+        {name: bindparam(name) for name in ("agent_id", "reference", "tx_id")}
+    )
+)
+_CLAIMED_BY: Final = define(
+    select(live_references.c.tx_id).where(
+        live_references.c.agent_id == bindparam("agent_id"),
+        live_references.c.reference == bindparam("reference"),
+    )
+)
+_FREE: Final = define(delete(live_references).where(live_references.c.tx_id == bindparam("of_tx")))
 _COUNT_ADMITTED: Final = define(
     select(func.count().label("counted")).select_from(
         select(requests.c.admitted_at)
@@ -68,6 +96,31 @@ class Requests:
     def by_key(self, agent_id: AgentId, *, idempotency_key: str) -> AcceptedRequest | None:
         rows = self._run(_BY_KEY, {"agent_id": agent_id, "idempotency_key": idempotency_key})
         return AcceptedRequest._make(rows[0]) if rows else None
+
+    def admitted_like(
+        self, agent_id: AgentId, *, request_sha256: str, reference: str | None, since_s: int
+    ) -> TransactionId | None:
+        parameters: Parameters = {
+            "agent_id": agent_id,
+            "request_sha256": request_sha256,
+            "reference": reference,
+            "since_s": since_s,
+            "most": 1,
+            "skipped": 0,
+            **{status: status for status in MOVED_NOTHING},
+        }
+        rows = self._run(_ADMITTED_LIKE, parameters)
+        return TransactionId(rows[0].tx_id) if rows else None
+
+    def claim_reference(self, tx_id: TransactionId, *, agent_id: AgentId, reference: str) -> None:
+        self._run(_CLAIM, {"agent_id": agent_id, "reference": reference, "tx_id": tx_id})
+
+    def claimed_by(self, agent_id: AgentId, *, reference: str) -> TransactionId | None:
+        rows = self._run(_CLAIMED_BY, {"agent_id": agent_id, "reference": reference})
+        return TransactionId(rows[0].tx_id) if rows else None
+
+    def free_reference(self, tx_id: TransactionId) -> None:
+        self._run(_FREE, {"of_tx": tx_id})
 
     def count_admitted(self, agent_id: AgentId, *, since_s: int, most: int) -> int:
         parameters: Parameters = {

@@ -258,6 +258,7 @@ requests: Final = Table(
     Column("idempotency_key", Text),
     Column("request", Text, nullable=False),
     Column("request_sha256", Text, nullable=False),
+    Column("reference", Text),
     Column("refusal", Text),
     Column("admitted_at", _INTEGER),
     _json("requests", "request"),
@@ -265,9 +266,22 @@ requests: Final = Table(
     # NULLs are distinct: requests without a key never meet here.
     Index("idx_requests_agent_key", "agent_id", "idempotency_key", unique=True),
     Index("idx_requests_agent_admitted", "agent_id", "admitted_at"),
+    Index("idx_requests_agent_sha256", "agent_id", "request_sha256", "admitted_at"),
     sqlite_strict=True,
 )
 """Each request, word for word as it was admitted: a retry is recognised and answered alike."""
+
+live_references: Final = Table(
+    "live_references",
+    metadata,
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), nullable=False),
+    Index("idx_live_references_tx_id", "tx_id", unique=True),
+    sqlite_strict=True,
+)
+"""What each agent's payments are for, while they may still move money and once they have: its
+primary key is what makes a second payment for the same thing impossible. `requests` keeps all."""
 
 attempts: Final = Table(
     "attempts",

@@ -3,9 +3,10 @@
 A part's row is read as part of its batch and changes with it, so everything else looks past it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import BigInteger, bindparam, func, insert, select, update
 
 from waiaas.database.run import Run
 from waiaas.database.schema import transactions
@@ -63,6 +64,20 @@ _OF_AGENT: Final = define(
         transactions.c.status == bindparam("status"),
     )
     .order_by(transactions.c.id)
+)
+_COUNT_OF_AGENT: Final = define(
+    select(func.count().label("counted")).select_from(
+        select(transactions.c.id)
+        .where(
+            transactions.c.agent_id == bindparam("agent_id"),
+            transactions.c.status == bindparam("status"),
+            transactions.c.parent_id.is_(None),
+        )
+        # SQLAlchemy writes an offset of its own, as a constant, where there is none.
+        .limit(bindparam("most", type_=BigInteger))
+        .offset(bindparam("skipped", type_=BigInteger))
+        .subquery()
+    )
 )
 _SET_STATUS: Final = define(
     update(transactions)
@@ -122,6 +137,21 @@ class Transactions:
     def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
         rows = self._run(_OF_AGENT, {"agent_id": agent_id, "status": status})
         return [_record(row) for row in rows]
+
+    def count_of_agent(
+        self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
+    ) -> int:
+        counted = 0
+        for status in statuses:
+            parameters: Parameters = {
+                "agent_id": agent_id,
+                "status": status,
+                "most": most - counted,
+                "skipped": 0,
+            }
+            [row] = self._run(_COUNT_OF_AGENT, parameters)
+            counted += int(row.counted)
+        return counted
 
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus

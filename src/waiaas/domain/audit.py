@@ -21,6 +21,7 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
     AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,
     AuditAction.OPERATION_REFUSED: AuditSeverity.WARNING,
+    AuditAction.REQUEST_REFUSED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_RECOVERING: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_RECOVERED: AuditSeverity.WARNING,
     AuditAction.OWNER_REMOVED: AuditSeverity.WARNING,

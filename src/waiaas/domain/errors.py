@@ -52,6 +52,9 @@ class ErrorCode(StrEnum):
     CHALLENGE_STALE = "CHALLENGE_STALE"
     SESSION_LIMIT_EXCEEDED = "SESSION_LIMIT_EXCEEDED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    REFERENCE_REUSED = "REFERENCE_REUSED"
+    DUPLICATE_REQUEST = "DUPLICATE_REQUEST"
+    TOO_MANY_PENDING = "TOO_MANY_PENDING"
     # What the owner allows.
     CONSTRAINT_VIOLATED = "CONSTRAINT_VIOLATED"
     POLICY_DENIED = "POLICY_DENIED"
@@ -82,6 +85,7 @@ class ErrorCode(StrEnum):
         match self:
             case (
                 ErrorCode.MASTER_PASSWORD_LOCKED
+                | ErrorCode.TOO_MANY_PENDING
                 | ErrorCode.SPENDING_LIMIT_EXCEEDED
                 | ErrorCode.RECOVERY_WAIT_REQUIRED
                 | ErrorCode.BACKUP_UNDER_WAY
@@ -126,6 +130,8 @@ class ErrorCode(StrEnum):
                 | ErrorCode.CHALLENGE_STALE
                 | ErrorCode.SESSION_LIMIT_EXCEEDED
                 | ErrorCode.IDEMPOTENCY_KEY_REUSED
+                | ErrorCode.REFERENCE_REUSED
+                | ErrorCode.DUPLICATE_REQUEST
                 | ErrorCode.CONSTRAINT_VIOLATED
                 | ErrorCode.POLICY_DENIED
                 | ErrorCode.KILL_SWITCH_ACTIVE

@@ -115,6 +115,8 @@ class AcceptedRequest(NamedTuple):
     """What was asked, in the text of `waiaas.domain.meaning`; what is signed is made from it."""
     request_sha256: str
     """Of that text; the same key with another hash is another request."""
+    reference: str | None
+    """What it is for, in the agent's words; the same key with another one is another request."""
     refusal: str | None
     """The JSON of the denial the caller was given, or None: a retry gets the same answer."""
     admitted_at: int | None

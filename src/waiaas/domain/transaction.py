@@ -53,6 +53,13 @@ TRANSITIONS: Final[Mapping[TransactionStatus, frozenset[TransactionStatus]]] = M
 )
 """From each state, the states that may follow it."""
 
+MOVED_NOTHING: Final = (
+    TransactionStatus.FAILED,
+    TransactionStatus.CANCELLED,
+    TransactionStatus.EXPIRED,
+)
+"""The ends at which it is proved that no money moved, and that none will."""
+
 AUDIT_ACTIONS: Final[Mapping[TransactionStatus, AuditAction]] = MappingProxyType(
     {
         TransactionStatus.QUEUED: AuditAction.TX_QUEUED,

@@ -4,9 +4,9 @@ The agent is answered only after that commit. A denial is an answer like any oth
 as a CANCELLED transaction with its reason, and a retry gets the same one.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from typing import Final
 
 from waiaas.domain.access import session_status
 from waiaas.domain.assets import Network
@@ -29,16 +29,22 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Batch, Request, outflows
-from waiaas.pipeline.asked import Columns, Written, columns_of, write
+from waiaas.pipeline.asked import Asked, Columns, Written, columns_of, write
+from waiaas.pipeline.denial import dump, load, refusal_of
+from waiaas.pipeline.guards import repeated, reused_reference, too_many_pending, too_many_waiting
 from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
+from waiaas.pipeline.refuse import unless_refused
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rule import WaitDefaults
-from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
+from waiaas.policy.verdict import Allow, Verdict
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
+
+PENDING_MAX_DEFAULT: Final = 1000
+WAITING_MAX_DEFAULT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,15 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked for, and by which key the caller will know it again."""
+class AdmissionRules:
+    """What holds for every agent, where no policy says it."""
 
-    request: Request
-    idempotency_key: str | None
+    waits: WaitDefaults = field(default_factory=WaitDefaults)
+    """How long is waited where a rule does not say."""
+    pending_max: int = PENDING_MAX_DEFAULT
+    """How many transactions of one agent may have begun and not ended."""
+    waiting_max: int = WAITING_MAX_DEFAULT
+    """How many of them may wait for their time or for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ async def admit(
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
-    waits: WaitDefaults,
+    rules: AdmissionRules,
 ) -> Admission:
     """Decide on what is *asked* and write everything down, in one durable commit.
 
@@ -83,23 +93,31 @@ async def admit(
 
     Raises:
         Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
-            KILL_SWITCH_ACTIVE, LEDGER_RESTORED. These come before admission and are not remembered.
+            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, REFERENCE_REUSED, DUPLICATE_REQUEST,
+            TOO_MANY_PENDING. These come before admission and are not remembered.
     """
     wall_s = clock.now_s()
     request, written = asked.request, write(asked.request)
 
-    def unit(tx: LedgerTransaction) -> Admission:
+    def unit(tx: LedgerTransaction) -> Admission | Refusal:
         earlier = _earlier(tx, caller, asked)
         if earlier is not None:
-            return _replay(tx, earlier, written)
+            return _replay(tx, earlier, asked, written)
         now_s = ledger_time(tx, wall_s=wall_s)
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
         require_not_restored(tx)
-        verdict = _evaluate(tx, request, agent, session, waits, now_s=now_s)
+        guarded = _guarded(tx, caller, asked, written, rules, now_s=now_s)
+        if guarded is not None:
+            return guarded
+        verdict = _evaluate(tx, request, agent, session, rules.waits, now_s=now_s)
+        if _wait_s(verdict) is not None:
+            crowded = too_many_waiting(tx, agent.id, most=rules.waiting_max)
+            if crowded is not None:
+                return _remember_refusal(tx, crowded, caller, now_s=now_s)
         tx_id = TransactionId(generate_id())
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
-        refusal = _refusal(verdict, tx_id)
+        refusal = refusal_of(verdict, tx_id)
         _insert(tx, transaction, request, generate_id)
         tx.requests.insert(_accepted(transaction, asked, written, refusal))
         _remember_request(tx, transaction, caller)
@@ -107,11 +125,12 @@ async def admit(
             _cancel(tx, transaction, caller, refusal, now_s=now_s)
         else:
             _hold(tx, transaction, request, now_s=now_s)
+            _claim_reference(tx, transaction, asked)
             count_use(tx, transaction)
             _queue_if_it_waits(tx, transaction, verdict, generate_id)
         return _admission(tx, tx_id, refusal)
 
-    return await ledger.write_async(unit)
+    return await unless_refused(ledger, unit)
 
 
 def require_permission(
@@ -147,6 +166,41 @@ def require_permission(
             hint="Only the operator can make it ACTIVE.",
         )
     return agent, session
+
+
+def _guarded(
+    tx: LedgerTransaction,
+    caller: Caller,
+    asked: Asked,
+    written: Written,
+    rules: AdmissionRules,
+    *,
+    now_s: int,
+) -> Refusal | None:
+    """Return what one of the guards has against it, written down, or None."""
+    refusal = (
+        reused_reference(tx, asked, caller.agent_id)
+        or repeated(tx, asked, written, caller.agent_id, now_s=now_s)
+        or too_many_pending(tx, caller.agent_id, most=rules.pending_max)
+    )
+    return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
+
+
+def _remember_refusal(
+    tx: LedgerTransaction, refusal: Refusal, caller: Caller, *, now_s: int
+) -> Refusal:
+    earlier = refusal.details.get("transactionId")
+    event = AuditEvent(
+        AuditAction.REQUEST_REFUSED,
+        agent_actor(caller.agent_id),
+        agent_id=caller.agent_id,
+        session_id=caller.session_id,
+        tx_id=None if earlier is None else TransactionId(str(earlier)),
+        details={"code": refusal.code},
+        ip_address=caller.ip_address,
+    )
+    remember(tx, event, now_s=now_s)
+    return refusal
 
 
 def _evaluate(
@@ -229,7 +283,8 @@ def _accepted(
         idempotency_key=asked.idempotency_key,
         request=written.text,
         request_sha256=written.sha256,
-        refusal=_dump(refusal),
+        reference=asked.reference,
+        refusal=dump(refusal),
         admitted_at=transaction.created_at if refusal is None else None,
     )
 
@@ -255,6 +310,14 @@ def _hold(
             asset=asset,
             amount=str(base_units),
             now_s=now_s,
+        )
+
+
+def _claim_reference(tx: LedgerTransaction, transaction: TransactionRecord, asked: Asked) -> None:
+    """Take the reference, until this transaction has provably moved nothing."""
+    if asked.reference is not None:
+        tx.requests.claim_reference(
+            transaction.id, agent_id=transaction.agent_id, reference=asked.reference
         )
 
 
@@ -295,68 +358,6 @@ def _queue_if_it_waits(
         now_s=transaction.created_at,
         details={"tier": transaction.tier, "until": until_at},
     )
-
-
-def _refusal(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
-    """Return how a denial is put to the agent, or None if the payment goes ahead or waits."""
-    if isinstance(verdict, Allow):
-        return None
-    shown = _shown(verdict)
-    return Refusal(
-        shown.code,
-        "; ".join(map(_words, verdict.violations)),
-        hint=_hint(shown),
-        details=_details(shown, tx_id),
-    )
-
-
-def _words(violation: Violation) -> str:
-    """Say what one rule has against the request, and against which part of a batch."""
-    if violation.part is None:
-        return violation.message
-    return f"instructions[{violation.part}]: {violation.message}"
-
-
-def _shown(denial: Deny) -> Violation:
-    """Return the one violation that is shown: the most fundamental, and of those the tightest.
-
-    What to ask for instead, and when, has to get past all of them.
-    """
-    return replace(
-        min(denial.violations, key=_precedence),
-        max_allowed=denial.max_allowed,
-        retry_at=denial.retry_at,
-    )
-
-
-def _precedence(violation: Violation) -> tuple[int, int]:
-    return list(ErrorCode).index(violation.code), violation.max_allowed or 0
-
-
-def _hint(violation: Violation) -> str:
-    """Say what to do next. The old key keeps its answer, whatever time has passed since."""
-    if violation.max_allowed is not None:
-        return f"Ask for at most {violation.max_allowed} base units, or ask the operator."
-    if violation.retry_at is not None:
-        return "Ask again after retryAt, with a new Idempotency-Key, or ask the operator."
-    return "Ask the operator to set a policy that allows this."
-
-
-def _details(violation: Violation, tx_id: TransactionId) -> dict[str, str | int | None]:
-    """Amounts are digits in strings: JSON numbers end at 2^53 in most clients."""
-    return {
-        "transactionId": tx_id,
-        "rule": violation.rule,
-        "bound": violation.bound,
-        "limit": _digits(violation.limit),
-        "observed": _digits(violation.observed),
-        "maxAllowed": _digits(violation.max_allowed),
-        "retryAt": violation.retry_at,
-    }
-
-
-def _digits(amount: int | None) -> str | None:
-    return None if amount is None else str(amount)
 
 
 def _cancel(
@@ -412,43 +413,20 @@ def _earlier(tx: LedgerTransaction, caller: Caller, asked: Asked) -> AcceptedReq
     return tx.requests.by_key(caller.agent_id, idempotency_key=asked.idempotency_key)
 
 
-def _replay(tx: LedgerTransaction, earlier: AcceptedRequest, written: Written) -> Admission:
-    if earlier.request_sha256 != written.sha256:
+def _replay(
+    tx: LedgerTransaction, earlier: AcceptedRequest, asked: Asked, written: Written
+) -> Admission:
+    if (earlier.request_sha256, earlier.reference) != (written.sha256, asked.reference):
         raise Refusal(
             ErrorCode.IDEMPOTENCY_KEY_REUSED,
             "this Idempotency-Key was used for another request",
             hint="Give each new payment a key of its own; repeat a key only with the same body.",
             details={"transactionId": earlier.tx_id},
         )
-    return _admission(tx, earlier.tx_id, _load(earlier.refusal))
+    return _admission(tx, earlier.tx_id, load(earlier.refusal))
 
 
 def _admission(tx: LedgerTransaction, tx_id: TransactionId, refusal: Refusal | None) -> Admission:
     transaction = tx.transactions.get(tx_id)
     assert transaction is not None, "a request and its transaction are written together"
     return Admission(transaction, refusal, tx.waits.until(tx_id))
-
-
-def _dump(refusal: Refusal | None) -> str | None:
-    if refusal is None:
-        return None
-    return json.dumps(
-        {
-            "code": refusal.code,
-            "message": refusal.message,
-            "hint": refusal.hint,
-            "details": dict(refusal.details),
-        }
-    )
-
-
-def _load(refusal: str | None) -> Refusal | None:
-    if refusal is None:
-        return None
-    stored = json.loads(refusal)
-    return Refusal(
-        ErrorCode(stored["code"]),
-        stored["message"],
-        hint=stored["hint"],
-        details=stored["details"],
-    )

@@ -5,6 +5,7 @@ those who read the ledger, and have to agree with it before anything is signed.
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
 from waiaas.domain.meaning import read_request, write_request
@@ -20,6 +21,18 @@ from waiaas.domain.request import (
 
 SELECTOR_BYTES_MAX = 8
 """How much of a call's data names its method at most; the longest selector of METHOD_WHITELIST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, and what tells it from another request for the same."""
+
+    request: Request
+    idempotency_key: str | None
+    reference: str | None = None
+    """What it is for, in the agent's words: one thing is paid once."""
+    allow_duplicate: bool = False
+    """Whether an equal request just now was another one, and not this one."""
 
 
 class Columns(NamedTuple):

@@ -52,6 +52,7 @@ def end(
     assert settled, "money is spent or released once"
     if not spent:
         give_back(tx, transaction)
+        tx.requests.free_reference(transaction.id)
     details = {} if error is None else {"error": error}
     move(tx, transaction, status, now_s=now_s, actor=actor, details=details)
     finish_termination(tx, transaction.agent_id, now_s=now_s)

@@ -80,3 +80,48 @@ class SendBatch(Message, frozen=True, tag_field="type", tag="BATCH"):
 
 
 SendRequest: TypeAlias = SendPart | SendBatch
+"""What is asked for: this is shown, too."""
+
+Reference: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]{1,128}(?![\s\S])")]
+"""What a request is for, in the agent's words, e.g. an invoice's number. While its transaction may
+still move money, and once it has, no other of this agent is admitted under the same reference."""
+
+
+class AskTransfer(SendTransfer, frozen=True, tag_field="type", tag="TRANSFER"):
+    """A `SendTransfer`, and what tells it from another one."""
+
+    reference: Reference | None = None
+    allow_duplicate: bool = False
+    """Without an Idempotency-Key: whether it is another one than an equal one just before."""
+
+
+class AskTokenTransfer(SendTokenTransfer, frozen=True, tag_field="type", tag="TOKEN_TRANSFER"):
+    """A `SendTokenTransfer`, with the members of `AskTransfer`."""
+
+    reference: Reference | None = None
+    allow_duplicate: bool = False
+
+
+class AskApprove(SendApprove, frozen=True, tag_field="type", tag="APPROVE"):
+    """A `SendApprove`, with the members of `AskTransfer`."""
+
+    reference: Reference | None = None
+    allow_duplicate: bool = False
+
+
+class AskContractCall(SendContractCall, frozen=True, tag_field="type", tag="CONTRACT_CALL"):
+    """A `SendContractCall`, with the members of `AskTransfer`."""
+
+    reference: Reference | None = None
+    allow_duplicate: bool = False
+
+
+class AskBatch(SendBatch, frozen=True, tag_field="type", tag="BATCH"):
+    """A `SendBatch`, with the members of `AskTransfer`, which are the whole batch's."""
+
+    reference: Reference | None = None
+    allow_duplicate: bool = False
+
+
+AskRequest: TypeAlias = AskTransfer | AskTokenTransfer | AskApprove | AskContractCall | AskBatch
+"""What is sent."""

@@ -40,6 +40,7 @@ class Transaction(Message, frozen=True):
     queued_at: int | None
     waits_until: int | None
     """As in `Accepted`."""
+    reference: str | None
     request: SendRequest
     """All that was asked for, as it was accepted."""
 
