@@ -8,13 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from waiaas.api import stopping
 from waiaas.api.app import ROUTES
 from waiaas.api.routes import COMMON_CODES, Route
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
-TAKING = [route for route in ROUTES if route.body is not None]
+TAKING = [route for route in ROUTES if route.body is not None and route not in stopping.ROUTES]
+STOPPING = [route for route in stopping.ROUTES if route.body is not None]
+"""What they do to a desk is felt by everybody there, so each of them has one of its own."""
 OURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 TEXTS = st.text(st.characters(exclude_categories=[]), max_size=50) | st.sampled_from(
@@ -77,17 +80,32 @@ def test_whatever_is_sent_is_answered_and_a_refusal_leaves_nothing_behind(
     route: Route,
     data: st.DataObject,
 ) -> None:
-    body = data.draw(bodies(route, shared_agent.id))
-    before: dict[str, list[Any]] = shared_desk.content()
-    token = shared_desk.token_for(route.credential, shared_agent, shared_operator)
-    path = route.path.replace("{id}", shared_agent.id)
-    answer = shared_desk.ask(route.method, path, token=token, raw=body)
+    send_anything(shared_desk, shared_operator, shared_agent, route, data)
+
+
+@pytest.mark.parametrize("route", STOPPING, ids=lambda route: f"{route.method} {route.path}")
+@OURS
+@given(data=st.data())
+def test_whatever_is_sent_to_stop_or_go_on_is_answered(
+    desk: "Desk", operator: str, hired: "Hired", route: Route, data: st.DataObject
+) -> None:
+    send_anything(desk, operator, hired, route, data)
+
+
+def send_anything(
+    desk: "Desk", operator: str, agent: "Hired", route: Route, data: st.DataObject
+) -> None:
+    body = data.draw(bodies(route, agent.id))
+    before: dict[str, list[Any]] = desk.content()
+    token = desk.token_for(route.credential, agent, operator)
+    path = route.path.replace("{id}", agent.id)
+    answer = desk.ask(route.method, path, token=token, raw=body)
     assert answer.status < 500, answer.content
     if not answer.code:
         return
     assert answer.code in {*route.codes, *COMMON_CODES}
     if "transactionId" not in answer.json and answer.code != "INVALID_MASTER_PASSWORD":
-        after = shared_desk.content()
+        after = desk.content()
         assert after == before
 
 
