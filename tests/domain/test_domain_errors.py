@@ -7,6 +7,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 TRANSIENT = {
     "MASTER_PASSWORD_LOCKED",
     "TOO_MANY_PENDING",
+    "RATE_LIMIT_EXCEEDED",
     "SPENDING_LIMIT_EXCEEDED",
     "RECOVERY_WAIT_REQUIRED",
     "BACKUP_UNDER_WAY",

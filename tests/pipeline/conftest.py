@@ -506,6 +506,11 @@ class Office:
         with ThreadPoolExecutor(1) as elsewhere:
             return elsewhere.submit(asyncio.run, act).result()
 
+    def narrow(self, caller: Caller, constraints: str = '{"maxAmountPerTx": "1"}') -> None:
+        """Let the session do less from now on."""
+        of_it = sessions.c.id == caller.session_id
+        self.execute(sessions.update().where(of_it).values(constraints=constraints))
+
     def revoke(self, caller: Caller) -> None:
         self.execute(
             sessions.update().where(sessions.c.id == caller.session_id).values(revoked_at=NOW_S)

@@ -235,6 +235,7 @@ FORBID = [
     ("suspend", "AGENT_NOT_ACTIVE"),
     ("revoke", "SESSION_REVOKED"),
     ("kill", "KILL_SWITCH_ACTIVE"),
+    ("narrow", "CONSTRAINT_VIOLATED"),
 ]
 
 

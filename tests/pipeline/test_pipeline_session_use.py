@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from waiaas.database import generate_id, sessions
+from waiaas.database import generate_id, sessions, transactions
 from waiaas.domain.errors import ErrorCode
 from waiaas.pipeline.admit import Admission, Caller
+from waiaas.pipeline.asked import Tampered
 from waiaas.pipeline.decide import Decider, cancel
+from waiaas.pipeline.perform import Standing, read_standing
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office, Site
@@ -101,6 +103,72 @@ def test_money_that_moved_stays_counted(site: "Site") -> None:
     asyncio.run(act())
     assert [row.status for row in site.office.rows("transactions")] == ["CONFIRMED"]
     assert bound(site.office, limited, 1) == "maxTotalAmount"
+
+
+CHANGED = [
+    ('{"maxAmountPerTx": "1000000", "maxTotalAmount": "1", "maxTransactions": 1}', True),
+    ('{"maxAmountPerTx": "999999"}', False),
+    ('{"allowedOperations": ["APPROVE"]}', False),
+    ('{"allowedDestinations": ["11111111111111111111111111111112"]}', False),
+    ("[]", False),
+    ('{"x": 1}', False),
+]
+"""The totals count the payment itself by now; all else is asked again before it is signed."""
+
+
+def standing(office: "Office", tx_id: Any) -> Standing:
+    transaction = office.transaction(tx_id)
+    return office.ledger.read(
+        lambda tx: read_standing(tx, transaction, wall_s=office.clock.now_s())
+    )
+
+
+@pytest.mark.parametrize(("text", "goes_on"), CHANGED)
+def test_constraints_are_asked_again_before_anything_is_signed(
+    text: str, goes_on: Any, office: "Office"
+) -> None:
+    caller = office.hire(constraints={})
+    tx_id = office.ask_now(caller, 10**6).transaction.id
+    assert not standing(office, tx_id).is_forbidden
+    office.narrow(caller, text)
+    assert standing(office, tx_id).is_forbidden is not goes_on
+
+
+@pytest.mark.parametrize("status", ["SUBMITTED", "CONFIRMED"])
+def test_what_was_sent_is_not_asked_about_again(status: str, office: "Office") -> None:
+    caller = office.hire(constraints={})
+    tx_id = office.ask_now(caller, 10**6).transaction.id
+    office.narrow(caller)
+    office.execute(transactions.update().values(status=status))
+    assert not standing(office, tx_id).is_forbidden
+
+
+def test_a_request_that_cannot_be_read_is_left_to_whoever_builds_on_it(office: "Office") -> None:
+    caller = office.hire(constraints={})
+    tx_id = office.ask_now(caller, 10**6).transaction.id
+    office.narrow(caller)
+    office.execute(transactions.update().values(amount="7"))
+    seen = standing(office, tx_id)
+    assert not seen.is_forbidden
+    with pytest.raises(Tampered):
+        _ = seen.request
+
+
+def test_control_without_a_second_look_the_payment_is_made(
+    site: "Site", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waiaas.pipeline.perform.objection", lambda *_: None)
+    caller = site.hire()
+    limited = site.office.admit_session(caller.agent_id, constraints={})
+
+    async def act() -> None:
+        async with site.shift() as shift:
+            admission = await site.office.ask(limited, 10**6)
+            site.office.narrow(limited)
+            await shift.finish(admission.transaction.id)
+
+    asyncio.run(act())
+    assert [row.status for row in site.office.rows("transactions")] == ["CONFIRMED"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"maxTotalAmount": 5}', '{"x": "1"}'])

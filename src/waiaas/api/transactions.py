@@ -154,6 +154,7 @@ ROUTES = (
             ErrorCode.CONSTRAINT_VIOLATED,
             ErrorCode.POLICY_DENIED,
             ErrorCode.SPENDING_LIMIT_EXCEEDED,
+            ErrorCode.RATE_LIMIT_EXCEEDED,
             ErrorCode.LEDGER_RESTORED,
         ),
     ),

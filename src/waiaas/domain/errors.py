@@ -59,6 +59,7 @@ class ErrorCode(StrEnum):
     CONSTRAINT_VIOLATED = "CONSTRAINT_VIOLATED"
     POLICY_DENIED = "POLICY_DENIED"
     SPENDING_LIMIT_EXCEEDED = "SPENDING_LIMIT_EXCEEDED"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
     KILL_SWITCH_ACTIVE = "KILL_SWITCH_ACTIVE"
     KILL_SWITCH_NOT_ACTIVE = "KILL_SWITCH_NOT_ACTIVE"
     RECOVERY_WAIT_REQUIRED = "RECOVERY_WAIT_REQUIRED"
@@ -87,6 +88,7 @@ class ErrorCode(StrEnum):
                 ErrorCode.MASTER_PASSWORD_LOCKED
                 | ErrorCode.TOO_MANY_PENDING
                 | ErrorCode.SPENDING_LIMIT_EXCEEDED
+                | ErrorCode.RATE_LIMIT_EXCEEDED
                 | ErrorCode.RECOVERY_WAIT_REQUIRED
                 | ErrorCode.BACKUP_UNDER_WAY
                 | ErrorCode.CHAIN_UNAVAILABLE
@@ -174,5 +176,10 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
 
     @property
     def is_transient(self) -> bool:
-        """Whether asking again later may help; not if a denial says that it never passes."""
-        return self.code.is_transient and self.details.get("retryAt", 0) is not None
+        """Whether asking again later may help.
+
+        A denial says so itself: from when on it would pass, or that it never does.
+        """
+        if "retryAt" in self.details:
+            return self.details["retryAt"] is not None
+        return self.code.is_transient

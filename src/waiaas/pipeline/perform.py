@@ -26,6 +26,7 @@ from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import restored_at
+from waiaas.pipeline.session_use import objection
 from waiaas.ports import (
     Chain,
     ChainUnavailable,
@@ -86,6 +87,8 @@ class Standing:
     wait: Wait | None
     """Of a QUEUED transaction."""
     session_revoked: bool
+    session_objection: str | None
+    """What the session's constraints, as they stand now, have against what is not sent yet."""
     ledger_restored: bool
     kill_switch_on: bool
     approval_lapsed: bool
@@ -107,6 +110,7 @@ class Standing:
         return (
             self.kill_switch_on
             or self.session_revoked
+            or self.session_objection is not None
             or self.approval_lapsed
             or self.agent.status is not AgentStatus.ACTIVE
         )
@@ -148,6 +152,7 @@ def read_standing(
         agent=agent,
         wait=_read_wait(tx, current, wall_s=wall_s),
         session_revoked=session is None or session.revoked_at is not None,
+        session_objection=session and objection(session, current, accepted),
         ledger_restored=restored_at(tx) is not None,
         kill_switch_on=is_on(tx),
         approval_lapsed=approval_lapsed(tx, current),
@@ -423,6 +428,8 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         error = f"{ErrorCode.KILL_SWITCH_ACTIVE}: called off by the kill switch"
     elif now.session_revoked:
         error = f"{ErrorCode.SESSION_REVOKED}: the session was revoked before anything was signed"
+    elif now.session_objection is not None:
+        error = f"{ErrorCode.CONSTRAINT_VIOLATED}: {now.session_objection}"
     elif now.agent.status is not AgentStatus.ACTIVE:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
     else:

@@ -1,8 +1,25 @@
-"""Counting what a session with constraints has used of them, in the transactions that use it."""
+"""What a session's constraints have to do with its transactions: counting, and a second look.
 
+What is used of them is counted in the transactions that use it. Before anything is signed they are
+asked again, as they stand then.
+"""
+
+from typing import Final
+
+from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import TransactionRecord
+from waiaas.domain.records import AcceptedRequest, SessionRecord, TransactionRecord
+from waiaas.domain.request import parts_of
+from waiaas.pipeline.asked import Tampered, asked
+from waiaas.policy.document import RuleRefused
+from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import LedgerTransaction
+
+_NOT_SENT: Final = {
+    TransactionStatus.PENDING,
+    TransactionStatus.QUEUED,
+    TransactionStatus.EXECUTING,
+}
 
 
 def count_use(tx: LedgerTransaction, transaction: TransactionRecord) -> None:
@@ -15,6 +32,25 @@ def give_back(tx: LedgerTransaction, transaction: TransactionRecord) -> None:
     _add(tx, transaction, transactions=0, sign=-1)
 
 
+def objection(
+    session: SessionRecord, transaction: TransactionRecord, accepted: AcceptedRequest
+) -> str | None:
+    """Return what the session has against an admitted request that is not signed; None: nothing.
+
+    A ledger that contradicts itself about the request is left to whoever reads it to build on it.
+    """
+    if session.constraints is None or transaction.status not in _NOT_SENT:
+        return None
+    try:
+        constraints = parse_constraints(session.constraints)
+        found = list(constraints.judge_again(parts_of(asked(transaction, accepted))))
+    except RuleRefused as refused:
+        return f"its constraints cannot be evaluated ({refused})"
+    except Tampered:
+        return None
+    return found[0].message if found else None
+
+
 def _add(
     tx: LedgerTransaction, transaction: TransactionRecord, *, transactions: int, sign: int
 ) -> None:
@@ -22,4 +58,6 @@ def _add(
     if session is None or session.constraints is None:
         return
     base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
+    if sign < 0:  # What was admitted before the session had constraints was not counted.
+        base_units = min(base_units, tx.sessions.used(session.id).base_units)
     tx.sessions.add_use(session.id, transactions=transactions, base_units=sign * base_units)

@@ -32,7 +32,7 @@ class RateLimit(Rule):
         if filled_at is None or filled_at <= since_s:
             return
         yield Violation(
-            ErrorCode.POLICY_DENIED,
+            ErrorCode.RATE_LIMIT_EXCEEDED,
             PolicyType.RATE_LIMIT,
             f"{self.max_requests} requests in {self.window_s} seconds is the most",
             bound="max_requests",

@@ -3,7 +3,7 @@
 They only restrict. A session without constraints is bounded by the policies alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +54,18 @@ class SessionConstraints(Rule):
 
     def judge_part(self, part: Part, case: Case) -> Iterator[Violation]:
         del case
+        yield from self._judge_alone(part)
+
+    def judge_again(self, parts: Sequence[Part]) -> Iterator[Violation]:
+        """Judge what was admitted before; it is among the totals by now, so they are left out."""
+        for part in parts:
+            yield from self._judge_alone(part)
+        amount = sum(outflow(part, NATIVE) for part in parts)
+        most = self.amount_per_transaction_max
+        if most is not None and amount > most:
+            yield _deny(f"maxAmountPerTx is {most}, and this payment is {amount}", "maxAmountPerTx")
+
+    def _judge_alone(self, part: Part) -> Iterator[Violation]:
         if self.operations is not None and part.type not in self.operations:
             yield _deny(f"{part.type} is not an operation of this session", "allowedOperations")
         yield from self._judge_token(part)
