@@ -18,6 +18,7 @@ from waiaas.table_ports import (
     AttemptTable,
     AuditTable,
     ChallengeTable,
+    DecisionTable,
     KeyValueTable,
     KillSwitchTable,
     OutboxTable,
@@ -70,6 +71,8 @@ class LedgerTransaction(Protocol):
     def owners(self) -> OwnerTable: ...
     @property
     def challenges(self) -> ChallengeTable: ...
+    @property
+    def decisions(self) -> DecisionTable: ...
     @property
     def sessions(self) -> SessionTable: ...
     @property

@@ -16,6 +16,7 @@ from waiaas.domain.records import (
     AgentRecord,
     ApprovalRecord,
     AttemptRecord,
+    DecisionRecord,
     Held,
     KillSwitch,
     OutboxRecord,
@@ -165,6 +166,18 @@ class RequestTable(Protocol):
 
     def admitted_at(self, agent_id: AgentId, *, place: int) -> int | None:
         """Return when the one in this place was admitted, 1 being the newest; None if none was."""
+
+
+class DecisionTable(Protocol):
+    """What each verdict rested on."""
+
+    def insert(self, decision: DecisionRecord, *, terms: str) -> None:
+        """Write a decision down, and the document of its terms if that is not there yet."""
+
+    def get(self, tx_id: TransactionId) -> DecisionRecord | None: ...
+
+    def terms(self, sha256: str) -> str:
+        """Return the document with this hash; there is one for every decision."""
 
 
 class AttemptTable(Protocol):

@@ -51,6 +51,7 @@ def test_exit_codes_are_the_published_ones() -> None:
         "REFUSED": 4,
         "TIMEOUT": 5,
         "TAMPERED": 6,
+        "UNEXPECTED": 7,
     }
 
 

@@ -26,7 +26,9 @@ from waiaas.database import (
     push_schema,
 )
 from waiaas.database.audit_verify import read_head, read_owners_acts
+from waiaas.database.decision_history import read_admissions, read_decisions, read_totals
 from waiaas.database.errors import DatabaseError, ValueRefused
+from waiaas.database.schema import transactions
 from waiaas.database.statements import DEFINED, CompiledStatement, Statement
 from waiaas.database.tables import Tables
 from waiaas.database.totals import wrong_totals
@@ -44,6 +46,7 @@ from waiaas.domain.enums import (
     TransactionType,
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
+from waiaas.domain.money import NATIVE
 from waiaas.domain.notification import Notification
 from waiaas.domain.owner import NO_OWNER, Challenge, Owner, OwnerAction
 from waiaas.domain.records import (
@@ -51,6 +54,7 @@ from waiaas.domain.records import (
     AgentRecord,
     ApprovalRecord,
     AttemptRecord,
+    DecisionRecord,
     KillSwitch,
     PolicyRecord,
     SessionRecord,
@@ -127,9 +131,9 @@ def test_only_one_place_builds_an_upsert() -> None:
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.Attribute) and node.attr.startswith("on_conflict")
     }
-    assert calls == {("run.py", "on_conflict_do_update")}
+    assert calls == {("run.py", "on_conflict_do_update"), ("run.py", "on_conflict_do_nothing")}
     upserts = [s for s in DEFINED if "ON CONFLICT" in s.compiled.sql]
-    assert len(upserts) == 4
+    assert len(upserts) == 5
 
 
 def _everything_of_owners(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
@@ -270,6 +274,24 @@ def _everything(connection: DatabaseConnection) -> int:
     )
 
 
+def _decide(connection: DatabaseConnection) -> None:
+    """Call every method of the table of decisions, and what reads them all."""
+    tables = Tables(connection.db.execute)
+    transaction = connection.db.execute(select(transactions).limit(1))[0]
+    tx_id, agent_id = transaction.id, transaction.agent_id
+    decision = DecisionRecord(tx_id, agent_id, 4, "b" * 64, "{}", PolicyTier.DELAY, "[]")
+    tables.decisions.insert(decision, terms='{"document":1}')
+    assert tables.decisions.get(tx_id) == decision
+    assert tables.decisions.terms("b" * 64) == '{"document":1}'
+    [(found, request)] = [
+        each for each in read_decisions(connection, since_s=4) if each[0].tx_id == tx_id
+    ]
+    assert (found, bool(request)) == (decision, True)
+    assert agent_id in read_admissions(connection, since_s=0, until_s=9)
+    totals = read_totals(connection, since_s=10**6)[agent_id, NATIVE]
+    assert totals.before > 0 == len(totals.by_second)
+
+
 def _divide(tables: Tables, tx_id: TransactionId) -> None:
     """Call every method about the parts of a batch."""
     assert not tables.transactions.parts(tx_id)
@@ -374,10 +396,11 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         used: set[str] = set()
         connection.sqlite.exec_trace = lambda _, sql, __: not used.add(sql)  # type: ignore[func-returns-value]  # -- None
         methods = _everything(connection)
+        _decide(connection)
         assert read_head(connection)
         assert not read_owners_acts(connection)
         assert not list(wrong_totals(connection))
-        assert methods >= len(DEFINED) - 9
+        assert methods >= len(DEFINED) - 13
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

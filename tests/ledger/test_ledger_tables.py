@@ -29,6 +29,7 @@ from waiaas.domain.records import (
     AgentRecord,
     ApprovalRecord,
     AttemptRecord,
+    DecisionRecord,
     Held,
     KillSwitch,
     PolicyRecord,
@@ -122,6 +123,7 @@ POLICY: Final = PolicyRecord(
     created_at=10,
     updated_at=10,
 )
+DECISION: Final = DecisionRecord(TX_ID, AGENT_ID, 20, "0" * 64, "{}", PolicyTier.INSTANT, "[]")
 APPROVAL: Final = ApprovalRecord(
     id=generate_id(),
     tx_id=TX_ID,
@@ -187,6 +189,7 @@ READING: Final = {
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
     "requests": {"get", "by_key", "count_admitted", "admitted_at", "admitted_like", "claimed_by"},
+    "decisions": {"get", "terms"},
     "attempts": {"of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
     "policies": {"applying_to", "get", "of"},
@@ -256,6 +259,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "challenges.set_refusal_count": lambda tx: tx.challenges.set_refusal_count(
         CHALLENGE.nonce, refusal_count=1
     ),
+    "decisions.insert": lambda tx: tx.decisions.insert(DECISION, terms="{}"),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),
     "outbox.append": lambda tx: tx.outbox.append(NOTIFICATION, now_s=1),
     "key_values.put": lambda tx: tx.key_values.put("key", "value", now_s=1),

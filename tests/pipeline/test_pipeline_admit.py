@@ -329,11 +329,11 @@ def ask_through(ledger: Counting, office: "Office", caller: Caller, amount: int)
 
 WAITING = {"instant_max": 10, "delay_max": 99, "daily_max": 100}
 """Limits by which 10 goes out at once, 99 waits, 100 needs a person, and 101 is denied."""
-ALLOWED = ["insert", "insert", "append", "hold"]
+ALLOWED = ["insert", "insert", "insert", "append", "hold"]
 DELAYED = [*ALLOWED, "begin", "compare_and_set_status", "append", "append"]
 APPROVED = [*ALLOWED, "insert", "begin", "compare_and_set_status", "append", "append"]
 DENIED = [
-    *("insert", "insert", "append"),
+    *("insert", "insert", "insert", "append"),
     *("append", "append", "set_error", "compare_and_set_status", "append"),
 ]
 

@@ -28,6 +28,7 @@ from waiaas.wire.requests import (
     Token,
 )
 from waiaas.wire.sessions import IssuedSession
+from waiaas.wire.verdicts import Denial, Reason
 
 MESSAGES = sorted(
     {
@@ -41,9 +42,7 @@ MESSAGES = sorted(
 SENT = {
     message for route in ROUTES for message in (route.body, *route.other_bodies, route.query)
 } - {None}
-SHOWN = {SendTransfer, SendTokenTransfer, SendApprove, SendContractCall, SendBatch}
-"""What was asked for, inside of others."""
-PARTS = {Approval, CallAccount, Notification, Token} | SHOWN
+PARTS = {Approval, CallAccount, Denial, Notification, Reason, Token}
 """Spoken inside of others."""
 ANSWERED = {route.reply for route in ROUTES}
 CAMEL = re.compile(r"[a-z]+([A-Z][a-z]+)*")

@@ -22,6 +22,7 @@ from waiaas.api import (
     policies,
     stopping,
     transactions,
+    verdicts,
     wallet,
 )
 from waiaas.api.access import identify
@@ -35,6 +36,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 ROUTES: Final[tuple[Route, ...]] = (
     *admin.ROUTES,
     *agents.ROUTES,
+    *verdicts.ROUTES,
     *policies.ROUTES,
     *wallet.ROUTES,
     *transactions.ROUTES,

@@ -68,6 +68,18 @@ async def request_of(message: SendRequest, *, agent: AgentRecord, chain: Chain |
     return request
 
 
+def read_message(written: object) -> SendRequest:
+    """Return the message that a JSON value is; without `type` it is a TRANSFER.
+
+    Raises:
+        ValueError: it is none; says what is wrong, and where.
+    """
+    if isinstance(written, dict):
+        written = {"type": "TRANSFER", **written}
+    message: SendRequest = msgspec.convert(written, SendRequest)
+    return message
+
+
 def message_of(accepted: AcceptedRequest | None) -> SendRequest:
     """Return the message that a request in the ledger would be sent as."""
     assert accepted is not None, "a request and its transaction are written together"

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     REFUSED = 4
     TIMEOUT = 5
     TAMPERED = 6
+    UNEXPECTED = 7
 
 
 def directory_of(context: typer.Context) -> Path:

@@ -1,21 +1,29 @@
 """`waiaas policy`: what agents may do."""
 
+import json
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
+    ExitCode,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    fail,
+    output,
+    printable,
     read_json,
     show,
     show_list,
 )
 from waiaas.cli.secret import read_password
+from waiaas.cli.transactions import AmountOption, RequestOption, TokenOption, ToOption, wanted
 
 policy_app = typer.Typer(help="What agents may do.", no_args_is_help=True)
 
@@ -94,3 +102,98 @@ def remove_policy(
             show(client.delete(f"/v1/policies/{segment(policy)}"), as_json=as_json)
 
     explained(ask)
+
+
+@policy_app.command("explain")
+def explain(
+    context: typer.Context,
+    *,
+    agent: Annotated[str, typer.Option("--agent", help="The agent's id.")],
+    session: Annotated[
+        str | None, typer.Option("--session", help="Whose constraints count, too.")
+    ] = None,
+    to: ToOption = None,
+    amount: AmountOption = None,
+    token: TokenOption = None,
+    request: RequestOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask what a request of an agent would get now, and why. Nothing is written."""
+    directory = directory_of(context)
+    asked = {"type": "TRANSFER", **wanted(to, amount, token, request)}
+    body = {"agentId": agent, "request": asked}
+    if session is not None:
+        body["sessionId"] = session
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.post("/v1/policies/explain", body), as_json=as_json)
+
+    explained(ask)
+
+
+@policy_app.command("test")
+def judge_table(
+    file: Annotated[Path, typer.Argument(help="A table of expected verdicts, JSON or TOML.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a table of requests, without daemon or ledger; exit code 7 if one is unexpected."""
+    from waiaas import rehearsal
+
+    try:
+        rows = rehearsal.judge_table(file)
+    except rehearsal.Unusable as error:
+        fail(f"{file}: {error}", code=ExitCode.USAGE)
+    show_list(rows, as_json=as_json)
+    unexpected = sum(not row["ok"] for row in rows)
+    if unexpected:
+        fail(f"{unexpected} of {len(rows)} verdicts are unexpected", code=ExitCode.UNEXPECTED)
+
+
+@policy_app.command("backtest")
+def backtest(
+    context: typer.Context,
+    *,
+    new: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A JSON list of rules (type, rules, priority, enabled) to try; without it, what "
+            "was decided is replayed as it was, and has to come out the same."
+        ),
+    ] = None,
+    since: Annotated[str, typer.Option(help="From when on: 2026-01-31, or Unix seconds.")],
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", help="Try them in place of its own rules; else the global ones."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge what was decided by other rules. Works beside a daemon or without; writes nothing."""
+    from waiaas.directory import DaemonError
+    from waiaas.rehearsal import Unusable, backtest_rules
+
+    try:
+        found = backtest_rules(directory_of(context), new=new, since=since, agent_id=agent)
+    except Unusable as error:
+        fail(str(error), code=ExitCode.USAGE)
+    except DaemonError as error:
+        fail(str(error))
+    with output():
+        if as_json or not sys.stdout.isatty():
+            typer.echo(json.dumps(found))
+        else:
+            for name, value in found.items():
+                _print_section(name, value)
+    if found["different"]:
+        fail("decisions were replayed to other verdicts", code=ExitCode.UNEXPECTED)
+
+
+def _print_section(name: str, value: object) -> None:
+    if not isinstance(value, list):
+        typer.echo(f"{name}: {printable(str(value))}")
+        return
+    typer.echo(f"{name}: {len(value)}")
+    for each in value:
+        line = each if isinstance(each, str) else json.dumps(each)
+        typer.echo(f"  {printable(line)}")

@@ -32,22 +32,26 @@ LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(st
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+ToOption = Annotated[str | None, typer.Option(help="The recipient's address.")]
+AmountOption = Annotated[str | None, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")]
+TokenOption = Annotated[
+    str | None, typer.Option(help="The address of a token's mint; without it, SOL is paid.")
+]
+RequestOption = Annotated[
+    Path | None,
+    typer.Option(help="A file with a request of any kind as JSON, in place of the three."),
+]
+
+
 @tx_app.command("send")
 def send(
     context: typer.Context,
     *,
     token_file: TokenFileOption,
-    to: Annotated[str | None, typer.Option(help="The recipient's address.")] = None,
-    amount: Annotated[
-        str | None, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")
-    ] = None,
-    token: Annotated[
-        str | None, typer.Option(help="The address of a token's mint; without it, SOL is paid.")
-    ] = None,
-    request: Annotated[
-        Path | None,
-        typer.Option(help="A file with a request of any kind as JSON, in place of the three."),
-    ] = None,
+    to: ToOption = None,
+    amount: AmountOption = None,
+    token: TokenOption = None,
+    request: RequestOption = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(help="Repeat it to ask again about the same payment; else a new one."),
@@ -61,16 +65,16 @@ def send(
 ) -> None:
     """Ask for a payment, or with --request for anything."""
     session_token = read_token(token_file)
-    wanted = _wanted(to, amount, token, request)
+    asked = wanted(to, amount, token, request)
     if reference is not None:
-        wanted |= {"reference": reference}
+        asked |= {"reference": reference}
     key = generate_secret() if idempotency_key is None else idempotency_key
     if not _KEY.fullmatch(key):
         fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
 
     def ask() -> None:
         with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
-            accepted = _ask_for(client, wanted, key=key)
+            accepted = _ask_for(client, asked, key=key)
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
             show(seen, as_json=as_json, if_unseen=_where_to_look(accepted))
             if seen.get("status") in LIVE and wait:
@@ -81,8 +85,8 @@ def send(
     explained(ask)
 
 
-def _wanted(to: str | None, amount: str | None, token: str | None, request: Path | None) -> Json:
-    """Return what is to be sent; whether it is a request, the daemon says."""
+def wanted(to: str | None, amount: str | None, token: str | None, request: Path | None) -> Json:
+    """Return what the options ask for; whether it is a request, the daemon says."""
     if request is not None:
         if (to, amount, token) != (None, None, None):
             fail("--request stands in place of --to, --amount and --token", code=ExitCode.USAGE)
@@ -148,6 +152,28 @@ def _told(error: BaseException) -> str:
 
 def _where_to_look(accepted: Json) -> str:
     return f"See what became of it with `waiaas tx show {accepted['id']}`."
+
+
+@tx_app.command("simulate")
+def simulate(
+    context: typer.Context,
+    *,
+    token_file: TokenFileOption,
+    to: ToOption = None,
+    amount: AmountOption = None,
+    token: TokenOption = None,
+    request: RequestOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask what a request would get now, and why. Nothing is sent, written or set aside."""
+    session_token = read_token(token_file)
+    asked = wanted(to, amount, token, request)
+
+    def ask() -> None:
+        with Client.to_daemon(directory_of(context), session_token) as client:
+            show(client.post("/v1/transactions/simulate", asked), as_json=as_json)
+
+    explained(ask)
 
 
 @tx_app.command("show")

@@ -16,7 +16,8 @@ from waiaas.database.identity import identify, require_ours_or_empty
 from waiaas.database.migrations import STEPS
 from waiaas.database.migrations.step import Step
 from waiaas.database.refusals import translated
-from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, TRIGGERS, metadata
+from waiaas.database.schema import APPLICATION_ID, SCHEMA_VERSION, metadata
+from waiaas.database.triggers import TRIGGERS
 from waiaas.database.upgrade import upgrade
 
 _DIALECT: Final = sqlite_dialect.dialect()

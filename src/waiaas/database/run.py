@@ -16,16 +16,20 @@ class Run(Protocol):
         """Return all rows."""
 
 
-def define_upsert(table: Table, *, key: Sequence[str], columns: Sequence[str]) -> Statement:
+def define_upsert(
+    table: Table, *, key: Sequence[str], columns: Sequence[str], keeps: bool = False
+) -> Statement:
     """Define the insert of a row by *key*, or the overwriting of *columns* if it exists.
 
-    `ON CONFLICT … DO UPDATE` reads the same on both engines; SQLAlchemy has a construct for each,
-    of which only PostgreSQL's compiles for both.
+    With *keeps* a row that exists is left as it is. `ON CONFLICT … DO` reads the same on both
+    engines; SQLAlchemy has a construct for each, of which only PostgreSQL's compiles for both.
     """
     new = insert_or_update(table).values({name: bindparam(name) for name in (*key, *columns)})
+    at = [table.c[name] for name in key]
+    if keeps:
+        return define(new.on_conflict_do_nothing(index_elements=at))
     return define(
         new.on_conflict_do_update(
-            index_elements=[table.c[name] for name in key],
-            set_={name: new.excluded[name] for name in columns},
+            index_elements=at, set_={name: new.excluded[name] for name in columns}
         )
     )

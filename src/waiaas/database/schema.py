@@ -389,6 +389,37 @@ waits: Final = Table(
 )
 """Until when a QUEUED transaction waits: the timer itself, for there is none in memory."""
 
+terms: Final = Table(
+    "terms",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    _check("terms", "sha256", hash_check_sql("sha256")),
+    _json("terms", "document"),
+    sqlite_strict=True,
+)
+"""What was in force when something was decided, each once, named by its hash."""
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    # Rows are never deleted, so that numbers rise in the order of the decisions.
+    Column("number", _INTEGER, primary_key=True, autoincrement=True),
+    Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), nullable=False),
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
+    Column("decided_at", _INTEGER, nullable=False),
+    Column("terms_sha256", Text, ForeignKey("terms.sha256", ondelete="RESTRICT"), nullable=False),
+    Column("usage", Text, nullable=False),
+    Column("tier", Text),
+    Column("verdict", Text, nullable=False),
+    _json("decisions", "usage"),
+    _enum("decisions", "tier", PolicyTier, nullable=True),
+    _json("decisions", "verdict"),
+    Index("idx_decisions_tx_id", "tx_id", unique=True),
+    sqlite_strict=True,
+)
+"""The facts that each verdict rested on: enough to judge the same request again, exactly."""
+
 outbox: Final = Table(
     "outbox",
     metadata,
@@ -458,30 +489,3 @@ audit_chain: Final = Table(
 
 `docs/audit-chain.md` describes it; both columns of ids rise together.
 """
-
-TRIGGERS: Final = (
-    """CREATE TRIGGER audit_log_refuses_update BEFORE UPDATE ON audit_log BEGIN
-    SELECT RAISE(ABORT, 'audit_log is append-only: no UPDATE'); END""",
-    """CREATE TRIGGER audit_log_refuses_delete BEFORE DELETE ON audit_log BEGIN
-    SELECT RAISE(ABORT, 'audit_log is append-only: no DELETE'); END""",
-    # In a BEFORE trigger an id still to be assigned reads as -1; REPLACE deletes only after it.
-    """CREATE TRIGGER audit_log_refuses_replace BEFORE INSERT ON audit_log
-    WHEN NEW.id <> -1 AND EXISTS (SELECT 1 FROM audit_log WHERE id >= NEW.id) BEGIN
-    SELECT RAISE(ABORT, 'audit_log is append-only: no INSERT at or below the highest id'); END""",
-    """CREATE TRIGGER audit_log_refuses_insert_below AFTER INSERT ON audit_log
-    WHEN NEW.id < 1 OR EXISTS (SELECT 1 FROM audit_log WHERE id > NEW.id) BEGIN
-    SELECT RAISE(ABORT, 'audit_log is append-only: no INSERT at or below the highest id'); END""",
-    """CREATE TRIGGER audit_chain_refuses_update BEFORE UPDATE ON audit_chain BEGIN
-    SELECT RAISE(ABORT, 'audit_chain is append-only: no UPDATE'); END""",
-    """CREATE TRIGGER audit_chain_refuses_delete BEFORE DELETE ON audit_chain BEGIN
-    SELECT RAISE(ABORT, 'audit_chain is append-only: no DELETE'); END""",
-    # Before it, so that REPLACE meets no row to delete. With IS NOT, NULL is refused like the rest.
-    """CREATE TRIGGER audit_chain_refuses_insert BEFORE INSERT ON audit_chain
-    WHEN NEW.sequence IS NOT (SELECT ifnull(max(sequence), 0) + 1 FROM audit_chain)
-    OR NEW.previous_hash IS NOT ifnull(
-    (SELECT hash FROM audit_chain WHERE sequence = NEW.sequence - 1),
-    '0000000000000000000000000000000000000000000000000000000000000000')
-    OR NEW.audit_id <= (SELECT audit_id FROM audit_chain WHERE sequence = NEW.sequence - 1) BEGIN
-    SELECT RAISE(ABORT, 'audit_chain is append-only: only the next link may be INSERTed'); END""",
-)
-"""They make the audit log and its chain append-only for every connection, whatever its pragmas."""

@@ -5,6 +5,7 @@ from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
 from waiaas.database.audit import AuditLog
 from waiaas.database.challenge import Challenges
+from waiaas.database.decision import Decisions
 from waiaas.database.key_value import KeyValues
 from waiaas.database.kill_switch import KillSwitches
 from waiaas.database.outbox import Outbox
@@ -27,6 +28,7 @@ class Tables:
         "attempts",
         "audit",
         "challenges",
+        "decisions",
         "key_values",
         "kill_switch",
         "outbox",
@@ -45,6 +47,7 @@ class Tables:
         self.attempts = Attempts(run)
         self.audit = AuditLog(run)
         self.challenges = Challenges(run)
+        self.decisions = Decisions(run)
         self.key_values = KeyValues(run)
         self.outbox = Outbox(run)
         self.kill_switch = KillSwitches(run)

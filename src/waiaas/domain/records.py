@@ -190,3 +190,19 @@ class OutboxRecord(NamedTuple):
     details: str
     """JSON."""
     created_at: int
+
+
+class DecisionRecord(NamedTuple):
+    """What a verdict rested on, as stored; `waiaas.pipeline.decisions` says what the texts mean."""
+
+    tx_id: TransactionId
+    agent_id: AgentId
+    decided_at: int
+    terms_sha256: str
+    """Of the terms, which are stored once: rules, constraints, defaults and network in force."""
+    usage: str
+    """JSON of what was asked of `waiaas.policy.usage.Usage`, and answered."""
+    tier: PolicyTier | None
+    """None: it was denied."""
+    verdict: str
+    """JSON of the verdict with every violation and escalation."""

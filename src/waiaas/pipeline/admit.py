@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from waiaas.domain.access import session_status
-from waiaas.domain.assets import Network
 from waiaas.domain.audit import AuditEvent, agent_actor
 from waiaas.domain.enums import (
     AgentStatus,
@@ -30,6 +29,7 @@ from waiaas.domain.records import (
 )
 from waiaas.domain.request import Batch, Request, outflows
 from waiaas.pipeline.asked import Asked, Columns, Written, columns_of, write
+from waiaas.pipeline.decisions import judge, record_decision
 from waiaas.pipeline.denial import dump, load, refusal_of
 from waiaas.pipeline.guards import repeated, reused_reference, too_many_pending, too_many_waiting
 from waiaas.pipeline.kill_switch import require_off
@@ -37,8 +37,6 @@ from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.refuse import unless_refused
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
-from waiaas.pipeline.usage import LedgerUsage
-from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Allow, Verdict
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
@@ -110,7 +108,8 @@ async def admit(
         guarded = _guarded(tx, caller, asked, written, rules, now_s=now_s)
         if guarded is not None:
             return guarded
-        verdict = _evaluate(tx, request, agent, session, rules.waits, now_s=now_s)
+        judged = judge(tx, request, agent, session, rules.waits, now_s=now_s)
+        verdict = judged.verdict
         if _wait_s(verdict) is not None:
             crowded = too_many_waiting(tx, agent.id, most=rules.waiting_max)
             if crowded is not None:
@@ -120,6 +119,7 @@ async def admit(
         refusal = refusal_of(verdict, tx_id)
         _insert(tx, transaction, request, generate_id)
         tx.requests.insert(_accepted(transaction, asked, written, refusal))
+        record_decision(tx, transaction, judged, now_s=now_s)
         _remember_request(tx, transaction, caller)
         if refusal is not None:
             _cancel(tx, transaction, caller, refusal, now_s=now_s)
@@ -156,7 +156,16 @@ def require_permission(
             else ErrorCode.SESSION_EXPIRED
         )
         raise Refusal(code, f"the session is {status}", hint="Ask the operator for a new session.")
-    agent = tx.agents.get(caller.agent_id)
+    return require_active(tx, caller.agent_id), session
+
+
+def require_active(tx: LedgerTransaction, agent_id: AgentId) -> AgentRecord:
+    """Return the agent, if it may spend.
+
+    Raises:
+        Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
+    """
+    agent = tx.agents.get(agent_id)
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "the agent does not exist")
     if agent.status is not AgentStatus.ACTIVE:
@@ -165,7 +174,7 @@ def require_permission(
             f"the agent is {agent.status} and may not spend",
             hint="Only the operator can make it ACTIVE.",
         )
-    return agent, session
+    return agent
 
 
 def _guarded(
@@ -201,26 +210,6 @@ def _remember_refusal(
     )
     remember(tx, event, now_s=now_s)
     return refusal
-
-
-def _evaluate(
-    tx: LedgerTransaction,
-    request: Request,
-    agent: AgentRecord,
-    session: SessionRecord,
-    waits: WaitDefaults,
-    *,
-    now_s: int,
-) -> Verdict:
-    return evaluate(
-        request,
-        network=Network(agent.chain, agent.network),
-        policies=tx.policies.applying_to(agent.id),
-        usage=LedgerUsage(tx, agent.id, now_s=now_s, session_id=session.id),
-        waits=waits,
-        now_s=now_s,
-        constraints=session.constraints,
-    )
 
 
 def _pending(

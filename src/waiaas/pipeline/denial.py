@@ -11,8 +11,11 @@ from waiaas.domain.ids import TransactionId
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
 
 
-def refusal_of(verdict: Verdict, tx_id: TransactionId) -> Refusal | None:
-    """Return how a denial is put to the agent, or None if the payment goes ahead or waits."""
+def refusal_of(verdict: Verdict, tx_id: TransactionId | None) -> Refusal | None:
+    """Return how a denial is put to the agent, or None if the payment goes ahead or waits.
+
+    *tx_id* is of the transaction that was denied; None: it was only asked what would be.
+    """
     if isinstance(verdict, Allow):
         return None
     shown = _shown(verdict)
@@ -56,10 +59,10 @@ def _hint(violation: Violation) -> str:
     return "Ask the operator to set a policy that allows this."
 
 
-def _details(violation: Violation, tx_id: TransactionId) -> dict[str, str | int | None]:
+def _details(violation: Violation, tx_id: TransactionId | None) -> dict[str, str | int | None]:
     """Amounts are digits in strings: JSON numbers end at 2^53 in most clients."""
     return {
-        "transactionId": tx_id,
+        **({} if tx_id is None else {"transactionId": tx_id}),
         "rule": violation.rule,
         "bound": violation.bound,
         "limit": _digits(violation.limit),

@@ -1,0 +1,139 @@
+"""What would become of a request: for the operator of any agent's, for an agent of its own.
+
+One renderer for all who ask. Nothing is written, nothing set aside, and no node is asked but for
+the decimals of a token: whether the chain would take the payment, only sending it tells.
+"""
+
+from waiaas.api.requests import request_of
+from waiaas.api.routes import Call, Route
+from waiaas.api.wallet import agent_of
+from waiaas.domain.access import Credential
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId, SessionId, is_id
+from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.explain import Explained, explain
+from waiaas.policy.verdict import Allow, Violation
+from waiaas.wire.requests import (
+    SendApprove,
+    SendBatch,
+    SendContractCall,
+    SendRequest,
+    SendTokenTransfer,
+    SendTransfer,
+)
+from waiaas.wire.verdicts import Denial, ExplainRequest, Explanation, Reason
+
+
+async def explain_any(call: Call) -> Explanation:
+    """Tell the operator what a request of an agent would get now."""
+    body: ExplainRequest = call.body
+    agent_id = AgentId(body.agent_id)
+    agent = call.services.ledger.read(
+        lambda tx: tx.agents.get(agent_id) if is_id(agent_id) else None
+    )
+    if agent is None:
+        raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
+    session_id = None if body.session_id is None else SessionId(body.session_id)
+    if session_id is not None and not is_id(session_id):
+        raise Refusal(ErrorCode.SESSION_REVOKED, "the session does not exist")
+    return await _explain(call, body.request, agent, session_id)
+
+
+async def simulate_own(call: Call) -> Explanation:
+    """Tell an agent what a request of its own would get now."""
+    session = call.principal.session
+    assert session is not None, "the route's credential is AGENT"
+    return await _explain(call, call.body, agent_of(call.principal), session.id)
+
+
+async def _explain(
+    call: Call, message: SendRequest, agent: AgentRecord, session_id: SessionId | None
+) -> Explanation:
+    services = call.services
+    request = await request_of(message, agent=agent, chain=services.chains.get(agent.network))
+    return rendered(
+        services.ledger.read(
+            lambda tx: explain(
+                tx,
+                request,
+                agent_id=agent.id,
+                session_id=session_id,
+                waits=services.admission.waits,
+                wall_s=services.clock.now_s(),
+            )
+        )
+    )
+
+
+def rendered(explained: Explained) -> Explanation:
+    """Return the message that tells of a verdict."""
+    verdict, refusal = explained.verdict, explained.refusal
+    allow = verdict if isinstance(verdict, Allow) else None
+    return Explanation(
+        tier=None if allow is None else allow.tier,
+        wait_seconds=None if allow is None else allow.wait_s,
+        denial=None
+        if refusal is None
+        else Denial(refusal.code, refusal.message, refusal.hint, _told(refusal)),
+        violations=[] if isinstance(verdict, Allow) else [*map(_reason, verdict.violations)],
+        escalations=[*map(_reason, verdict.escalations)],
+        at=explained.at_s,
+    )
+
+
+def _told(refusal: Refusal) -> dict[str, str | int]:
+    return {name: value for name, value in refusal.details.items() if value is not None}
+
+
+def _reason(violation: Violation) -> Reason:
+    return Reason(
+        code=violation.code,
+        rule=violation.rule,
+        message=violation.message,
+        bound=violation.bound,
+        limit=_digits(violation.limit),
+        observed=_digits(violation.observed),
+        max_allowed=_digits(violation.max_allowed),
+        retry_at=violation.retry_at,
+        tier=violation.tier,
+        delay_seconds=violation.delay_s,
+        approval_seconds=violation.approval_s,
+        part=violation.part,
+    )
+
+
+def _digits(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+_CODES = (
+    ErrorCode.INVALID_ADDRESS,
+    ErrorCode.INVALID_AMOUNT,
+    ErrorCode.NETWORK_NOT_CONFIGURED,
+    ErrorCode.CHAIN_UNAVAILABLE,
+    ErrorCode.AGENT_NOT_ACTIVE,
+    ErrorCode.KILL_SWITCH_ACTIVE,
+    ErrorCode.LEDGER_RESTORED,
+)
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/policies/explain",
+        Credential.OPERATOR_LOOK,
+        explain_any,
+        Explanation,
+        body=ExplainRequest,
+        codes=(*_CODES, ErrorCode.AGENT_NOT_FOUND),
+    ),
+    Route(
+        "POST",
+        "/v1/transactions/simulate",
+        Credential.AGENT,
+        simulate_own,
+        Explanation,
+        body=SendTransfer,
+        other_bodies=(SendTokenTransfer, SendContractCall, SendApprove, SendBatch),
+        codes=_CODES,
+    ),
+)

@@ -1,0 +1,134 @@
+"""Asking what a request would get: the same words and numbers as `send`, and nothing is done."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from waiaas.database import generate_id
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Answer, Desk, Hired
+
+COOKIE = "wai_op_" + "C" * 43
+RECIPIENT = "So11111111111111111111111111111111111111112"
+PAY = {"type": "TRANSFER", "to": RECIPIENT, "amount": "1000"}
+TOO_MUCH = PAY | {"amount": "1500001"}
+BATCH = {"type": "BATCH", "instructions": [PAY, TOO_MUCH, PAY | {"amount": "500000"}]}
+CALL = {"type": "CONTRACT_CALL", "programId": RECIPIENT, "instructionData": "", "accounts": []}
+
+
+def explain(desk: "Desk", hired: "Hired", request: Any, **more: Any) -> "Answer":
+    body = {"agentId": hired.id, "request": request} | more
+    return desk.ask("POST", "/v1/policies/explain", body, token=COOKIE)
+
+
+def simulate(desk: "Desk", hired: "Hired", request: Any) -> "Answer":
+    return desk.ask("POST", "/v1/transactions/simulate", request, token=hired.token)
+
+
+def send(desk: "Desk", hired: "Hired", request: Any) -> "Answer":
+    return desk.ask("POST", "/v1/transactions/send", request, token=hired.token)
+
+
+@pytest.mark.parametrize(
+    "request_", [PAY, TOO_MUCH, BATCH, CALL], ids=["pays", "waits", "batch", "call"]
+)
+def test_the_operator_and_the_agent_are_told_what_send_then_answers(
+    desk: "Desk", hired: "Hired", request_: dict[str, Any]
+) -> None:
+    before = desk.content()
+    told = explain(desk, hired, request_)
+    assert told.status == 200
+    assert simulate(desk, hired, request_).json == told.json
+    assert desk.content() == before
+    assert desk.woken == []
+    answer = send(desk, hired, request_)
+    denial = told.json["denial"]
+    if answer.status == 201:
+        assert (told.json["tier"], denial) == (answer.json["tier"], None)
+    else:
+        assert told.json["tier"] is None
+        assert denial["code"] == answer.code
+        assert denial["details"].items() <= answer.json.items()
+        assert denial["message"] == answer.json["detail"]
+        assert {each["code"] for each in told.json["violations"]} >= {denial["code"]}
+
+
+def test_every_violation_and_escalation_is_told_with_its_numbers(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    told = explain(desk, hired, PAY | {"amount": "2000001"}).json
+    assert told["violations"] == [
+        {
+            "code": "SPENDING_LIMIT_EXCEEDED",
+            "rule": "SPENDING_LIMIT",
+            "message": "daily_max is 2000000, and this payment would bring it to 2000001",
+            "bound": "daily_max",
+            "limit": "2000000",
+            "observed": "2000001",
+            "maxAllowed": "2000000",
+            "retryAt": None,
+            "tier": None,
+            "delaySeconds": None,
+            "approvalSeconds": None,
+            "part": None,
+        }
+    ]
+    [escalation] = told["escalations"]
+    assert (escalation["bound"], escalation["tier"]) == ("instant_max", "APPROVAL")
+    waits = explain(desk, hired, TOO_MUCH).json
+    assert (waits["tier"], waits["waitSeconds"], waits["denial"]) == ("APPROVAL", 3600, None)
+
+
+def test_constraints_count_for_the_session_that_asks_and_where_it_is_named(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    body = {"agentId": hired.id, "constraints": {"maxAmountPerTx": "10"}}
+    made = desk.ask("POST", "/v1/sessions", body, token=operator).json
+    assert explain(desk, hired, PAY).json["denial"] is None
+    told = explain(desk, hired, PAY, sessionId=made["id"]).json
+    assert told["denial"]["code"] == "CONSTRAINT_VIOLATED"
+    own = desk.ask("POST", "/v1/transactions/simulate", PAY, token=made["token"])
+    assert own.json == told
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"agentId": "01990000-0000-7000-8000-00000000abcd"}, "AGENT_NOT_FOUND"),
+        ({"agentId": "nobody"}, "AGENT_NOT_FOUND"),
+        ({"sessionId": "none"}, "SESSION_REVOKED"),
+        ({"sessionId": "01990000-0000-7000-8000-00000000abcd"}, "SESSION_REVOKED"),
+        ({"request": PAY | {"amount": "01"}}, "INVALID_AMOUNT"),
+        ({"request": PAY | {"to": "nowhere"}}, "INVALID_ADDRESS"),
+        ({"request": {"to": RECIPIENT}}, "VALIDATION_FAILED"),
+        ({"request": PAY, "more": 1}, "VALIDATION_FAILED"),
+    ],
+)
+def test_a_question_about_nobody_or_nothing_is_refused(
+    desk: "Desk", hired: "Hired", body: dict[str, Any], code: str
+) -> None:
+    before = desk.content()
+    sent = {"agentId": hired.id, "request": PAY} | body
+    assert desk.ask("POST", "/v1/policies/explain", sent, token=COOKIE).code == code
+    assert desk.content() == before
+
+
+def test_what_send_refuses_before_any_rule_is_refused_in_the_same_words(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    desk.ask("POST", f"/v1/agents/{hired.id}/suspend", {"reason": "a test"}, token=operator)
+    told = [ask(desk, hired, PAY) for ask in (explain, simulate, send)]
+    assert {answer.code for answer in told} == {"AGENT_NOT_ACTIVE"}
+    assert len({answer.json["detail"] for answer in told}) == 1
+
+
+def test_an_agent_does_not_ask_for_others_and_a_stranger_not_at_all(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    body = {"agentId": hired.id, "request": PAY}
+    for token in (hired.token, None, f"wai_sess_{generate_id()}"):
+        assert desk.ask("POST", "/v1/policies/explain", body, token=token).code == "INVALID_TOKEN"
+    for token in (COOKIE, None):
+        answer = desk.ask("POST", "/v1/transactions/simulate", PAY, token=token)
+        assert answer.code == "INVALID_TOKEN"

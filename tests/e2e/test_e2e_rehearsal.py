@@ -1,0 +1,50 @@
+"""Rules are asked, tested and tried on the past with the installed program, beside its daemon."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+SOL = 10**9
+
+
+def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
+    waiaas: Any, recipient: str
+) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    agent_id = agent.get("/v1/wallet/address")["agentId"]
+    token = waiaas.folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(agent.token, encoding="ascii")
+
+    paid = agent.pay(recipient, SOL, key="within")
+    assert agent.ended(paid["id"])["status"] == "CONFIRMED"
+    within = {"to": recipient, "amount": str(SOL)}
+    assert agent.ask("POST", "/v1/transactions/simulate", within)["tier"] == "INSTANT"
+
+    beyond = ("--to", recipient, "--amount", str(30 * SOL))
+    told = waiaas.json("policy", "explain", "--agent", agent_id, *beyond)
+    simulated = waiaas.json("tx", "simulate", "--token-file", str(token), *beyond)
+    assert {**told, "at": 0} == {**simulated, "at": 0}
+    assert told["denial"]["details"]["maxAllowed"] == str(19 * SOL), "1 SOL of 20 has moved"
+    refused = waiaas.run("tx", "send", "--token-file", str(token), *beyond, code=4)
+    assert told["denial"]["message"] in refused.stderr
+
+    new: Path = waiaas.folder / "new.json"
+    limit = {"asset": "native", "instant_max": str(10 * SOL), "daily_max": str(31 * SOL)}
+    new.write_text(json.dumps([{"type": "SPENDING_LIMIT", "rules": limit}]), encoding="utf-8")
+    tried = waiaas.json("policy", "backtest", str(new), "--since", "0", "--agent", agent_id)
+    assert [each["after"] for each in tried["newlyAllowed"]] == ["APPROVAL"]
+    assert tried["decisions"] == 2
+
+    table: Path = waiaas.folder / "table.json"
+    request = {"to": recipient, "amount": "1"}
+    rows = [{"request": request, "expect": {"tier": tier}} for tier in ("INSTANT", "APPROVAL")]
+    content = {"policies": [{"type": "SPENDING_LIMIT", "rules": limit}], "rows": rows}
+    table.write_text(json.dumps(content), encoding="utf-8")
+    judged = waiaas.run("policy", "test", str(table), code=7)
+    assert [each["ok"] for each in json.loads(judged.stdout)] == [True, False]
