@@ -120,7 +120,10 @@ class TransactionTable(Protocol):
     def count_of_agent(
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
     ) -> int:
-        """Return how many an agent has in these states, no parts of batches; at *most* it ends."""
+        """Return how many an agent has in one to four states; counting ends at *most*.
+
+        A part of a batch is none by itself.
+        """
 
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus

@@ -196,7 +196,7 @@ def test_only_admitted_requests_count_against_their_number(office: "Office") -> 
     assert [refusal is None for refusal in asked] == [False, False, True, True, False]
     refusal = asked[-1]
     assert refusal is not None
-    assert (refusal.code, refusal.details["rule"]) == (ErrorCode.POLICY_DENIED, "RATE_LIMIT")
+    assert (refusal.code, refusal.details["rule"]) == (ErrorCode.RATE_LIMIT_EXCEEDED, "RATE_LIMIT")
     assert refusal.details["retryAt"] == NOW_S + 60
     office.clock.wall_s += 60
     assert office.ask_now(caller, 5).refusal is None

@@ -20,11 +20,6 @@ from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
 from waiaas.wire.requests import (
     CallAccount,
-    SendApprove,
-    SendBatch,
-    SendContractCall,
-    SendTokenTransfer,
-    SendTransfer,
     Token,
 )
 from waiaas.wire.sessions import IssuedSession

@@ -7,7 +7,7 @@ two wrongs always report the same one. HTTP status and exit code are chosen at t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import assert_never
+from typing import Final
 
 
 class ErrorCode(StrEnum):
@@ -83,71 +83,24 @@ class ErrorCode(StrEnum):
         A denial was recorded under its Idempotency-Key, and is repeated under it for ever: what
         was denied is asked for again under a new one.
         """
-        match self:
-            case (
-                ErrorCode.MASTER_PASSWORD_LOCKED
-                | ErrorCode.TOO_MANY_PENDING
-                | ErrorCode.SPENDING_LIMIT_EXCEEDED
-                | ErrorCode.RATE_LIMIT_EXCEEDED
-                | ErrorCode.RECOVERY_WAIT_REQUIRED
-                | ErrorCode.BACKUP_UNDER_WAY
-                | ErrorCode.CHAIN_UNAVAILABLE
-                | ErrorCode.LEDGER_FULL
-                | ErrorCode.SHUTTING_DOWN
-                | ErrorCode.INTERNAL_ERROR
-            ):
-                return True
-            case (
-                ErrorCode.HOST_REFUSED
-                | ErrorCode.ORIGIN_REFUSED
-                | ErrorCode.ROUTE_NOT_FOUND
-                | ErrorCode.METHOD_NOT_ALLOWED
-                | ErrorCode.INVALID_TOKEN
-                | ErrorCode.SESSION_REVOKED
-                | ErrorCode.SESSION_EXPIRED
-                | ErrorCode.INVALID_MASTER_PASSWORD
-                | ErrorCode.INVALID_NONCE
-                | ErrorCode.INVALID_SIGNATURE
-                | ErrorCode.BODY_TOO_LARGE
-                | ErrorCode.CONTENT_TYPE_REFUSED
-                | ErrorCode.VALIDATION_FAILED
-                | ErrorCode.INVALID_ADDRESS
-                | ErrorCode.INVALID_AMOUNT
-                | ErrorCode.NOT_SUPPORTED_YET
-                | ErrorCode.NETWORK_NOT_CONFIGURED
-                | ErrorCode.FAUCET_UNAVAILABLE
-                | ErrorCode.AGENT_NOT_FOUND
-                | ErrorCode.AGENT_NOT_ACTIVE
-                | ErrorCode.POLICY_NOT_FOUND
-                | ErrorCode.SESSION_NOT_FOUND
-                | ErrorCode.TX_NOT_FOUND
-                | ErrorCode.TX_ALREADY_PROCESSED
-                | ErrorCode.TX_CANCELLED
-                | ErrorCode.APPROVAL_NOT_FOUND
-                | ErrorCode.APPROVAL_TIMEOUT
-                | ErrorCode.OWNER_NOT_CONNECTED
-                | ErrorCode.OWNER_ALREADY_CONNECTED
-                | ErrorCode.OWNER_REQUIRED
-                | ErrorCode.CHALLENGE_EXPIRED
-                | ErrorCode.CHALLENGE_STALE
-                | ErrorCode.SESSION_LIMIT_EXCEEDED
-                | ErrorCode.IDEMPOTENCY_KEY_REUSED
-                | ErrorCode.REFERENCE_REUSED
-                | ErrorCode.DUPLICATE_REQUEST
-                | ErrorCode.CONSTRAINT_VIOLATED
-                | ErrorCode.POLICY_DENIED
-                | ErrorCode.KILL_SWITCH_ACTIVE
-                | ErrorCode.KILL_SWITCH_NOT_ACTIVE
-                | ErrorCode.LEDGER_RESTORED
-                | ErrorCode.BACKUP_FAILED
-                | ErrorCode.SIMULATION_FAILED
-                | ErrorCode.TRANSACTION_FAILED_ON_CHAIN
-                | ErrorCode.TRANSACTION_EXPIRED
-                | ErrorCode.LEDGER_DAMAGED
-            ):
-                return False
-            case _:
-                assert_never(self)
+        return self in _TRANSIENT
+
+
+_TRANSIENT: Final = frozenset(
+    {
+        ErrorCode.MASTER_PASSWORD_LOCKED,
+        ErrorCode.TOO_MANY_PENDING,
+        ErrorCode.SPENDING_LIMIT_EXCEEDED,
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        ErrorCode.RECOVERY_WAIT_REQUIRED,
+        ErrorCode.BACKUP_UNDER_WAY,
+        ErrorCode.CHAIN_UNAVAILABLE,
+        ErrorCode.LEDGER_FULL,
+        ErrorCode.SHUTTING_DOWN,
+        ErrorCode.INTERNAL_ERROR,
+    }
+)
+"""All others stay as they are, however long one waits."""
 
 
 class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunction

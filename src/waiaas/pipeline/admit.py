@@ -105,15 +105,12 @@ async def admit(
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
         require_not_restored(tx)
-        guarded = _guarded(tx, caller, asked, written, rules, now_s=now_s)
-        if guarded is not None:
-            return guarded
+        if refused := _guarded(tx, caller, asked, written, rules, now_s=now_s):
+            return refused
         judged = judge(tx, request, agent, session, rules.waits, now_s=now_s)
         verdict = judged.verdict
-        if _wait_s(verdict) is not None:
-            crowded = too_many_waiting(tx, agent.id, most=rules.waiting_max)
-            if crowded is not None:
-                return _remember_refusal(tx, crowded, caller, now_s=now_s)
+        if refused := _crowded(tx, caller, verdict, rules, now_s=now_s):
+            return refused
         tx_id = TransactionId(generate_id())
         transaction = _pending(tx_id, request, agent, caller, verdict, now_s=now_s)
         refusal = refusal_of(verdict, tx_id)
@@ -192,6 +189,16 @@ def _guarded(
         or repeated(tx, asked, written, caller.agent_id, now_s=now_s)
         or too_many_pending(tx, caller.agent_id, most=rules.pending_max)
     )
+    return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
+
+
+def _crowded(
+    tx: LedgerTransaction, caller: Caller, verdict: Verdict, rules: AdmissionRules, *, now_s: int
+) -> Refusal | None:
+    """Return the refusal of one more that has to wait, written down, or None."""
+    if _wait_s(verdict) is None:
+        return None
+    refusal = too_many_waiting(tx, caller.agent_id, most=rules.waiting_max)
     return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
 
 
