@@ -33,6 +33,8 @@ TABLE = [
     ("GET", "/v1/agents", "operator-look", 200),
     ("POST", "/v1/agents/{id}/fund", "operator", 200),
     ("POST", "/v1/sessions", "operator", 201),
+    ("POST", "/v1/policies/explain", "operator-look", 200),
+    ("POST", "/v1/transactions/simulate", "agent", 200),
     ("GET", "/v1/policies", "operator-look", 200),
     ("PUT", "/v1/policies", "operator", 200),
     ("POST", "/v1/policies", "operator", 201),
