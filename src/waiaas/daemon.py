@@ -69,7 +69,8 @@ from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
-from waiaas.pipeline.worker import Worker
+from waiaas.pipeline.recover import count_found, read_unfinished
+from waiaas.pipeline.worker import SignerShut, Worker
 from waiaas.ports import ChainUnavailable, Clock
 from waiaas.system import SystemClock, generate_secret
 from waiaas.upkeep import (
@@ -263,6 +264,9 @@ async def _serve(
     if ledger.condition().problem is None:
         for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
             log.warning("creation finished", agent_id=agent.id, status=agent.status)
+    unfinished = ledger.read(read_unfinished) if ledger.damage is None else []
+    found = count_found(unfinished)
+    log.info("unfinished at start", **{name.lower(): count for name, count in found.items()})
     urls = dict(config.rpc.solana_urls())
     if localnet_url is not None:
         urls[NetworkType.LOCALNET] = localnet_url
@@ -304,6 +308,8 @@ async def _serve(
             ),
             wake=worker.wake,
             count_blocked=worker.count_blocked,
+            count_shut=worker.count_shut,
+            found_at_start=found,
             recovery_wait_s=config.security.kill_switch_recovery_seconds,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
@@ -383,7 +389,7 @@ async def _chains(
 
 
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
-    if isinstance(error, LedgerRestored):
+    if isinstance(error, LedgerRestored | SignerShut):
         log.warning("payment held", tx_id=tx_id, step=step, reason=str(error))
     elif isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))

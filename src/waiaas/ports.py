@@ -5,7 +5,7 @@ The pipeline takes these as arguments and imports no adapter;
 Each protocol's docstring is its contract; where there is a fake, it passes the same contract tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from waiaas.table_ports import (
     DecisionTable,
     KeyValueTable,
     KillSwitchTable,
+    MovementTable,
     OutboxTable,
     OwnerTable,
     PolicyTable,
@@ -83,6 +84,8 @@ class LedgerTransaction(Protocol):
     def attempts(self) -> AttemptTable: ...
     @property
     def reservations(self) -> ReservationTable: ...
+    @property
+    def movements(self) -> MovementTable: ...
     @property
     def waits(self) -> WaitTable: ...
     @property
@@ -234,6 +237,28 @@ class ProvablyExpired:
 Sighting = Landed | Unseen | ProvablyExpired
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A part of what happened to an address."""
+
+    tx_hashes: tuple[str, ...]
+    """Of finalized transactions that did not fail, newest first."""
+    earlier: str | None
+    """Where the next page begins; None if nothing is earlier."""
+    height: int
+    """Every block up to this finalized one was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What left an address with one finalized transaction, in base units by asset, without fees."""
+
+    tx_hash: str
+    outflows: Mapping[str, int]
+    landed_at: int | None
+    """When, in Unix epoch seconds, by the network's own word; None if it has none."""
+
+
 class Chain(Protocol):
     """One network. Every answer of a node is evidence, never a verdict, until it is final.
 
@@ -287,6 +312,15 @@ class Chain(Protocol):
 
     async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
         """Say what the chain knows of a transaction."""
+
+    async def horizon(self) -> int:
+        """Return the height of the last block in which what was signed until now can land."""
+
+    async def history(self, address: str, *, before: str | None) -> HistoryPage:
+        """Return the newest part of an address's finalized history, or the one before a page."""
+
+    async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
+        """Return what left *address* with a finalized transaction; None if nothing did."""
 
 
 class Faucet(Protocol):

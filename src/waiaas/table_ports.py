@@ -17,6 +17,7 @@ from waiaas.domain.records import (
     ApprovalRecord,
     AttemptRecord,
     DecisionRecord,
+    ForeignMovement,
     Held,
     KillSwitch,
     OutboxRecord,
@@ -125,6 +126,9 @@ class TransactionTable(Protocol):
         A part of a batch is none by itself.
         """
 
+    def has_confirmed(self, agent_id: AgentId, *, before_s: int) -> bool:
+        """Tell whether any of an agent's was found CONFIRMED before a second."""
+
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus
     ) -> bool:
@@ -189,6 +193,8 @@ class AttemptTable(Protocol):
     def insert(self, attempt: AttemptRecord) -> None: ...
     def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None: ...
 
+    def by_hash(self, tx_hash: str) -> AttemptRecord | None: ...
+
     def latest_unit_price(self, agent_id: AgentId) -> int:
         """Return the compute-unit price of the agent's newest attempt, or 0."""
 
@@ -231,6 +237,18 @@ class ReservationTable(Protocol):
 
         None if not so many have.
         """
+
+
+class MovementTable(Protocol):
+    """Money that left with transactions that the ledger does not know."""
+
+    def insert(self, movement: ForeignMovement) -> None:
+        """Record it, and count it as moved from its second on, once for a transaction and asset."""
+
+    def has(self, agent_id: AgentId, *, tx_hash: str) -> bool: ...
+
+    def counted_since(self, since_s: int) -> list[ForeignMovement]:
+        """Return those that were recorded in the second *since_s* or later."""
 
 
 class WaitTable(Protocol):

@@ -58,6 +58,7 @@ from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
+from waiaas.pipeline.recover import count_found
 from waiaas.ports import Chain, Keystore
 from waiaas.system import generate_secret
 
@@ -266,6 +267,8 @@ class Desk:
             ),
             wake=lambda _: None,
             count_blocked=lambda: 0,
+            count_shut=lambda: 0,
+            found_at_start=count_found([]),
             recovery_wait_s=1800,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
@@ -363,6 +366,7 @@ class Desk:
             "SetPolicy": {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": RULES},
             "ChangePolicy": {"priority": 1},
             "CreateBackup": {"mode": "keystore"},
+            "Reconcile": {},
             "Approve": {"password": PASSWORD},
             "ActivateKillSwitch": {},
             "RecoverKillSwitch": {"password": PASSWORD},

@@ -28,6 +28,7 @@ TABLE = [
     ("POST", "/v1/admin/login", "public", 200),
     ("GET", "/v1/admin/status", "operator-look", 200),
     ("POST", "/v1/admin/backups", "operator", 201),
+    ("POST", "/v1/admin/reconcile", "operator", 200),
     ("POST", "/v1/admin/shutdown", "operator-look", 200),
     ("POST", "/v1/agents", "operator", 201),
     ("GET", "/v1/agents", "operator-look", 200),

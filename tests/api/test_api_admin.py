@@ -9,6 +9,7 @@ import pytest
 from waiaas.database import transactions
 from waiaas.domain.backup import ScheduleCondition
 from waiaas.domain.enums import NetworkType, TransactionStatus
+from waiaas.pipeline.recover import Found
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
@@ -39,6 +40,8 @@ def test_the_operator_may_know_what_it_is_doing(
         about=about,
         chains={**desk.services.chains, NetworkType.DEVNET: None},
         count_blocked=lambda: 7,
+        count_shut=lambda: 3,
+        found_at_start={**dict.fromkeys(Found, 0), Found.UNSIGNED: 2, Found.SIGNED: 1},
         backup_condition=lambda: ScheduleCondition(NOW_S - 5, "The disk is full."),
     )
     body = {"to": RECIPIENT, "amount": "1"}
@@ -55,6 +58,8 @@ def test_the_operator_may_know_what_it_is_doing(
             "unfinishedTransactionCount": 1,
             "waitingTransactionCount": 0,
             "blockedTransactionCount": 7,
+            "foundAtStart": {"waiting": 0, "unsigned": 2, "signed": 1, "sent": 0, "unclear": 0},
+            "waitingAgentCount": 3,
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",
             "restoredAt": None,

@@ -166,6 +166,26 @@ class Payer:
         )
         return Payment(self, payload, signed)
 
+    def moved(self, address: str | None = None) -> tuple[dict[str, Any], list[str]]:
+        """Return what left an address, by transaction, and all that its history lists."""
+        address = address or self.address
+
+        async def read(chain: Chain) -> tuple[dict[str, Any], list[str]]:
+            found, listed = {}, list[str]()
+            page = await chain.history(address, before=None)
+            while True:
+                listed += page.tx_hashes
+                for tx_hash in page.tx_hashes:
+                    movement = await chain.movement(tx_hash, address=address)
+                    if movement is not None:
+                        found[movement.tx_hash] = dict(movement.outflows)
+                if page.earlier is None:
+                    return found, listed
+                page = await chain.history(address, before=page.earlier)
+
+        found: tuple[dict[str, Any], list[str]] = self.do(read)
+        return found
+
     def balance(self, address: str) -> int:
         balance = self.do(lambda chain: chain.balance(address))
         assert isinstance(balance, int)

@@ -169,3 +169,53 @@ def test_a_signature_of_another_message_or_sender_is_refused(payer: "Payer") -> 
     ]:
         with pytest.raises(ValueError, match=r"signature|from this address"):
             chain.assemble(message, signature=signature, from_address=sender)
+
+
+# ── history ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_left_an_address_is_found_once_it_is_final_newest_first(payer: "Payer") -> None:
+    payments = [payer.payment(AMOUNT + price, unit_price=price) for price in range(1, 6)]
+    for payment in payments:
+        payment.send()
+        payer.network.pass_blocks(1)
+    assert payer.moved() == ({}, [])
+    payer.network.pass_blocks(31)
+    moved, asked = payer.moved()
+    assert moved == {
+        each.signed.tx_hash: {"native": AMOUNT + price}
+        for price, each in enumerate(payments, start=1)
+    }
+    newest_first = [each.signed.tx_hash for each in reversed(payments)]
+    assert [each for each in asked if each in moved] == newest_first
+
+
+def test_what_failed_or_came_in_moved_nothing(payer: "Payer") -> None:
+    most = FUNDS * 6 // 10
+    first, second = payer.payment(most, unit_price=1), payer.payment(most, unit_price=2)
+    for payment in (first, second):
+        payment.send()
+    payer.network.pass_blocks(33)
+    assert payer.moved()[0] == {first.signed.tx_hash: {"native": most}}
+    assert payer.moved(payer.to)[0] == {}
+    assert payer.moved(payer.to)[1] == [first.signed.tx_hash]
+
+
+def test_the_history_says_up_to_where_it_looked_and_the_horizon_is_never_outlived(
+    payer: "Payer",
+) -> None:
+    horizon = payer.do(lambda chain: chain.horizon())
+    payment = payer.payment()
+    assert payment.last_valid <= horizon
+    blocks = 0
+    while payer.do(lambda chain: chain.history(payer.address, before=None)).height <= horizon:
+        payer.network.pass_blocks(10)
+        blocks += 10
+    assert blocks >= 150 + 32
+
+
+def test_without_a_node_there_is_no_history(payer: "Payer") -> None:
+    payer.network.lose_requests()
+    for call in (payer.moved, lambda: payer.do(lambda chain: chain.horizon())):
+        with pytest.raises(ChainUnavailable):
+            call()

@@ -55,6 +55,7 @@ from waiaas.domain.records import (
     ApprovalRecord,
     AttemptRecord,
     DecisionRecord,
+    ForeignMovement,
     KillSwitch,
     PolicyRecord,
     SessionRecord,
@@ -341,6 +342,20 @@ def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     assert tables.reservations.amount_of(tx_id, asset="other") == 0
     reaches = tables.reservations.spent_reaches
     assert reaches(agent_id, asset="native", base_units=5, after_s=0) == 2
+    _find(tables, agent_id, tx_id)
+
+
+def _find(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
+    """Call every method about what the chain alone knew."""
+    movement = ForeignMovement(agent_id, "other", "native", "7", None, 3)
+    tables.movements.insert(movement)
+    assert tables.movements.has(agent_id, tx_hash="other")
+    assert not tables.movements.has(agent_id, tx_hash="another")
+    assert movement in tables.movements.counted_since(3)
+    assert tables.movements.counted_since(4) == []
+    assert tables.reservations.spent_until(agent_id, asset="native", until_s=3) == 12
+    assert tables.attempts.by_hash(f"hash of {tx_id}") == tables.attempts.of_transaction(tx_id)
+    assert not tables.transactions.has_confirmed(agent_id, before_s=9)
 
 
 def _rule(tables: Tables, policy: PolicyRecord) -> None:
@@ -400,7 +415,7 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         assert read_head(connection)
         assert not read_owners_acts(connection)
         assert not list(wrong_totals(connection))
-        assert methods >= len(DEFINED) - 13
+        assert methods >= len(DEFINED) - 14
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

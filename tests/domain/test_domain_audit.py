@@ -25,6 +25,8 @@ ATTENTION = {
     "TX_DECISION_REFUSED": "warning",
     "RATE_LIMIT_EXCEEDED": "warning",
     "BACKUP_RESTORED": "warning",
+    "FOREIGN_MOVEMENT_FOUND": "warning",
+    "LEDGER_RECONCILED": "warning",
     "OWNER_REMOVED": "warning",
     "OWNER_CHANGE_REFUSED": "warning",
     "KILL_SWITCH_ACTIVATED": "critical",

@@ -18,10 +18,13 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.money import NATIVE
 from waiaas.domain.request import Request, Transfer
 from waiaas.ports import (
     ChainUnavailable,
+    HistoryPage,
     Landed,
+    Movement,
     Payload,
     ProvablyExpired,
     Sighting,
@@ -38,6 +41,9 @@ LIFE_BLOCKS_MIN: Final = 100
 
 FINAL_BLOCKS: Final = 32
 """A block is final once so many are behind it."""
+
+PAGE: Final = 3
+"""Transactions on one page of an address's history."""
 
 FEE: Final = 5001
 LAMPORTS_MAX: Final = 2**64 - 1
@@ -189,6 +195,32 @@ class FakeChain:
         if not is_over or view <= end or (manners.denies and trace and not self._perjures):
             return Unseen()
         return ProvablyExpired()
+
+    async def horizon(self) -> int:
+        await self._meet("horizon")
+        return self.tip + LIFE_BLOCKS
+
+    async def history(self, address: str, *, before: str | None) -> HistoryPage:
+        """Give three at a time, so that everybody has to turn pages."""
+        manners = await self._meet("history")
+        height = max(self.final - manners.lag_blocks, 0)
+        seen = [
+            tx_hash
+            for tx_hash, trace in reversed(self.landed.items())
+            if trace.height <= height
+            and trace.error is None
+            and address in {trace.paid.from_address, trace.paid.to_address}
+            and not manners.denies
+        ]
+        page = seen[seen.index(before) + 1 if before in seen else 0 :][:PAGE]
+        return HistoryPage(tuple(page), page[-1] if page else None, height)
+
+    async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
+        await self._meet("movement")
+        paid = self.landed[tx_hash].paid
+        if paid.from_address != address or paid.to_address == address:
+            return None
+        return Movement(tx_hash, {NATIVE: paid.base_units}, None)
 
     # ── the world behind it ────────────────────────────────────────────────────────────────────
 

@@ -30,6 +30,7 @@ from waiaas.domain.records import (
     ApprovalRecord,
     AttemptRecord,
     DecisionRecord,
+    ForeignMovement,
     Held,
     KillSwitch,
     PolicyRecord,
@@ -161,6 +162,9 @@ EVENT: Final = AuditEvent(
 )
 
 
+MOVEMENT: Final = ForeignMovement(AGENT_ID, "hash", "native", "5", None, 40)
+
+
 def insert_everything(tx: LedgerTransaction) -> None:
     tx.agents.insert(AGENT)
     tx.sessions.insert(SESSION)
@@ -185,13 +189,14 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 READING: Final = {
     "agents": {"get", "with_status", "count"},
     "sessions": {"get", "by_token_hash", "count_live", "live", "live_of", "used"},
-    "transactions": {"count_of_agent", "get", "of_agent", "parts", "with_status"},
+    "transactions": {"count_of_agent", "get", "has_confirmed", "of_agent", "parts", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
     "requests": {"get", "by_key", "count_admitted", "admitted_at", "admitted_like", "claimed_by"},
     "decisions": {"get", "terms"},
-    "attempts": {"of_transaction", "latest_unit_price"},
+    "attempts": {"by_hash", "of_transaction", "latest_unit_price"},
     "reservations": {"amount_of", "held", "spent_until", "spent_reaches"},
+    "movements": {"counted_since", "has"},
     "policies": {"applying_to", "get", "of"},
     "kill_switch": {"current"},
     "outbox": {"after"},
@@ -238,6 +243,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "reservations.settle": lambda tx: tx.reservations.settle(
         TX_ID, state=ReservationState.SPENT, now_s=40
     ),
+    "movements.insert": lambda tx: tx.movements.insert(MOVEMENT),
     "waits.begin": lambda tx: tx.waits.begin(OTHER_TX_ID, until_at=40),
     "waits.hasten": lambda tx: tx.waits.hasten(TX_ID, until_at=30),
     "approvals.insert": lambda tx: tx.approvals.insert(APPROVAL),

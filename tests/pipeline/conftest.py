@@ -70,7 +70,9 @@ from waiaas.pipeline.perform import Standing, World, perform, read_standing
 from waiaas.pipeline.worker import Worker
 from waiaas.ports import (
     Chain,
+    HistoryPage,
     LedgerTransaction,
+    Movement,
     Payload,
     Sighting,
     SignedTransaction,
@@ -316,6 +318,17 @@ class TappedChain:
         return await self.tap.wait(
             "look_up",
             lambda: self.chain.look_up(tx_hash, last_valid_block_height=last_valid_block_height),
+        )
+
+    async def horizon(self) -> int:
+        return await self.tap.wait("horizon", self.chain.horizon)
+
+    async def history(self, address: str, *, before: str | None) -> HistoryPage:
+        return await self.tap.wait("history", lambda: self.chain.history(address, before=before))
+
+    async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
+        return await self.tap.wait(
+            "movement", lambda: self.chain.movement(tx_hash, address=address)
         )
 
 

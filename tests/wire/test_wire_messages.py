@@ -12,7 +12,14 @@ import waiaas.wire
 from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
 from waiaas.domain.owner import OwnerAction
-from waiaas.wire.admin import CreateBackup, Login, OperatorToken
+from waiaas.wire.admin import (
+    CreateBackup,
+    FoundAtStart,
+    FoundMovement,
+    Login,
+    OperatorToken,
+    UnreadHistory,
+)
 from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.kill_switch import RecoverKillSwitch
 from waiaas.wire.message import Message
@@ -37,7 +44,17 @@ MESSAGES = sorted(
 SENT = {
     message for route in ROUTES for message in (route.body, *route.other_bodies, route.query)
 } - {None}
-PARTS = {Approval, CallAccount, Denial, Notification, Reason, Token}
+PARTS = {
+    Approval,
+    CallAccount,
+    Denial,
+    FoundAtStart,
+    FoundMovement,
+    Notification,
+    Reason,
+    Token,
+    UnreadHistory,
+}
 """Spoken inside of others."""
 ANSWERED = {route.reply for route in ROUTES}
 CAMEL = re.compile(r"[a-z]+([A-Z][a-z]+)*")

@@ -6,17 +6,24 @@ from waiaas.api.access import login_caller
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId
+from waiaas.pipeline.reconcile import Reconciler
 from waiaas.pipeline.restored import restored_at
 from waiaas.pipeline.worker import count_unfinished
 from waiaas.ports import LedgerCondition
 from waiaas.wire.admin import (
     CreateBackup,
     CreatedBackup,
+    FoundAtStart,
+    FoundMovement,
     Health,
     Login,
     OperatorToken,
+    Reconcile,
+    Reconciled,
     ShuttingDown,
     Status,
+    UnreadHistory,
 )
 
 
@@ -67,6 +74,10 @@ async def get_status(call: Call) -> Status:
         unfinished_transaction_count=unfinished,
         waiting_transaction_count=waiting,
         blocked_transaction_count=services.count_blocked(),
+        found_at_start=FoundAtStart(
+            **{found.lower(): count for found, count in services.found_at_start.items()}
+        ),
+        waiting_agent_count=services.count_shut(),
         networks=sorted(services.chains),
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,
@@ -88,6 +99,25 @@ async def create_backup(call: Call) -> CreatedBackup:
     password = None if body.password is None else body.password.encode()
     made = await call.services.back_up(password)
     return CreatedBackup(made.id, made.name, made.created_at, made.size_bytes, made.mode.value)
+
+
+async def reconcile(call: Call) -> Reconciled:
+    """Compare a restored ledger with the chain; let it pay again if nothing stands against it."""
+    body: Reconcile = call.body
+    services = call.services
+    without = [AgentId(agent_id) for agent_id in body.without_agents]
+    done = await Reconciler(
+        services.ledger, services.chains, services.clock, call.ip_address
+    ).reconcile(accepted=body.accept, without=without)
+    return Reconciled(
+        reconciled=done.is_reconciled,
+        movement_count=done.transaction_count,
+        movements=[FoundMovement(*each) for each in done.movements],
+        blocks_left=done.blocks_left,
+        unread=[UnreadHistory(each.agent_id, each.reason) for each in done.unread],
+        transactions_cancelled=done.transactions_cancelled,
+        sessions_revoked=done.sessions_revoked,
+    )
 
 
 async def shut_down(call: Call) -> ShuttingDown:
@@ -125,6 +155,15 @@ ROUTES = (
         body=CreateBackup,
         status=201,
         codes=(ErrorCode.BACKUP_UNDER_WAY, ErrorCode.BACKUP_FAILED),
+    ),
+    Route(
+        "POST",
+        "/v1/admin/reconcile",
+        Credential.OPERATOR,
+        reconcile,
+        Reconciled,
+        body=Reconcile,
+        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_ACTIVE),
     ),
     Route("POST", "/v1/admin/shutdown", Credential.OPERATOR_LOOK, shut_down, ShuttingDown),
 )

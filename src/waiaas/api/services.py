@@ -9,6 +9,7 @@ from waiaas.domain.enums import NetworkType
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
+from waiaas.pipeline.recover import Found
 from waiaas.ports import (
     Chain,
     Clock,
@@ -49,6 +50,10 @@ class Services:
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]
     """Tells how many transactions failed their last step."""
+    count_shut: Callable[[], int]
+    """Tells how many agents sign nothing until the chain has answered for older bytes."""
+    found_at_start: Mapping[Found, int]
+    """What this start found unfinished."""
     recovery_wait_s: int
     """How long the kill switch is RECOVERING before it can be turned off."""
     back_up: Callable[[bytes | None], Awaitable[Backup]]

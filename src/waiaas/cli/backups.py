@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from waiaas.cli.client import Client, explained
+from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    fail,
     show,
     show_list,
 )
@@ -34,6 +35,11 @@ backup_app = typer.Typer(
 
 CREATE_S_MAX: Final = 3600.0
 """How long the daemon may take for one: a large ledger is copied, encrypted and read back."""
+
+RECONCILE_S_MAX: Final = 600.0
+"""How long to wait for old blocks to become final: 214 of them, 90 s on a public network."""
+
+RECONCILE_PAUSE_S: Final = 2.0
 
 _INTERRUPTED: Final = 130
 """How a command ends that somebody interrupted, by convention."""
@@ -166,7 +172,7 @@ def restore(
 ) -> None:
     """Put a backup in the place of the data directory's files, which are kept. No daemon may run.
 
-    The restored ledger pays nothing until it is reconciled with the chain (docs/backups.md).
+    The restored ledger pays nothing until `waiaas backup reconcile` (docs/backups.md).
     """
     from waiaas.backups.create import find_backup
     from waiaas.backups.restore import restore_backup
@@ -184,6 +190,55 @@ def restore(
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
 
     _told(work, interrupted=_UNCHANGED)
+
+
+@backup_app.command("reconcile")
+def reconcile(
+    context: typer.Context,
+    *,
+    accept: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many transactions you have seen; needed to pay again."),
+    ] = None,
+    without_agent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Do not compare this agent: terminate it."),
+    ] = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a restored ledger with the chain, so that it pays again. The daemon has to run.
+
+    Shows what was paid between backup and restore; with the right --accept the ledger pays again.
+    """
+    directory = directory_of(context)
+    master_password = partial(read_password, file=password_file, descriptor=password_fd)
+    body = {"accept": accept, "withoutAgents": without_agent or []}
+
+    def work() -> None:
+        with Client.logged_in(directory, master_password) as client:
+
+            def compared() -> dict[str, Any] | None:
+                answer = client.post("/v1/admin/reconcile", body, seconds=CREATE_S_MAX)
+                if answer["blocksLeft"]:
+                    left = answer["blocksLeft"]
+                    typer.echo(f"{left} blocks until nothing old can land any more", err=True)
+                    return None
+                return answer
+
+            answer = wait_for(compared, seconds=RECONCILE_S_MAX, pause_s=RECONCILE_PAUSE_S)
+        if answer is None:
+            fail("the chain is too slow: nothing was decided", hint="Do it again later.")
+        show(answer, as_json=as_json)
+        if not answer["reconciled"]:
+            if answer["unread"]:
+                hint = "Nothing pays until every history was read: see `unread`."
+            else:
+                hint = f"If you have seen these, say --accept {answer['movementCount']}."
+            fail("the ledger still pays nothing", hint=hint)
+
+    _told(work, interrupted="What was found is kept; do it again.")
 
 
 def _told(work: Callable[[], None], *, interrupted: str) -> None:

@@ -174,9 +174,11 @@ def explained(work: Callable[[], Value]) -> Value:
         fail(f"{error.filename or 'the file'}: {error.strerror or error}")
 
 
-def wait_for(look: Callable[[], Value | None], *, seconds: float) -> Value | None:
+def wait_for(
+    look: Callable[[], Value | None], *, seconds: float, pause_s: float = _POLL_S
+) -> Value | None:
     """Look until there is something to see, or *seconds* have passed; then return None."""
     deadline_s = time.monotonic() + seconds
     while (seen := look()) is None and time.monotonic() < deadline_s:
-        time.sleep(_POLL_S)  # noqa: TID251 -- a person's terminal waits for another process
+        time.sleep(pause_s)  # noqa: TID251 -- a person's terminal waits for another process
     return seen

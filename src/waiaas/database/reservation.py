@@ -111,7 +111,7 @@ class Reservations:
         for row in rows:
             self._add_held(row.agent_id, row.asset, row.tier, -int(row.amount))
             if state is ReservationState.SPENT:
-                self._add_spent(row.agent_id, row.asset, int(row.amount), now_s=now_s)
+                add_spent(self._run, row.agent_id, row.asset, int(row.amount), now_s=now_s)
         return bool(rows)
 
     def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
@@ -123,47 +123,50 @@ class Reservations:
         return [Held(PolicyTier(row.tier), int(row.total)) for row in rows]
 
     def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
-        row = self._spent(agent_id, asset, until_s)
+        row = _spent(self._run, agent_id, asset, until_s)
         return 0 if row is None else int(row.total)
 
     def spent_reaches(
         self, agent_id: AgentId, *, asset: str, base_units: int, after_s: int
     ) -> int | None:
         """Halve the time in which it must have been: 22 steps for a month, however many rows."""
-        newest = self._spent(agent_id, asset, _END_OF_TIME_S)
+        newest = _spent(self._run, agent_id, asset, _END_OF_TIME_S)
         if newest is None or int(newest.total) < base_units:
             return None
         too_early, reached = after_s, int(newest.settled_at)
         while reached - too_early > 1:
             middle = (too_early + reached) // 2
-            row = self._spent(agent_id, asset, middle)
+            row = _spent(self._run, agent_id, asset, middle)
             if row is not None and int(row.total) >= base_units:
                 reached = row.settled_at
             else:
                 too_early = middle
         return reached
 
-    def _spent(self, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noqa: ANN401 -- a row
-        rows = self._run(_SPENT, {"agent_id": agent_id, "asset": asset, "until_s": until_s})
-        return rows[0] if rows else None
-
     def _add_held(self, agent_id: AgentId, asset: str, tier: str, base_units: int) -> None:
         before = dict.fromkeys(PolicyTier, 0) | dict(self.held(agent_id, asset=asset))
         total = str(before[PolicyTier(tier)] + base_units)
         self._run(_SET_HELD, {"agent_id": agent_id, "asset": asset, "tier": tier, "total": total})
 
-    def _add_spent(self, agent_id: AgentId, asset: str, base_units: int, *, now_s: int) -> None:
-        newest = self._spent(agent_id, asset, _END_OF_TIME_S)
-        before = 0
-        if newest is not None:
-            assert newest.settled_at <= now_s, "ledger time never goes back"
-            before = int(newest.total)
-        self._run(
-            _SET_SPENT,
-            {
-                "agent_id": agent_id,
-                "asset": asset,
-                "settled_at": now_s,
-                "total": str(before + base_units),
-            },
-        )
+
+def _spent(run: Run, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noqa: ANN401 -- a row
+    rows = run(_SPENT, {"agent_id": agent_id, "asset": asset, "until_s": until_s})
+    return rows[0] if rows else None
+
+
+def add_spent(run: Run, agent_id: AgentId, asset: str, base_units: int, *, now_s: int) -> None:
+    """Count base units as moved in a second that is not before the last such one."""
+    newest = _spent(run, agent_id, asset, _END_OF_TIME_S)
+    before = 0
+    if newest is not None:
+        assert newest.settled_at <= now_s, "ledger time never goes back"
+        before = int(newest.total)
+    run(
+        _SET_SPENT,
+        {
+            "agent_id": agent_id,
+            "asset": asset,
+            "settled_at": now_s,
+            "total": str(before + base_units),
+        },
+    )

@@ -5,16 +5,12 @@ added when a feature needs it. Every table is STRICT. Times are Unix epoch secon
 canonical digits in base units, flags are 0 or 1, enums are checked against `waiaas.domain.enums`.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
     Column,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     Table,
     Text,
@@ -26,10 +22,10 @@ from waiaas.database.checks import (
     build_check_sql,
     flag_check_sql,
     hash_check_sql,
-    json_check_sql,
     total_check_sql,
     uuid_check_sql,
 )
+from waiaas.database.columns import INTEGER, enum_check, json_check, named_check
 from waiaas.domain.enums import (
     AgentStatus,
     AuditSeverity,
@@ -53,25 +49,6 @@ SCHEMA_VERSION: Final = 1
 
 metadata: Final = MetaData()
 
-_INTEGER: Final = BigInteger().with_variant(Integer(), "sqlite")
-"""64 bits on both engines: plain `Integer` has 32 on PostgreSQL, `BIGINT` is illegal in STRICT."""
-
-
-def _check(table: str, column: str, condition: str) -> CheckConstraint:
-    """Name a condition after its column, so that a refusal tells which one it was."""
-    return CheckConstraint(condition, name=f"ck_{table}_{column}")
-
-
-def _enum(
-    table: str, column: str, values: Iterable[str], *, nullable: bool = False
-) -> CheckConstraint:
-    return _check(table, column, build_check_sql(column, values, nullable=nullable))
-
-
-def _json(table: str, column: str) -> CheckConstraint:
-    return _check(table, column, json_check_sql(column)).ddl_if(dialect="sqlite")
-
-
 agents: Final = Table(
     "agents",
     metadata,
@@ -82,16 +59,16 @@ agents: Final = Table(
     Column("public_key", Text, nullable=False),
     Column("status", Text, nullable=False, server_default=text("'CREATING'")),
     Column("owner_address", Text),
-    Column("owner_verified", _INTEGER, nullable=False, server_default=text("0")),
-    Column("created_at", _INTEGER, nullable=False),
-    Column("updated_at", _INTEGER, nullable=False),
-    Column("suspended_at", _INTEGER),
+    Column("owner_verified", INTEGER, nullable=False, server_default=text("0")),
+    Column("created_at", INTEGER, nullable=False),
+    Column("updated_at", INTEGER, nullable=False),
+    Column("suspended_at", INTEGER),
     Column("suspension_reason", Text),
-    _check("agents", "id", uuid_check_sql("id")),
-    _enum("agents", "chain", ChainType),
-    _enum("agents", "network", NetworkType),
-    _enum("agents", "status", AgentStatus),
-    _check("agents", "owner_verified", flag_check_sql("owner_verified")),
+    named_check("agents", "id", uuid_check_sql("id")),
+    enum_check("agents", "chain", ChainType),
+    enum_check("agents", "network", NetworkType),
+    enum_check("agents", "status", AgentStatus),
+    named_check("agents", "owner_verified", flag_check_sql("owner_verified")),
     Index("idx_agents_public_key", "public_key", unique=True),
     Index("idx_agents_status", "status"),
     Index("idx_agents_chain_network", "chain", "network"),
@@ -105,18 +82,18 @@ sessions: Final = Table(
     Column("id", Text, primary_key=True),
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
     Column("token_hash", Text, nullable=False),
-    Column("expires_at", _INTEGER, nullable=False),
+    Column("expires_at", INTEGER, nullable=False),
     Column("constraints", Text),
     Column("usage_stats", Text),
-    Column("revoked_at", _INTEGER),
-    Column("renewal_count", _INTEGER, nullable=False, server_default=text("0")),
-    Column("max_renewals", _INTEGER, nullable=False, server_default=text("30")),
-    Column("last_renewed_at", _INTEGER),
-    Column("absolute_expires_at", _INTEGER, nullable=False),
-    Column("created_at", _INTEGER, nullable=False),
-    _check("sessions", "id", uuid_check_sql("id")),
-    _json("sessions", "constraints"),
-    _json("sessions", "usage_stats"),
+    Column("revoked_at", INTEGER),
+    Column("renewal_count", INTEGER, nullable=False, server_default=text("0")),
+    Column("max_renewals", INTEGER, nullable=False, server_default=text("30")),
+    Column("last_renewed_at", INTEGER),
+    Column("absolute_expires_at", INTEGER, nullable=False),
+    Column("created_at", INTEGER, nullable=False),
+    named_check("sessions", "id", uuid_check_sql("id")),
+    json_check("sessions", "constraints"),
+    json_check("sessions", "usage_stats"),
     Index("idx_sessions_agent_id", "agent_id"),
     Index("idx_sessions_expires_at", "expires_at"),
     Index("idx_sessions_token_hash", "token_hash", unique=True),
@@ -140,21 +117,21 @@ transactions: Final = Table(
     Column("spender_address", Text),
     Column("approved_amount", Text),
     Column("parent_id", Text, ForeignKey("transactions.id", ondelete="CASCADE")),
-    Column("batch_index", _INTEGER),
+    Column("batch_index", INTEGER),
     Column("status", Text, nullable=False, server_default=text("'PENDING'")),
     Column("tier", Text),
-    Column("queued_at", _INTEGER),
-    Column("executed_at", _INTEGER),
-    Column("created_at", _INTEGER, nullable=False),
+    Column("queued_at", INTEGER),
+    Column("executed_at", INTEGER),
+    Column("created_at", INTEGER, nullable=False),
     Column("error", Text),
     Column("metadata", Text),
-    _check("transactions", "id", uuid_check_sql("id")),
-    _enum("transactions", "type", TransactionType),
-    _check("transactions", "amount", amount_check_sql("amount")),
-    _check("transactions", "approved_amount", amount_check_sql("approved_amount")),
-    _enum("transactions", "status", TransactionStatus),
-    _enum("transactions", "tier", PolicyTier, nullable=True),
-    _json("transactions", "metadata"),
+    named_check("transactions", "id", uuid_check_sql("id")),
+    enum_check("transactions", "type", TransactionType),
+    named_check("transactions", "amount", amount_check_sql("amount")),
+    named_check("transactions", "approved_amount", amount_check_sql("approved_amount")),
+    enum_check("transactions", "status", TransactionStatus),
+    enum_check("transactions", "tier", PolicyTier, nullable=True),
+    json_check("transactions", "metadata"),
     Index("idx_transactions_agent_status", "agent_id", "status"),
     Index("idx_transactions_session_id", "session_id"),
     Index("idx_transactions_tx_hash", "tx_hash", unique=True),
@@ -173,14 +150,14 @@ policies: Final = Table(
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="CASCADE")),
     Column("type", Text, nullable=False),
     Column("rules", Text, nullable=False),
-    Column("priority", _INTEGER, nullable=False, server_default=text("0")),
-    Column("enabled", _INTEGER, nullable=False, server_default=text("1")),
-    Column("created_at", _INTEGER, nullable=False),
-    Column("updated_at", _INTEGER, nullable=False),
-    _check("policies", "id", uuid_check_sql("id")),
-    _enum("policies", "type", PolicyType),
-    _json("policies", "rules"),
-    _check("policies", "enabled", flag_check_sql("enabled")),
+    Column("priority", INTEGER, nullable=False, server_default=text("0")),
+    Column("enabled", INTEGER, nullable=False, server_default=text("1")),
+    Column("created_at", INTEGER, nullable=False),
+    Column("updated_at", INTEGER, nullable=False),
+    named_check("policies", "id", uuid_check_sql("id")),
+    enum_check("policies", "type", PolicyType),
+    json_check("policies", "rules"),
+    named_check("policies", "enabled", flag_check_sql("enabled")),
     Index("idx_policies_agent_enabled", "agent_id", "enabled"),
     Index("idx_policies_type", "type"),
     sqlite_strict=True,
@@ -191,13 +168,13 @@ pending_approvals: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="CASCADE"), nullable=False),
-    Column("required_by", _INTEGER, nullable=False),
-    Column("expires_at", _INTEGER, nullable=False),
-    Column("approved_at", _INTEGER),
-    Column("rejected_at", _INTEGER),
+    Column("required_by", INTEGER, nullable=False),
+    Column("expires_at", INTEGER, nullable=False),
+    Column("approved_at", INTEGER),
+    Column("rejected_at", INTEGER),
     Column("owner_signature", Text),
-    Column("created_at", _INTEGER, nullable=False),
-    _check("pending_approvals", "id", uuid_check_sql("id")),
+    Column("created_at", INTEGER, nullable=False),
+    named_check("pending_approvals", "id", uuid_check_sql("id")),
     Index("idx_pending_approvals_tx_id", "tx_id"),
     Index("idx_pending_approvals_expires_at", "expires_at"),
     sqlite_strict=True,
@@ -206,8 +183,8 @@ pending_approvals: Final = Table(
 audit_log: Final = Table(
     "audit_log",
     metadata,
-    Column("id", _INTEGER, primary_key=True, autoincrement=True),
-    Column("timestamp", _INTEGER, nullable=False),
+    Column("id", INTEGER, primary_key=True, autoincrement=True),
+    Column("timestamp", INTEGER, nullable=False),
     Column("event_type", Text, nullable=False),
     Column("actor", Text, nullable=False),
     # No foreign keys: a row outlives what it tells of.
@@ -217,8 +194,8 @@ audit_log: Final = Table(
     Column("details", Text, nullable=False),
     Column("severity", Text, nullable=False, server_default=text("'info'")),
     Column("ip_address", Text),
-    _json("audit_log", "details"),
-    _enum("audit_log", "severity", AuditSeverity),
+    json_check("audit_log", "details"),
+    enum_check("audit_log", "severity", AuditSeverity),
     Index("idx_audit_log_timestamp", "timestamp"),
     Index("idx_audit_log_event_type", "event_type"),
     Index("idx_audit_log_agent_id", "agent_id"),
@@ -233,7 +210,7 @@ key_value_store: Final = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    Column("updated_at", _INTEGER, nullable=False),
+    Column("updated_at", INTEGER, nullable=False),
     sqlite_strict=True,
 )
 
@@ -260,9 +237,9 @@ requests: Final = Table(
     Column("request_sha256", Text, nullable=False),
     Column("reference", Text),
     Column("refusal", Text),
-    Column("admitted_at", _INTEGER),
-    _json("requests", "request"),
-    _json("requests", "refusal"),
+    Column("admitted_at", INTEGER),
+    json_check("requests", "request"),
+    json_check("requests", "refusal"),
     # NULLs are distinct: requests without a key never meet here.
     Index("idx_requests_agent_key", "agent_id", "idempotency_key", unique=True),
     Index("idx_requests_agent_admitted", "agent_id", "admitted_at"),
@@ -292,13 +269,13 @@ attempts: Final = Table(
     Column("state", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("message_sha256", Text, nullable=False),
-    Column("unit_price", _INTEGER, nullable=False),
-    Column("last_valid_block_height", _INTEGER, nullable=False),
+    Column("unit_price", INTEGER, nullable=False),
+    Column("last_valid_block_height", INTEGER, nullable=False),
     Column("signed", Text),
     Column("tx_hash", Text),
-    Column("created_at", _INTEGER, nullable=False),
-    _check("attempts", "id", uuid_check_sql("id")),
-    _enum("attempts", "state", AttemptState),
+    Column("created_at", INTEGER, nullable=False),
+    named_check("attempts", "id", uuid_check_sql("id")),
+    enum_check("attempts", "state", AttemptState),
     # Two requests never share bytes, and a transaction has one attempt that may still land.
     Index("idx_attempts_message_sha256", "message_sha256", unique=True),
     Index("idx_attempts_tx_hash", "tx_hash", unique=True),
@@ -322,10 +299,10 @@ reservations: Final = Table(
     Column("asset", Text, primary_key=True),
     Column("amount", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("created_at", _INTEGER, nullable=False),
-    Column("settled_at", _INTEGER),
-    _check("reservations", "amount", amount_check_sql("amount")),
-    _enum("reservations", "state", ReservationState),
+    Column("created_at", INTEGER, nullable=False),
+    Column("settled_at", INTEGER),
+    named_check("reservations", "amount", amount_check_sql("amount")),
+    enum_check("reservations", "state", ReservationState),
     Index("idx_reservations_agent_asset", "agent_id", "asset", "state", "settled_at"),
     sqlite_strict=True,
 )
@@ -339,8 +316,8 @@ held_totals: Final = Table(
     Column("asset", Text, primary_key=True),
     Column("tier", Text, primary_key=True),
     Column("total", Text, nullable=False),
-    _enum("held_totals", "tier", PolicyTier),
-    _check("held_totals", "total", total_check_sql("total")),
+    enum_check("held_totals", "tier", PolicyTier),
+    named_check("held_totals", "total", total_check_sql("total")),
     sqlite_strict=True,
 )
 """Sums of the HELD reservations, so that nobody has to add them to know what is in flight."""
@@ -350,25 +327,43 @@ spent_totals: Final = Table(
     metadata,
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), primary_key=True),
     Column("asset", Text, primary_key=True),
-    Column("settled_at", _INTEGER, primary_key=True, autoincrement=False),
+    Column("settled_at", INTEGER, primary_key=True, autoincrement=False),
     Column("total", Text, nullable=False),
-    _check("spent_totals", "total", total_check_sql("total")),
+    named_check("spent_totals", "total", total_check_sql("total")),
     sqlite_strict=True,
 )
-"""Sums of all SPENT reservations up to and with a second, for every second that changed the sum.
+"""Sums of all that was SPENT or moved besides up to and with a second, for each that changed them.
 
 A window's sum is the difference between two of them: ledger time never goes back, so a second that
 is over stays as it is.
+"""
+
+foreign_movements: Final = Table(
+    "foreign_movements",
+    metadata,
+    Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), primary_key=True),
+    Column("tx_hash", Text, primary_key=True),
+    Column("asset", Text, primary_key=True),
+    Column("amount", Text, nullable=False),
+    Column("landed_at", INTEGER),
+    Column("counted_at", INTEGER, nullable=False),
+    named_check("foreign_movements", "amount", amount_check_sql("amount")),
+    Index("idx_foreign_movements_counted", "agent_id", "asset", "counted_at"),
+    sqlite_strict=True,
+)
+"""Money that left with transactions that only the chain knows: a backup was older than they are.
+
+Spent like a SPENT reservation, from the second in which it was found.
 """
 
 session_totals: Final = Table(
     "session_totals",
     metadata,
     Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
-    Column("transactions", _INTEGER, nullable=False),
+    Column("transactions", INTEGER, nullable=False),
     Column("total", Text, nullable=False),
-    _check("session_totals", "transactions", "transactions >= 0"),
-    _check("session_totals", "total", total_check_sql("total")),
+    named_check("session_totals", "transactions", "transactions >= 0"),
+    named_check("session_totals", "total", total_check_sql("total")),
     sqlite_strict=True,
 )
 """What each session with constraints has used of them; `total` is of the network's own asset."""
@@ -377,8 +372,8 @@ waits: Final = Table(
     "waits",
     metadata,
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), primary_key=True),
-    Column("until_at", _INTEGER, nullable=False),
-    Column("over_at", _INTEGER),
+    Column("until_at", INTEGER, nullable=False),
+    Column("over_at", INTEGER),
     Index(
         "idx_waits_open",
         "until_at",
@@ -394,8 +389,8 @@ terms: Final = Table(
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("document", Text, nullable=False),
-    _check("terms", "sha256", hash_check_sql("sha256")),
-    _json("terms", "document"),
+    named_check("terms", "sha256", hash_check_sql("sha256")),
+    json_check("terms", "document"),
     sqlite_strict=True,
 )
 """What was in force when something was decided, each once, named by its hash."""
@@ -404,17 +399,17 @@ decisions: Final = Table(
     "decisions",
     metadata,
     # Rows are never deleted, so that numbers rise in the order of the decisions.
-    Column("number", _INTEGER, primary_key=True, autoincrement=True),
+    Column("number", INTEGER, primary_key=True, autoincrement=True),
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT"), nullable=False),
     Column("agent_id", Text, ForeignKey("agents.id", ondelete="RESTRICT"), nullable=False),
-    Column("decided_at", _INTEGER, nullable=False),
+    Column("decided_at", INTEGER, nullable=False),
     Column("terms_sha256", Text, ForeignKey("terms.sha256", ondelete="RESTRICT"), nullable=False),
     Column("usage", Text, nullable=False),
     Column("tier", Text),
     Column("verdict", Text, nullable=False),
-    _json("decisions", "usage"),
-    _enum("decisions", "tier", PolicyTier, nullable=True),
-    _json("decisions", "verdict"),
+    json_check("decisions", "usage"),
+    enum_check("decisions", "tier", PolicyTier, nullable=True),
+    json_check("decisions", "verdict"),
     Index("idx_decisions_tx_id", "tx_id", unique=True),
     sqlite_strict=True,
 )
@@ -423,15 +418,15 @@ decisions: Final = Table(
 outbox: Final = Table(
     "outbox",
     metadata,
-    Column("id", _INTEGER, primary_key=True, autoincrement=True),
+    Column("id", INTEGER, primary_key=True, autoincrement=True),
     Column("event_type", Text, nullable=False),
     # No foreign keys: a row outlives what it tells of.
     Column("agent_id", Text),
     Column("tx_id", Text),
     Column("details", Text, nullable=False),
-    Column("created_at", _INTEGER, nullable=False),
-    _enum("outbox", "event_type", NotificationEventType),
-    _json("outbox", "details"),
+    Column("created_at", INTEGER, nullable=False),
+    enum_check("outbox", "event_type", NotificationEventType),
+    json_check("outbox", "details"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
@@ -440,12 +435,12 @@ outbox: Final = Table(
 kill_switch: Final = Table(
     "kill_switch",
     metadata,
-    Column("number", _INTEGER, primary_key=True, autoincrement=False),
+    Column("number", INTEGER, primary_key=True, autoincrement=False),
     Column("state", Text, nullable=False),
-    Column("since_at", _INTEGER, nullable=False),
+    Column("since_at", INTEGER, nullable=False),
     Column("reason", Text),
-    Column("recoverable_at", _INTEGER),
-    _enum("kill_switch", "state", KillSwitchState),
+    Column("recoverable_at", INTEGER),
+    enum_check("kill_switch", "state", KillSwitchState),
     sqlite_strict=True,
 )
 """Every move of the kill switch; the row with the highest number is where it stands."""
@@ -459,16 +454,16 @@ challenges: Final = Table(
     Column("tx_id", Text, ForeignKey("transactions.id", ondelete="RESTRICT")),
     Column("owner_address", Text, nullable=False),
     Column("policy_version", Text, nullable=False),
-    Column("audit_sequence", _INTEGER, nullable=False),
+    Column("audit_sequence", INTEGER, nullable=False),
     Column("audit_hash", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("created_at", _INTEGER, nullable=False),
-    Column("expires_at", _INTEGER, nullable=False),
-    Column("used_at", _INTEGER),
-    Column("refusal_count", _INTEGER, nullable=False),
-    _enum("challenges", "action", OwnerAction),
-    _check("challenges", "policy_version", hash_check_sql("policy_version")),
-    _check("challenges", "audit_hash", hash_check_sql("audit_hash")),
+    Column("created_at", INTEGER, nullable=False),
+    Column("expires_at", INTEGER, nullable=False),
+    Column("used_at", INTEGER),
+    Column("refusal_count", INTEGER, nullable=False),
+    enum_check("challenges", "action", OwnerAction),
+    named_check("challenges", "policy_version", hash_check_sql("policy_version")),
+    named_check("challenges", "audit_hash", hash_check_sql("audit_hash")),
     Index("idx_challenges_agent_action", "agent_id", "action", "tx_id"),
     Index("idx_challenges_tx_id", "tx_id"),
     sqlite_strict=True,
@@ -478,11 +473,11 @@ challenges: Final = Table(
 audit_chain: Final = Table(
     "audit_chain",
     metadata,
-    Column("sequence", _INTEGER, primary_key=True, autoincrement=False),
-    Column("audit_id", _INTEGER, ForeignKey("audit_log.id", ondelete="RESTRICT"), nullable=False),
+    Column("sequence", INTEGER, primary_key=True, autoincrement=False),
+    Column("audit_id", INTEGER, ForeignKey("audit_log.id", ondelete="RESTRICT"), nullable=False),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
-    _check("audit_chain", "hash", hash_check_sql("hash")),
+    named_check("audit_chain", "hash", hash_check_sql("hash")),
     sqlite_strict=True,
 )
 """One link per row of the audit log, each hash over the row and the hash before it.

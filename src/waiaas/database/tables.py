@@ -8,6 +8,7 @@ from waiaas.database.challenge import Challenges
 from waiaas.database.decision import Decisions
 from waiaas.database.key_value import KeyValues
 from waiaas.database.kill_switch import KillSwitches
+from waiaas.database.movement import Movements
 from waiaas.database.outbox import Outbox
 from waiaas.database.owner import Owners
 from waiaas.database.policy import Policies
@@ -31,6 +32,7 @@ class Tables:
         "decisions",
         "key_values",
         "kill_switch",
+        "movements",
         "outbox",
         "owners",
         "policies",
@@ -55,6 +57,7 @@ class Tables:
         self.policies = Policies(run)
         self.requests = Requests(run)
         self.reservations = Reservations(run)
+        self.movements = Movements(run)
         self.sessions = Sessions(run)
         self.transactions = Transactions(run)
         self.waits = Waits(run)

@@ -1,9 +1,10 @@
-"""Are the totals of reservations what adding up the reservations gives? Asked by the full check.
+"""Are the totals what adding up reservations and foreign movements gives? The full check asks.
 
 The rows are read in the order of an index, so nothing is kept but one line of each side.
 """
 
 from collections.abc import Iterable, Iterator
+from heapq import merge
 from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import Any, Final
@@ -11,7 +12,13 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select
 
 from waiaas.database.connection import DatabaseConnection
-from waiaas.database.schema import held_totals, reservations, spent_totals, transactions
+from waiaas.database.schema import (
+    foreign_movements,
+    held_totals,
+    reservations,
+    spent_totals,
+    transactions,
+)
 from waiaas.database.statements import Parameters, Statement, define
 from waiaas.domain.transaction import ReservationState
 
@@ -38,6 +45,16 @@ _SPENT_ROWS: Final = define(
     .where(reservations.c.state == bindparam("state"))
     .order_by(reservations.c.agent_id, reservations.c.asset, reservations.c.settled_at)
 )
+_FOREIGN_ROWS: Final = define(
+    select(
+        foreign_movements.c.agent_id,
+        foreign_movements.c.asset,
+        foreign_movements.c.counted_at,
+        foreign_movements.c.amount,
+    ).order_by(
+        foreign_movements.c.agent_id, foreign_movements.c.asset, foreign_movements.c.counted_at
+    )
+)
 _SPENT_TOTALS: Final = define(
     select(
         spent_totals.c.agent_id,
@@ -57,7 +74,12 @@ def wrong_totals(connection: DatabaseConnection) -> Iterator[str]:
     # What moves nothing holds nothing, and no total of nothing is looked at either.
     held = (line for line in held if line[-1])
     yield from _differing(held, _lines(connection, _HELD_TOTALS, {"nothing": "0"}))
-    spent = _sums(_lines(connection, _SPENT_ROWS, {"state": ReservationState.SPENT}))
+    moved = merge(
+        _lines(connection, _SPENT_ROWS, {"state": ReservationState.SPENT}),
+        _lines(connection, _FOREIGN_ROWS, {}),
+        key=itemgetter(0, 1, 2),
+    )
+    spent = _sums(moved)
     yield from _differing(_running(spent), _lines(connection, _SPENT_TOTALS, {}))
 
 

@@ -81,6 +81,12 @@ _COUNT_OF_AGENT: Final = define(
         .subquery()
     )
 )
+_FIRST_CONFIRMED: Final = define(
+    select(func.min(transactions.c.executed_at).label("first_s")).where(
+        transactions.c.agent_id == bindparam("agent_id"),
+        transactions.c.status == bindparam("status"),
+    )
+)
 _SET_STATUS: Final = define(
     update(transactions)
     .where(
@@ -147,6 +153,12 @@ class Transactions:
         parameters: Parameters = {"agent_id": agent_id, **places, "most": most, "skipped": 0}
         [row] = self._run(_COUNT_OF_AGENT, parameters)
         return int(row.counted)
+
+    def has_confirmed(self, agent_id: AgentId, *, before_s: int) -> bool:
+        [row] = self._run(
+            _FIRST_CONFIRMED, {"agent_id": agent_id, "status": TransactionStatus.CONFIRMED}
+        )
+        return row.first_s is not None and row.first_s < before_s
 
     def compare_and_set_status(
         self, tx_id: TransactionId, *, old: TransactionStatus, new: TransactionStatus

@@ -26,6 +26,8 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.KILL_SWITCH_RECOVERED: AuditSeverity.WARNING,
     AuditAction.OWNER_REMOVED: AuditSeverity.WARNING,
     AuditAction.OWNER_CHANGE_REFUSED: AuditSeverity.WARNING,
+    AuditAction.FOREIGN_MOVEMENT_FOUND: AuditSeverity.WARNING,
+    AuditAction.LEDGER_RECONCILED: AuditSeverity.WARNING,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
     AuditAction.LEDGER_FULL: AuditSeverity.CRITICAL,
 }

@@ -206,3 +206,16 @@ class DecisionRecord(NamedTuple):
     """None: it was denied."""
     verdict: str
     """JSON of the verdict with every violation and escalation."""
+
+
+class ForeignMovement(NamedTuple):
+    """Money that left an agent with a transaction that the ledger does not know."""
+
+    agent_id: AgentId
+    tx_hash: str
+    asset: str
+    amount: str
+    landed_at: int | None
+    """By the chain's word; None if it has none."""
+    counted_at: int
+    """From when on it counts against limits."""

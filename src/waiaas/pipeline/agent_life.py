@@ -84,15 +84,7 @@ class AgentVerbs:
         def act(tx: LedgerTransaction, agent: AgentRecord, now_s: int) -> Refusal | None:
             if agent.status is AgentStatus.CREATING:
                 return _not_active(agent)
-            if agent.status in {AgentStatus.ACTIVE, AgentStatus.SUSPENDED}:
-                stop = self._stop(now_s, AgentStatus.TERMINATING)
-                tx.agents.compare_and_set_status(
-                    agent.id, old=agent.status, new=AgentStatus.TERMINATING, now_s=now_s
-                )
-                self._audit(tx, AuditAction.AGENT_TERMINATING, agent.id, now_s)
-                revoke_sessions(tx, agent.id, stop)
-                call_off(tx, live_transactions(tx, agent.id), stop)
-                finish_termination(tx, agent.id, now_s=now_s)
+            begin_termination(tx, agent, self._stop(now_s, AgentStatus.TERMINATING))
             return None
 
         return await self._done(agent_id, "terminate agent", act)
@@ -131,6 +123,28 @@ class AgentVerbs:
     ) -> None:
         event = AuditEvent(action, OPERATOR, agent_id=agent_id, ip_address=self.ip_address)
         remember(tx, event, now_s=now_s)
+
+
+def begin_termination(tx: LedgerTransaction, agent: AgentRecord, stop: Stop) -> None:
+    """Let an agent that can be ACTIVE again never be; without anything under way it ends at once.
+
+    Args:
+        tx: in which it happens.
+        agent: as read in this same *tx*; any other is left as it is.
+        stop: by whom, and why.
+    """
+    if agent.status not in {AgentStatus.ACTIVE, AgentStatus.SUSPENDED}:
+        return
+    tx.agents.compare_and_set_status(
+        agent.id, old=agent.status, new=AgentStatus.TERMINATING, now_s=stop.now_s
+    )
+    event = AuditEvent(
+        AuditAction.AGENT_TERMINATING, OPERATOR, agent_id=agent.id, ip_address=stop.ip_address
+    )
+    remember(tx, event, now_s=stop.now_s)
+    revoke_sessions(tx, agent.id, stop)
+    call_off(tx, live_transactions(tx, agent.id), stop)
+    finish_termination(tx, agent.id, now_s=stop.now_s)
 
 
 def found(tx: LedgerTransaction, agent_id: AgentId) -> AgentRecord:

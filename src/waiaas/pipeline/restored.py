@@ -5,20 +5,21 @@ were made look as if they were still to make. So the restore marks it, and as lo
 there nothing is admitted, no payload is recorded and nothing is signed. What was signed before the
 backup is still sent and watched: the same bytes land once, however often they are sent.
 
-The mark has no way off here. Comparing with the chain, which ends in taking it off, comes with
-recovery.
+The mark comes off with comparing the ledger with the chain: `waiaas.pipeline.reconcile`.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, AuditEvent
-from waiaas.domain.enums import AuditAction
+from waiaas.domain.enums import AuditAction, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import LedgerTransaction
 
 _KEY: Final = "restored_at"
+_GONE: Final = ""
+"""What stands in the place of a fact that is one no more."""
 
 
 def mark_restored(
@@ -27,13 +28,37 @@ def mark_restored(
     """Mark the ledger, with the audit row that says from which backup it is."""
     now_s = ledger_time(tx, wall_s=wall_s)
     tx.key_values.put(_KEY, str(now_s), now_s=now_s)
+    for network in NetworkType:  # Of an earlier restore, if the backup was made before its end.
+        tx.key_values.put(_horizon_key(network), _GONE, now_s=now_s)
     remember(tx, AuditEvent(AuditAction.BACKUP_RESTORED, OPERATOR, details=details), now_s=now_s)
 
 
 def restored_at(tx: LedgerTransaction) -> int | None:
     """Return the second in which the ledger was restored; None if it was not, or is reconciled."""
-    stored = tx.key_values.get(_KEY)
-    return None if stored is None else int(stored)
+    return _number(tx.key_values.get(_KEY))
+
+
+def take_mark_off(tx: LedgerTransaction, *, now_s: int) -> None:
+    """Let the ledger pay again; whoever does it has compared it with the chain."""
+    tx.key_values.put(_KEY, _GONE, now_s=now_s)
+
+
+def horizon_of(tx: LedgerTransaction, network: NetworkType) -> int | None:
+    """Return the last block in which what was signed before the restore can land, once known."""
+    return _number(tx.key_values.get(_horizon_key(network)))
+
+
+def set_horizon(tx: LedgerTransaction, network: NetworkType, *, height: int, now_s: int) -> None:
+    """Keep that block's height."""
+    tx.key_values.put(_horizon_key(network), str(height), now_s=now_s)
+
+
+def _horizon_key(network: NetworkType) -> str:
+    return f"restored_horizon.{network}"
+
+
+def _number(stored: str | None) -> int | None:
+    return int(stored) if stored else None
 
 
 def require_not_restored(tx: LedgerTransaction) -> None:
@@ -46,5 +71,5 @@ def require_not_restored(tx: LedgerTransaction) -> None:
         raise Refusal(
             ErrorCode.LEDGER_RESTORED,
             "this ledger was restored from a backup and pays nothing until it is reconciled",
-            hint="The operator has to reconcile it with the chain (docs/backups.md).",
+            hint="The operator reconciles it with the chain: `waiaas backup reconcile`.",
         )

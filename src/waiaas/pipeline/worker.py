@@ -22,6 +22,7 @@ from waiaas.pipeline.perform import (
     resend,
 )
 from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.recover import Gate, read_unfinished
 from waiaas.ports import LedgerTransaction
 
 WATCH_INTERVAL_MS: Final = 250
@@ -45,6 +46,10 @@ LIVE: Final = (
 """Statuses in which there is something for the worker to do at once."""
 
 
+class SignerShut(Exception):  # noqa: N818 -- a state of the world, named as one
+    """Bytes of this agent are older than the start, and the chain has not answered for them yet."""
+
+
 class Report(Protocol):
     """Tells the operator's log of a step that failed and will be tried again."""
 
@@ -61,6 +66,7 @@ class Worker:
         self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
+        self._gate = Gate()
         # Equal payments of one agent are told apart by a price that follows the newest recorded
         # one, so one agent's payments are prepared one after the other.
         self._preparing: defaultdict[AgentId, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -73,11 +79,16 @@ class Worker:
         """Return how many transactions failed their last step, and wait for the next try."""
         return len(self._blocked)
 
+    def count_shut(self) -> int:
+        """Return how many agents sign nothing until the chain answers for what they signed."""
+        return self._gate.count_shut()
+
     async def run(self) -> None:
         """Take over everything unfinished, then whatever is woken."""
-        unfinished, waiting = self._world.ledger.read(
-            lambda tx: (_unfinished(tx), tx.waits.count_open())
+        found, unfinished, waiting = self._world.ledger.read(
+            lambda tx: (read_unfinished(tx), _unfinished(tx), tx.waits.count_open())
         )
+        self._gate.shut_for(found)
         for transaction in unfinished:
             self.wake(transaction)
         if waiting:
@@ -112,6 +123,7 @@ class Worker:
             if step is None:
                 self._driven.discard(transaction.id)
                 self._blocked.discard(transaction.id)
+                self._gate.answered(transaction.agent_id, transaction.id)
                 if standing.transaction.status is TransactionStatus.QUEUED:
                     self._some_wait.set()
                 return
@@ -119,10 +131,13 @@ class Worker:
                 if step in {Step.WATCH, Step.HOLD}:
                     looks += 1
                     await self._watch(standing, looks)
+                    self._gate.answered(transaction.agent_id, transaction.id)
                 elif step is Step.PREPARE:
                     async with self._preparing[transaction.agent_id]:
+                        self._require_open(standing)
                         await perform(standing, self._world)
                 else:
+                    self._require_open(standing)
                     await perform(standing, self._world)
             except LedgerRestored as error:
                 # Trying again would change nothing; reconciliation hands it over anew.
@@ -137,6 +152,17 @@ class Worker:
             else:
                 self._blocked.discard(transaction.id)
                 retry_ms = RETRY_MS_MIN
+
+    def _require_open(self, standing: Standing) -> None:
+        """Return unless the step leads to a signature that has to wait for the chain.
+
+        What is forbidden is not signed in any case, so it may end. The payload is not recorded
+        either: it would only grow old.
+        """
+        leads_to_signature = standing.step in {Step.PREPARE, Step.SIGN}
+        may_sign = leads_to_signature and not standing.is_forbidden
+        if may_sign and self._gate.is_shut(standing.agent.id):
+            raise SignerShut("the chain has not answered yet for what this agent signed before")
 
     def _look(self, transaction: TransactionRecord) -> Standing:
         wall_s = self._world.clock.now_s()

@@ -36,6 +36,17 @@ class OperatorToken(Message, frozen=True):
         return f"OperatorToken(expires_at={self.expires_at})"
 
 
+class FoundAtStart(Message, frozen=True):
+    """How many transactions a start found unfinished, by how far they had got."""
+
+    waiting: int
+    unsigned: int
+    signed: int
+    sent: int
+    unclear: int
+    """The ledger contradicts itself about these: nothing is done, their money stays set aside."""
+
+
 class Status(Message, frozen=True):
     """What the daemon is doing."""
 
@@ -52,6 +63,9 @@ class Status(Message, frozen=True):
     """Those that are QUEUED: nothing is to be done for them before their time."""
     blocked_transaction_count: int
     """Unfinished ones whose last step failed: it is tried again and again; the log says why."""
+    found_at_start: FoundAtStart
+    waiting_agent_count: int
+    """Agents of whom nothing is signed until the chain answers for what was signed before."""
     networks: list[NetworkType]
     localnet_url: str | None
     restored_at: int | None
@@ -85,6 +99,48 @@ class CreatedBackup(Message, frozen=True):
     created_at: int
     size: int
     mode: Literal["password", "keystore"]
+
+
+class Reconcile(Message, frozen=True):
+    """Compare a restored ledger with the chain."""
+
+    accept: Annotated[int, Meta(ge=0, le=2**31)] | None = None
+    """How many transactions a person has seen in `movements`; the mark comes off only if all."""
+    without_agents: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+    """Agents that are not compared, and are terminated."""
+
+
+class FoundMovement(Message, frozen=True):
+    """Money that left with a transaction that the ledger does not know."""
+
+    agent_id: str
+    tx_hash: str
+    asset: str
+    amount: str
+    landed_at: int | None
+    counted_at: int
+
+
+class UnreadHistory(Message, frozen=True):
+    """An agent whose history could not be read."""
+
+    agent_id: str
+    reason: str
+
+
+class Reconciled(Message, frozen=True):
+    """How it stands with a restored ledger."""
+
+    reconciled: bool
+    """Whether it pays again."""
+    movement_count: int
+    """Transactions among the movements: what `accept` has to say."""
+    movements: list[FoundMovement]
+    blocks_left: int
+    """How many have to become final before nothing old can land any more."""
+    unread: list[UnreadHistory]
+    transactions_cancelled: int
+    sessions_revoked: int
 
 
 class ShuttingDown(Message, frozen=True):

@@ -39,17 +39,20 @@ from waiaas.chains.localnet.network import (
 )
 from waiaas.chains.localnet.parameters import (
     ADDRESSES_MAX,
+    HISTORY_MAX,
     AccountConfig,
     AirdropConfig,
     ContextConfig,
     DataBytes,
     DataSlice,
+    HistoryConfig,
     Lamports,
     SendConfig,
     SimulateConfig,
     StatusesConfig,
     TransactionConfig,
 )
+from waiaas.chains.localnet.token_balances import shown
 
 RUNTIME_VERSION: Final = "4.1.2"
 """The release of Agave whose runtime solders 0.29 carries."""
@@ -183,7 +186,7 @@ def get_account_info(call: Call, address: Pubkey, config: AccountConfig | None =
     block = call.block_for(config)
     account = call.network.account(address, at=block)
     data_slice = None if config is None else config.data_slice
-    return _in_context(block, None if account is None else _account(account, data_slice))
+    return _in_context(block, account and _account(account, data_slice))
 
 
 def get_multiple_accounts(
@@ -195,9 +198,7 @@ def get_multiple_accounts(
     block = call.block_for(config)
     data_slice = None if config is None else config.data_slice
     found = [call.network.account(address, at=block) for address in addresses]
-    return _in_context(
-        block, [None if account is None else _account(account, data_slice) for account in found]
-    )
+    return _in_context(block, [each and _account(each, data_slice) for each in found])
 
 
 def _account(account: Account, data_slice: DataSlice | None) -> object:
@@ -327,7 +328,7 @@ def _simulation(
     shown = None
     if accounts is not None and outcome.error is None:
         after = [{**accounts, **outcome.accounts}[address] for address in accounts]
-        shown = [None if each is None else _account(each, None) for each in after]
+        shown = [each and _account(each, None) for each in after]
     return {
         "err": outcome.error,
         "logs": outcome.logs,
@@ -402,12 +403,38 @@ def get_transaction(
             "fee": landing.outcome.fee,
             "preBalances": landing.balances_before,
             "postBalances": landing.balances_after,
+            "preTokenBalances": [shown(each) for each in landing.tokens_before],
+            "postTokenBalances": [shown(each) for each in landing.tokens_after],
             "innerInstructions": None,
             "logMessages": landing.outcome.logs,
             "computeUnitsConsumed": landing.outcome.units,
             "loadedAddresses": {"writable": [], "readonly": []},
         },
     }
+
+
+def get_signatures_for_address(
+    call: Call, address: Pubkey, config: HistoryConfig | None = None
+) -> object:
+    """Return the transactions that name an address, newest first."""
+    config = config or HistoryConfig()
+    commitment = Commitment(config.commitment or Commitment.FINALIZED)
+    landings = call.network.landings_of(
+        address, seen_from=call.block(commitment, min_slot=config.min_context_slot)
+    )
+    if config.before is not None:
+        known = [each.transaction.signatures[0] for each in landings]
+        landings = landings[known.index(config.before) + 1 :] if config.before in known else []
+    return [
+        {
+            "signature": str(landing.transaction.signatures[0]),
+            "slot": landing.block.slot,
+            "err": landing.outcome.error,
+            "blockTime": None,
+            "confirmationStatus": commitment,
+        }
+        for landing in landings[: config.limit or HISTORY_MAX]
+    ]
 
 
 def _ok_or_error(landing: Landing) -> object:
@@ -460,6 +487,7 @@ METHODS: Final[Mapping[str, Callable[..., object]]] = MappingProxyType({
     "requestAirdrop": request_airdrop,
     "getSignatureStatuses": get_signature_statuses,
     "getTransaction": get_transaction,
+    "getSignaturesForAddress": get_signatures_for_address,
     "localnet_identity": localnet_identity,
 })  # fmt: skip
 

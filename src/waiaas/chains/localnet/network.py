@@ -35,6 +35,13 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
+from waiaas.chains.localnet.token_balances import (
+    TokenBalance,
+    decimals_of,
+    mint_of,
+    token_balances,
+)
+
 AnyMessage: TypeAlias = Message | MessageV0 | MessageV1
 
 TransactionError: TypeAlias = str | dict[str, Any]
@@ -115,6 +122,8 @@ class Landing:
     outcome: Outcome
     balances_before: tuple[int, ...]
     balances_after: tuple[int, ...]
+    tokens_before: tuple[TokenBalance, ...]
+    tokens_after: tuple[TokenBalance, ...]
 
 
 class _Failure(msgspec.Struct):
@@ -242,6 +251,17 @@ class Localnet:
             return None
         return landing
 
+    def landings_of(self, address: Pubkey, *, seen_from: Block) -> list[Landing]:
+        """Return what a block and those before it know of an address, newest first."""
+        with self.lock:
+            landings = list(self._landings.values())
+        return [
+            landing
+            for landing in reversed(landings)
+            if landing.block.height <= seen_from.height
+            and address in landing.transaction.message.account_keys
+        ]
+
     def fee(self, message: AnyMessage) -> int:
         """Return the lamports that a transaction of *message* costs its payer."""
         blank = [Signature.default()] * message.header.num_required_signatures
@@ -337,6 +357,7 @@ class Localnet:
             outcome = _outcome(result.meta(), failed=result)
         else:
             outcome = _outcome(result)
+        after = {key: self._svm.get_account(key) for key in before}
         for key, account in before.items():
             self.tip.accounts_before.setdefault(key, account)
         if len(self._landings) == TRANSACTIONS_KEPT:
@@ -346,8 +367,17 @@ class Localnet:
             self.tip,
             outcome,
             balances_before=tuple(map(_lamports, before.values())),
-            balances_after=tuple(map(self.balance, before)),
+            balances_after=tuple(map(_lamports, after.values())),
+            tokens_before=self._token_balances(before),
+            tokens_after=self._token_balances(after),
         )
+
+    def _token_balances(
+        self, accounts: Mapping[Pubkey, Account | None]
+    ) -> tuple[TokenBalance, ...]:
+        mints = {mint for mint in map(mint_of, accounts.values()) if mint is not None}
+        decimals = {mint: decimals_of(self._svm.get_account(mint)) for mint in mints}
+        return token_balances(accounts, decimals=decimals)
 
     def _next_hash(self, parent: Hash, *, height: int) -> Hash:
         return Hash(hashlib.sha256(bytes(parent) + height.to_bytes(8, "big")).digest())

@@ -9,12 +9,16 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from solders.hash import Hash
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from waiaas.chains.localnet.encodings import Encoding
 from waiaas.chains.localnet.network import Commitment
 
 ADDRESSES_MAX: Final = 100
 """In one question."""
+
+HISTORY_MAX: Final = 1000
+"""Transactions in one answer about an address."""
 
 ACCOUNT_BYTES_MAX: Final = 10 * 1024 * 1024
 
@@ -80,6 +84,15 @@ class StatusesConfig(_Config, frozen=True):
     """How far back to search."""
 
     search_transaction_history: bool | None = None
+
+
+class HistoryConfig(_Config, frozen=True):
+    """Which part of an address's history to show."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=HISTORY_MAX)] | None = None
+    before: Signature | None = None
+    commitment: Literal["confirmed", "finalized"] | None = None
+    min_context_slot: Slot | None = None
 
 
 class TransactionConfig(_Config, frozen=True):

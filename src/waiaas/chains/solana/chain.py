@@ -11,11 +11,21 @@ the rest is to ask several independent nodes; it belongs above this module.
 
 import base64
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final
 
-import msgspec
-
+from waiaas.chains.solana.answers import (
+    COUNT_MAX,
+    AccountResult,
+    AccountsResult,
+    Balance,
+    Blockhash,
+    LatestBlockhash,
+    SimulationResult,
+    Status,
+    Statuses,
+)
 from waiaas.chains.solana.failures import TransactionError, in_words, is_passing
+from waiaas.chains.solana.history import read_movement, read_page
 from waiaas.chains.solana.instructions import (
     LAMPORTS_MAX,
     NotPayable,
@@ -50,7 +60,9 @@ from waiaas.domain.request import Request, outflows
 from waiaas.ports import (
     ChainUnavailable,
     Clock,
+    HistoryPage,
     Landed,
+    Movement,
     Payload,
     ProvablyExpired,
     Sighting,
@@ -75,9 +87,6 @@ BLOCKHASH_BLOCKS_MIN: Final = 100
 BLOCKHASH_BLOCKS_DRIFT_MAX: Final = 32
 """How far behind the blockhash's node the height's may be; a longer life is not believed."""
 
-COUNT_MAX: Final = 2**63 - 1
-"""Of slots and blocks; keeps what a node may make us compute, store and print small."""
-
 AIRDROP_POLLS_MAX: Final = 120
 AIRDROP_POLL_S: Final = 0.25
 
@@ -85,57 +94,6 @@ PREFLIGHT_FAILED: Final = -32002
 """The node's code for a transaction that it simulated and would not pass on."""
 
 _SIGNATURE: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}")
-
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
-
-
-class _Camel(msgspec.Struct, rename="camel"):
-    """Members in the node's spelling. What it adds over time is ignored."""
-
-
-class _Context(_Camel):
-    slot: _Count
-
-
-class _Balance(_Camel):
-    value: Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Blockhash(_Camel):
-    blockhash: str
-    last_valid_block_height: _Count
-
-
-class _LatestBlockhash(_Camel):
-    context: _Context
-    value: _Blockhash
-
-
-class _Simulation(_Camel):
-    err: TransactionError | None  # required: an answer that leaves it out is no answer
-    accounts: list[AccountInfo | None] | None = None
-
-
-class _AccountResult(_Camel):
-    value: AccountInfo | None
-
-
-class _AccountsResult(_Camel):
-    value: list[AccountInfo | None]
-
-
-class _SimulationResult(_Camel):
-    value: _Simulation
-
-
-class _Status(_Camel):
-    confirmation_status: Literal["processed", "confirmed", "finalized"]
-    err: TransactionError | None  # required, likewise
-
-
-class _Statuses(_Camel):
-    context: _Context
-    value: Annotated[list[_Status | None], msgspec.Meta(min_length=1, max_length=1)]
 
 
 class WrongNetwork(ChainUnavailable):
@@ -223,7 +181,7 @@ class SolanaChain:
     async def balance(self, address: str) -> int:
         await self._check_network_once()
         answer = await self._rpc.call(
-            "getBalance", [address, {"commitment": "confirmed"}], returns=_Balance
+            "getBalance", [address, {"commitment": "confirmed"}], returns=Balance
         )
         if answer.value > LAMPORTS_MAX:
             raise self._unusable("gave a balance that no account can hold")
@@ -338,6 +296,22 @@ class SolanaChain:
         await self.check_network()
         return ProvablyExpired()
 
+    async def horizon(self) -> int:
+        await self._check_network_once()
+        height = await self._block_height("processed")
+        return height + BLOCKHASH_BLOCKS + BLOCKHASH_BLOCKS_DRIFT_MAX
+
+    async def history(self, address: str, *, before: str | None) -> HistoryPage:
+        # Afresh: on another network, nothing of this address has ever happened.
+        await self.check_network()
+        height = await self._block_height("finalized")
+        slot = await self._finalized_slot(height)
+        return await read_page(self._rpc, address, before=before, height=height, slot=slot)
+
+    async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
+        await self._check_network_once()
+        return await read_movement(self._rpc, tx_hash, address=address)
+
     # ── waiaas.ports.Faucet ────────────────────────────────────────────────────────────────────
 
     async def airdrop(self, address: str, *, base_units: int) -> str:
@@ -349,7 +323,7 @@ class SolanaChain:
             raise self._unusable("gave a transaction hash that is none")
         for _ in range(AIRDROP_POLLS_MAX):
             match (await self._statuses(tx_hash)).value[0]:
-                case _Status(confirmation_status="confirmed" | "finalized", err=error):
+                case Status(confirmation_status="confirmed" | "finalized", err=error):
                     if error is not None:
                         raise self._unusable(f"failed the airdrop ({in_words(error)})")
                     return tx_hash
@@ -365,12 +339,12 @@ class SolanaChain:
             raise self._unusable("gave a block height that is none")
         return height
 
-    async def _latest_blockhash(self, commitment: str) -> _LatestBlockhash:
+    async def _latest_blockhash(self, commitment: str) -> LatestBlockhash:
         return await self._rpc.call(
-            "getLatestBlockhash", [{"commitment": commitment}], returns=_LatestBlockhash
+            "getLatestBlockhash", [{"commitment": commitment}], returns=LatestBlockhash
         )
 
-    async def _fresh_blockhash(self) -> _Blockhash:
+    async def _fresh_blockhash(self) -> Blockhash:
         latest = (await self._latest_blockhash("confirmed")).value
         if not is_solana_address(latest.blockhash):  # the same spelling: base58 of 32 bytes
             raise self._unusable("gave a blockhash that is none")
@@ -397,7 +371,7 @@ class SolanaChain:
         answer = await self._rpc.call(
             "getAccountInfo",
             [address, {"encoding": "base64", "commitment": "confirmed"}],
-            returns=_AccountResult,
+            returns=AccountResult,
         )
         return answer.value
 
@@ -406,7 +380,7 @@ class SolanaChain:
         data_slice = {"offset": 0, "length": TOKEN_ACCOUNT_BYTES}
         config = {"encoding": "base64", "commitment": "confirmed", "dataSlice": data_slice}
         answer = await self._rpc.call(
-            "getMultipleAccounts", [addresses, config], returns=_AccountsResult
+            "getMultipleAccounts", [addresses, config], returns=AccountsResult
         )
         return self._by_address(addresses, answer.value)
 
@@ -446,31 +420,31 @@ class SolanaChain:
         result = await self._rpc.call(
             "simulateTransaction",
             [_base64(unsigned_transaction(message)), config],
-            returns=_SimulationResult,
+            returns=SimulationResult,
         )
         if result.value.err is not None:
             return result.value.err, {}
         return None, self._by_address(watched, result.value.accounts or [])
 
-    async def _statuses(self, tx_hash: str) -> _Statuses:
+    async def _statuses(self, tx_hash: str) -> Statuses:
         return await self._rpc.call(
             "getSignatureStatuses",
             [[tx_hash], {"searchTransactionHistory": True}],
-            returns=_Statuses,
+            returns=Statuses,
         )
 
     def _unusable(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"the node at {self._rpc.node} {what}")
 
 
-def _sighting(status: _Status) -> Landed | Unseen:
+def _sighting(status: Status) -> Landed | Unseen:
     """Say what a trace of the transaction is worth."""
     match status:
-        case _Status(confirmation_status="processed"):
+        case Status(confirmation_status="processed"):
             return Unseen()  # its block may yet be abandoned
-        case _Status(err=None):
+        case Status(err=None):
             return Landed(error=None)
-        case _Status(confirmation_status="finalized", err=error) if error is not None:
+        case Status(confirmation_status="finalized", err=error) if error is not None:
             return Landed(error=in_words(error))
         case _:
             return Unseen()  # a failure frees money, so it counts only once it is final
