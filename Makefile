@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check fix test prove worlds demo bench smoke lock clean
+.PHONY: setup check fix test coverage prove worlds demo bench smoke lock clean
 
 setup: .venv/ready
 
@@ -23,10 +23,17 @@ fix: setup            ## what can be mended by a tool
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-test: setup           ## all tests, with branch coverage printed
+test: setup           ## all tests; a third worker runs while the others wait for processes
+	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+CORE := src/waiaas/domain/*,src/waiaas/policy/*,src/waiaas/pipeline/*
+
+coverage: setup       ## branches of everything, and all of them in domain, policy and pipeline
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --ignore tests/e2e --ignore tests/power \
+		--ignore tests/crash --ignore tests/backup --ignore tests/localnet
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+	@$(BIN)/coverage report --include='$(CORE)' --fail-under=100
 
 prove: setup          ## every case of every proof, and one table of what they found
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof --prove -o timeout=7200

@@ -34,7 +34,7 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
 ) -> None:
     daemon = waiaas.start(
         env={
-            "WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "3",
+            "WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "50",
             "WAIAAS_SECURITY_MAX_WAITING_TRANSACTIONS": "3",
         }
     )
@@ -61,6 +61,7 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     set_rules(waiaas, agent, instant_max=0)  # how long it waits is the setting's to say
     large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
+    assert [each["expiresAt"] - each["createdAt"] for each in listed] == [50, 50]
     assert [each["transactionId"] for each in listed] == large
     crowded = waiaas.run(*send, "--amount", "1000000", code=1)  # three wait already
     assert "TOO_MANY_PENDING" in crowded.stderr
@@ -69,6 +70,7 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     assert approved == {"id": large[1], "status": "QUEUED"}
     late = waiaas.run("approval", "approve", large[0], password=True, code=1)
     assert "TX_ALREADY_PROCESSED" in late.stderr
+    set_rules(waiaas, agent, instant_max=0, approval_timeout=2)
     nobody = waiaas.json(*send, "--amount", "1000000")["id"]
     assert agent.ended(large[1])["status"] == "CONFIRMED"
 

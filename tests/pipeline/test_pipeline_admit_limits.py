@@ -1,6 +1,7 @@
 """Limits hold under any interleaving, amount and clock; the naive way overspends."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,9 @@ from tests.policy.listed import ListedUsage, Spending
 
 from waiaas.database import generate_id, open_ledger
 from waiaas.domain.assets import Network
+from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import (
+    AuditAction,
     ChainType,
     NetworkType,
     PolicyTier,
@@ -255,6 +258,14 @@ ACTS = st.lists(
 )
 
 
+def _settle(
+    tx: LedgerTransaction, *, tx_id: TransactionId, state: ReservationState, now_s: int
+) -> None:
+    """Settle with an audit row, as the pipeline does: by it ledger time never goes back."""
+    tx.reservations.settle(tx_id, state=state, now_s=now_s)
+    tx.audit.append(AuditEvent(AuditAction.TX_CONFIRMED, SYSTEM, tx_id=tx_id), now_s=now_s)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(acts=ACTS, hourly=st.integers(1, 20), daily=st.integers(1, 40))
 def test_whatever_happens_no_window_ever_holds_more_than_its_bound(
@@ -280,11 +291,7 @@ def test_whatever_happens_no_window_ever_holds_more_than_its_bound(
             tx_id, amount = flying.pop(number % len(flying))
             state = ReservationState.SPENT if act == "spend" else ReservationState.RELEASED
             now_s = max(now_s, office.clock.now_s())  # as ledger time would
-            office.ledger.write(
-                lambda tx, tx_id=tx_id, state=state, at=now_s: tx.reservations.settle(  # type: ignore[misc]  # -- mypy does not infer lambdas with defaults
-                    tx_id, state=state, now_s=at
-                )
-            )
+            office.ledger.write(partial(_settle, tx_id=tx_id, state=state, now_s=now_s))
             if act == "spend":
                 spent.append((now_s, amount))
         in_flight = sum(amount for _, amount in flying)

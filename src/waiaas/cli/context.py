@@ -89,7 +89,7 @@ def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = 
             return
         table = Table(show_header=False, box=None)
         for name, value in facts.items():
-            table.add_row(name, Text(printable(str(value))))  # A string may look like markup.
+            table.add_row(name, Text(_in_words(value)))  # A string may look like markup.
         Console().print(table)
 
 
@@ -101,7 +101,7 @@ def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
             return
         table = Table(*(things[0] if things else ()), box=None)
         for thing in things:
-            table.add_row(*(Text(printable(str(value))) for value in thing.values()))
+            table.add_row(*(Text(_in_words(value)) for value in thing.values()))
         Console().print(table)
 
 
@@ -116,6 +116,15 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object
                 line.append(f"{column} ", "dim")
                 line.append(f"{printable(str(value))}  ")
         console.print(line)
+
+
+def _in_words(value: object) -> str:
+    """Return a fact as a person reads it: what is in an object or a list, one by one."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{printable(name)} {_in_words(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    return printable(str(value))
 
 
 def printable(text: str) -> str:
