@@ -52,6 +52,14 @@ def test_a_refusal_carries_what_happened_and_what_to_do() -> None:
     assert str(refusal) == "POLICY_DENIED: no rule grants it"
 
 
+@pytest.mark.parametrize(("retry_at", "is_transient"), [(1_700_000_000, True), (None, False)])
+def test_a_denial_that_says_from_when_it_passes_is_worth_asking_again(
+    retry_at: int | None, *, is_transient: bool
+) -> None:
+    for code in (ErrorCode.POLICY_DENIED, ErrorCode.SPENDING_LIMIT_EXCEEDED):
+        assert Refusal(code, "no", details={"retryAt": retry_at}).is_transient is is_transient
+
+
 def test_hint_and_details_of_a_refusal_are_optional() -> None:
     refusal = Refusal(ErrorCode.TX_NOT_FOUND, "no such transaction")
     assert refusal.hint is None

@@ -13,6 +13,7 @@ from waiaas.database import generate_id
 from waiaas.database.errors import ConstraintViolated
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.ids import AgentId
+from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
@@ -76,13 +77,15 @@ def home(unlocked: tuple[FileKeystore, Path]) -> Home:
     return Home(*unlocked)
 
 
-def create(office: "Office", home: Home, name: str = "Bob") -> AgentRecord:
+def create(
+    office: "Office", home: Home, name: str = "Bob", profile: ProfileName | None = None
+) -> AgentRecord:
     return asyncio.run(
         create_agent(
             name,
             chain=ChainType.SOLANA,
             network=NetworkType.DEVNET,
-            profile=None,
+            profile=profile,
             ledger=office.ledger,
             keystore=home,
             clock=office.clock,
@@ -122,6 +125,15 @@ def test_an_agent_is_active_when_its_key_is_on_disk(office: "Office", home: Home
     assert home.file(agent.id).exists()
     assert home.holds(agent.id, public_key=agent.public_key)
     assert home.calls[:2] == ["generate", "store"]
+
+
+def test_the_rules_of_its_profile_are_there_as_soon_as_it_is(office: "Office", home: Home) -> None:
+    home.before_store = crash
+    with pytest.raises(Crash):
+        create(office, home, profile=ProfileName.CAUTIOUS)
+    (agent,) = office.ledger.read(lambda tx: tx.agents.with_status(AgentStatus.CREATING))
+    kinds = [each.type for each in office.ledger.read(lambda tx: tx.policies.of(agent.id))]
+    assert kinds == ["SPENDING_LIMIT", "RATE_LIMIT"]
 
 
 def test_every_step_is_in_the_audit_log(office: "Office", home: Home) -> None:

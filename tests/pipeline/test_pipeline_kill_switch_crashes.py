@@ -120,6 +120,28 @@ def test_a_crash_behind_any_call_and_then_the_kill_switch_end_without_another_si
     assert {"build", "write", "send"} <= set(cut_in)
 
 
+def test_turned_on_without_its_cascade_it_stops_a_signature_from_being_recorded(
+    site: "Site", make_tap: "MakeTap"
+) -> None:
+    """As on a full disk, where only the state itself could be written."""
+    caller = site.hire()
+    transaction = ask(site, caller)
+    tap = make_tap(10**9, "before")
+
+    def look(name: str, _: object) -> None:
+        if name == "sign":
+            on = KillSwitch(KillSwitchState.ACTIVATED, site.office.clock.now_s(), "full", None)
+            site.office.ledger.write(lambda tx: tx.kill_switch.move(on))
+
+    tap.look = look
+    assert not work(site, tap)
+    assert "TX_SIGNED" not in site.office.audit_of(transaction.id)
+    ended = site.office.transaction(transaction.id)
+    assert ended.status is TransactionStatus.CANCELLED
+    assert str(ended.error).startswith("KILL_SWITCH_ACTIVE")
+    assert_ended_as_allowed(site, caller, transaction)
+
+
 def test_control_a_check_before_signing_alone_records_a_signature_after_the_flip(
     site: "Site", make_tap: "MakeTap", monkeypatch: pytest.MonkeyPatch
 ) -> None:
