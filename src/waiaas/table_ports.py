@@ -118,10 +118,10 @@ class TransactionTable(Protocol):
         self, agent_id: AgentId, *, status: TransactionStatus
     ) -> list[TransactionRecord]: ...
 
-    def count_of_agent(
+    def are_fewer(
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
-    ) -> int:
-        """Return how many an agent has in one to four states; counting ends at *most*.
+    ) -> bool:
+        """Tell whether an agent has fewer than *most* in one to four states.
 
         A part of a batch is none by itself.
         """

@@ -189,7 +189,7 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 READING: Final = {
     "agents": {"get", "with_status", "count"},
     "sessions": {"get", "by_token_hash", "count_live", "live", "live_of", "used"},
-    "transactions": {"count_of_agent", "get", "has_confirmed", "of_agent", "parts", "with_status"},
+    "transactions": {"are_fewer", "get", "has_confirmed", "of_agent", "parts", "with_status"},
     "waits": {"until", "due", "count_open"},
     "approvals": {"of_transaction", "undecided"},
     "requests": {"get", "by_key", "count_admitted", "admitted_at", "admitted_like", "claimed_by"},

@@ -264,7 +264,7 @@ class Counting:
             "of_transaction",
             "by_key",
             "current",
-            "count_of_agent",
+            "are_fewer",
             "latest_timestamp",
             "held",
             "spent_until",

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, bindparam, func, insert, or_, select, update
 
 from waiaas.database.run import Run
 from waiaas.database.schema import transactions
-from waiaas.database.statements import Parameters, define
+from waiaas.database.statements import Parameters, Statement, define
 from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus, TransactionType
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -67,20 +67,24 @@ _OF_AGENT: Final = define(
 )
 _PLACES: Final = ("status_1", "status_2", "status_3", "status_4")
 """Of the states that are counted together: as many as there are before the end."""
-_COUNT_OF_AGENT: Final = define(
-    select(func.count().label("counted")).select_from(
-        select(transactions.c.id)
-        .where(
-            transactions.c.agent_id == bindparam("agent_id"),
-            or_(*(transactions.c.status == bindparam(name) for name in _PLACES)),
-            transactions.c.parent_id.is_(None),
-        )
-        # SQLAlchemy writes an offset of its own, as a constant, where there is none.
-        .limit(bindparam("most", type_=BigInteger))
-        .offset(bindparam("skipped", type_=BigInteger))
-        .subquery()
+
+
+def _counted(*, with_parts: bool) -> Statement:
+    of_agent = select(transactions.c.id).where(
+        transactions.c.agent_id == bindparam("agent_id"),
+        or_(*(transactions.c.status == bindparam(name) for name in _PLACES)),
     )
-)
+    counted = of_agent if with_parts else of_agent.where(transactions.c.parent_id.is_(None))
+    # SQLAlchemy writes an offset of its own, as a constant, where there is none.
+    bounded = counted.limit(bindparam("most", type_=BigInteger)).offset(
+        bindparam("skipped", type_=BigInteger)
+    )
+    return define(select(func.count().label("counted")).select_from(bounded.subquery()))
+
+
+# An index alone answers the one; for the other each row has to be looked at.
+_COUNT_WITH_PARTS: Final = _counted(with_parts=True)
+_COUNT_WITHOUT: Final = _counted(with_parts=False)
 _FIRST_CONFIRMED: Final = define(
     select(func.min(transactions.c.executed_at).label("first_s")).where(
         transactions.c.agent_id == bindparam("agent_id"),
@@ -146,13 +150,16 @@ class Transactions:
         rows = self._run(_OF_AGENT, {"agent_id": agent_id, "status": status})
         return [_record(row) for row in rows]
 
-    def count_of_agent(
+    def are_fewer(
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
-    ) -> int:
+    ) -> bool:
         places = dict.fromkeys(_PLACES, statuses[0]) | dict(zip(_PLACES, statuses, strict=False))
         parameters: Parameters = {"agent_id": agent_id, **places, "most": most, "skipped": 0}
-        [row] = self._run(_COUNT_OF_AGENT, parameters)
-        return int(row.counted)
+        [quick] = self._run(_COUNT_WITH_PARTS, parameters)
+        if quick.counted < most:
+            return True
+        [exact] = self._run(_COUNT_WITHOUT, parameters)
+        return bool(exact.counted < most)
 
     def has_confirmed(self, agent_id: AgentId, *, before_s: int) -> bool:
         [row] = self._run(

@@ -92,8 +92,7 @@ def _too_many(
     what: str,
     hint: str,
 ) -> Refusal | None:
-    count = tx.transactions.count_of_agent(agent_id, statuses=statuses, most=most)
-    if count < most:
+    if tx.transactions.are_fewer(agent_id, statuses=statuses, most=most):
         return None
     return Refusal(
         ErrorCode.TOO_MANY_PENDING,
