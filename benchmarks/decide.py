@@ -185,8 +185,8 @@ FILL: Final = (
     created_at, tx_hash) {_NUMBERS}
     SELECT {_ID}, :agent_id, 'solana', 'TRANSFER', '1000', 'to', 'CONFIRMED', 'INSTANT', {_AT},
     {_ID} FROM n""",  # noqa: S608 -- constants
-    f"""INSERT INTO requests (tx_id, agent_id, request_sha256, admitted_at) {_NUMBERS}
-    SELECT {_ID}, :agent_id, 'sha', {_AT} FROM n""",  # noqa: S608 -- constants
+    f"""INSERT INTO requests (tx_id, agent_id, request, request_sha256, admitted_at) {_NUMBERS}
+    SELECT {_ID}, :agent_id, '{{}}', 'sha', {_AT} FROM n""",  # noqa: S608 -- constants
     f"""INSERT INTO reservations (tx_id, agent_id, asset, amount, state, created_at, settled_at)
     {_NUMBERS} SELECT {_ID}, :agent_id, 'native', '1000', 'SPENT', {_AT}, {_AT} FROM n""",  # noqa: S608 -- constants
     f"""INSERT INTO spent_totals (agent_id, asset, settled_at, total) {_NUMBERS}
