@@ -300,8 +300,8 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
         if _end_if_forbidden(tx, now, now_s):
             return
         raw = base64.b64encode(signed.raw).decode("ascii")
-        if not tx.attempts.record_signature(attempt.tx_id, signed=raw, tx_hash=signed.tx_hash):
-            return
+        recorded = tx.attempts.record_signature(attempt.tx_id, signed=raw, tx_hash=signed.tx_hash)
+        assert recorded, "what is to be signed has a recorded payload"
         tx.transactions.set_hash(attempt.tx_id, tx_hash=signed.tx_hash)
         _audit(tx, now.transaction, AuditAction.TX_SIGNED, {"txHash": signed.tx_hash}, now_s)
 
