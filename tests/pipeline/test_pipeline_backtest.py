@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tests.fakes.agents import RULES as ADMISSION
 from tests.fakes.decisions import BROAD, RULES, STEPS, A, Desk, Steps
 
+from waiaas.database import generate_id
+from waiaas.domain.enums import PolicyType
 from waiaas.domain.ids import PolicyId
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import (
@@ -111,3 +113,24 @@ def test_what_a_session_had_used_is_among_the_facts() -> None:
             {("INSTANT", "INSTANT"): 1, ("DENIED", "DENIED"): 1},
             [],
         )
+
+
+def test_what_would_change_is_listed_with_why_it_was_or_would_be_denied() -> None:
+    def rules(daily_max: int) -> tuple[PolicyType, dict[str, Any]]:
+        amounts = {"instant_max": "40", "daily_max": str(daily_max)}
+        return PolicyType.SPENDING_LIMIT, {"asset": "native", **amounts}
+
+    def tried(before: int, after: int) -> Any:
+        with Desk() as desk:
+            desk.set(rules(before))
+            desk.go([(Transfer(A, 30), 0, None)])
+            kind, document = rules(after)
+            policy = PolicyRecord(
+                PolicyId(generate_id()), desk.agent_id, kind, json.dumps(document), 0, 1, 0, 0
+            )
+            return desk.try_rules(NewRules((policy,), desk.agent_id))
+
+    looser, tighter = tried(20, 30), tried(30, 20)
+    for changes in (looser.newly_allowed, tighter.newly_denied):
+        assert [each.codes for each in changes] == [("SPENDING_LIMIT_EXCEEDED",)]
+    assert (looser.newly_denied, tighter.newly_allowed) == ([], [])
