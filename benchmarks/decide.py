@@ -55,7 +55,8 @@ from waiaas.policy.evaluate import evaluate
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.usage import InFlight
 from waiaas.policy.verdict import Allow, Deny
-from waiaas.ports import LedgerTransaction
+from waiaas.ports import Ledger as LedgerPort
+from waiaas.ports import LedgerTransaction, Value
 
 NOW_S: Final = 1_760_000_000
 SMALL_ROWS: Final = 10_000
@@ -176,21 +177,22 @@ def evaluations_per_second() -> float:
 
 # ── beside a ledger ────────────────────────────────────────────────────────────────────────────
 
-_NUMBERS: Final = """WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n
-    WHERE i + 1 < :count) """
-_ID: Final = "printf('01990000-%04x-7000-8%03x-%012x', :agent / 4096, :agent % 4096, i)"
-_AT: Final = "(:now - (:count - 1 - i) * :each)"
 FILL: Final = (
-    f"""INSERT INTO transactions (id, agent_id, chain, type, amount, to_address, status, tier,
-    created_at, tx_hash) {_NUMBERS}
-    SELECT {_ID}, :agent_id, 'solana', 'TRANSFER', '1000', 'to', 'CONFIRMED', 'INSTANT', {_AT},
-    {_ID} FROM n""",  # noqa: S608 -- constants
-    f"""INSERT INTO requests (tx_id, agent_id, request, request_sha256, admitted_at) {_NUMBERS}
-    SELECT {_ID}, :agent_id, '{{}}', 'sha', {_AT} FROM n""",  # noqa: S608 -- constants
-    f"""INSERT INTO reservations (tx_id, agent_id, asset, amount, state, created_at, settled_at)
-    {_NUMBERS} SELECT {_ID}, :agent_id, 'native', '1000', 'SPENT', {_AT}, {_AT} FROM n""",  # noqa: S608 -- constants
-    f"""INSERT INTO spent_totals (agent_id, asset, settled_at, total) {_NUMBERS}
-    SELECT :agent_id, 'native', {_AT}, (i + 1) * 1000 || '' FROM n""",  # noqa: S608 -- constants
+    "DELETE FROM temp.payments",
+    """INSERT INTO temp.payments (i, id, at)
+    WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :count)
+    SELECT i, printf('01990000-%04x-7000-8%03x-%012x', :agent / 4096, :agent % 4096, i),
+        :now - (:count - 1 - i) * :each FROM n""",
+    """INSERT INTO transactions (id, agent_id, chain, type, amount, to_address, status, tier,
+    created_at, tx_hash)
+    SELECT id, :agent_id, 'solana', 'TRANSFER', '1000', 'to', 'CONFIRMED', 'INSTANT', at, id
+    FROM temp.payments""",
+    """INSERT INTO requests (tx_id, agent_id, request, request_sha256, admitted_at)
+    SELECT id, :agent_id, '{}', 'sha', at FROM temp.payments""",
+    """INSERT INTO reservations (tx_id, agent_id, asset, amount, state, created_at, settled_at)
+    SELECT id, :agent_id, 'native', '1000', 'SPENT', at, at FROM temp.payments""",
+    """INSERT INTO spent_totals (agent_id, asset, settled_at, total)
+    SELECT :agent_id, 'native', at, (i + 1) * 1000 || '' FROM temp.payments""",
 )
 
 
@@ -218,6 +220,7 @@ def fill(path: Path, *, rows: int) -> None:
     with create_database(path) as connection:
         push_schema(connection)
         connection.sqlite.execute("PRAGMA synchronous=OFF")
+        connection.sqlite.execute("CREATE TEMP TABLE payments (i INTEGER, id TEXT, at INTEGER)")
         tables = Tables(connection.db.execute)
         with connection.db.transaction():
             insert_first_agent(tables, RULES)
@@ -290,8 +293,10 @@ def percentile_us(taken_s: Sequence[float], hundredths: int) -> float:
 def sizes_in_bytes(path: Path) -> tuple[int, int]:
     """Return the size of a ledger's file, and of that what `spent_totals` and its index take."""
     sqlite = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    names = "name IN ('spent_totals', 'sqlite_autoindex_spent_totals_1')"
-    [(totals,)] = sqlite.execute(f"SELECT sum(pgsize) FROM dbstat WHERE {names}")  # noqa: S608 -- constants
+    [(totals,)] = sqlite.execute(
+        """SELECT sum(pgsize) FROM dbstat
+        WHERE name IN ('spent_totals', 'sqlite_autoindex_spent_totals_1')"""
+    )
     sqlite.close()
     return path.stat().st_size, totals
 
@@ -347,7 +352,7 @@ class Clock:
         del seconds
 
 
-async def admit_one(ledger: Ledger, tx_id: str) -> None:
+async def admit_one(ledger: LedgerPort, tx_id: str) -> None:
     """Admit a payment whose id is its idempotency key, too, so that a driver can replace both."""
     admission = await admit(
         Asked(Transfer(RECIPIENT, 1000), tx_id),
@@ -389,9 +394,17 @@ class Inline:
         self.seen.append((text.sql, text.values(parameters or {})))
         return self._run(statement, parameters)
 
-    async def write_async(self, unit: Callable[[LedgerTransaction], Any]) -> Any:  # noqa: ANN401 -- as the port
+    def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """Run *unit*."""
         return unit(Tables(self._note))
+
+    async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
+        """Run *unit*."""
+        return self.write(unit)
+
+    def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
+        """Run *query*."""
+        return self.write(query)
 
 
 class DriverSide:
@@ -403,7 +416,7 @@ class DriverSide:
         insert_first_agent(Tables(connection.db.execute), RULES_OF_ADMISSIONS)
         inline = Inline(connection.db.execute)
         first = generate_id()
-        asyncio.run(admit_one(inline, first))  # type: ignore[arg-type]  # -- it only writes
+        asyncio.run(admit_one(inline, first))
         self._statements = [
             (sql, dict(given), tuple(name for name, value in given.items() if value == first))
             for sql, given in inline.seen

@@ -8,7 +8,6 @@ import asyncio
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -296,27 +295,11 @@ def run_backtest(
             for decision, text in read_decisions(connection, since_s=since_s)
             if agent_id in {None, decision.agent_id}
         ),
-        documents=_Documents(connection),
+        document_of=Decisions(connection.db.execute).terms,
         spent=spent,
         admissions=admissions,
         new=new,
     )
-
-
-class _Documents(Mapping[str, str]):
-    """The documents of terms, looked up when they are wanted."""
-
-    def __init__(self, connection: DatabaseConnection) -> None:
-        self._decisions = Decisions(connection.db.execute)
-
-    def __getitem__(self, sha256: str) -> str:
-        return self._decisions.terms(sha256)
-
-    def __iter__(self) -> Iterator[str]:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
 
 
 def _shown(report: Report, new: NewRules | None) -> dict[str, Any]:

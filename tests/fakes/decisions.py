@@ -216,9 +216,10 @@ class Desk:
             spent.setdefault(AgentId(agent), {})[asset] = found
         before = read_admissions(connection, since_s=back_s, until_s=since_s)
         decisions = list(read_decisions(connection, since_s=since_s))
+        documents = {each.terms_sha256: self.document(each) for each, _ in decisions}
         return backtest(
             decisions,
-            documents={each.terms_sha256: self.document(each) for each, _ in decisions},
+            document_of=documents.__getitem__,
             spent=spent,
             admissions={AgentId(agent): seconds for agent, seconds in before.items()},
             new=new,

@@ -86,10 +86,10 @@ def test_what_was_not_written_down_counts_nowhere_and_is_said() -> None:
         desk.set(*BROAD)
         desk.go([(Transfer(A, 5), 0, None), (Transfer(A, 5), 0, None)])
         first, (second, text) = desk.decisions()
-        document = {second.terms_sha256: desk.document(second)}
+        document_of = {second.terms_sha256: desk.document(second)}.__getitem__
         without = [first, (second._replace(usage="{}"), text)]
         for new in (None, NewRules((), None)):
-            report = backtest(without, documents=document, spent={}, admissions={}, new=new)
+            report = backtest(without, document_of=document_of, spent={}, admissions={}, new=new)
             assert report.unknown == {second.tx_id: "what was in flight of native"}
             assert report.tiers == {("INSTANT", "INSTANT"): 1, ("INSTANT", UNKNOWN): 1}
             assert report.let_through == {"native": (5, 5)}

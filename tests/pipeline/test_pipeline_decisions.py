@@ -112,7 +112,7 @@ def test_control_another_answer_or_another_rule_is_noticed(desk: Desk) -> None:
     assert write_verdict(again) != decision.verdict
     report = backtest(
         desk.decisions(),
-        documents={decision.terms_sha256: document},
+        document_of={decision.terms_sha256: document}.__getitem__,
         spent={},
         admissions={},
         new=None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from waiaas.cli.client import Client, explained, segment
+from waiaas.cli.client import Client, confirming, explained, segment
 from waiaas.cli.context import (
     JsonOption,
     PasswordFdOption,
@@ -72,14 +72,8 @@ def approve(
     read = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
-        typed: list[bytes] = []
-
-        def password() -> bytes:
-            typed.append(read())
-            return typed[0]
-
-        with Client.logged_in(directory, password) as client:
-            body = {"password": typed[0].decode()}
+        with confirming(directory, read) as (client, password):
+            body = {"password": password}
             path = f"/v1/approvals/{segment(transaction)}/approve"
             show(client.post(path, body), as_json=as_json)
 

@@ -1,7 +1,8 @@
 """A client of the daemon on this machine: finds it, authenticates, asks, and explains refusals."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -144,6 +145,23 @@ class Client:
         if response.is_error:
             raise Refused(answer)
         return answer
+
+
+@contextmanager
+def confirming(directory: Path, read: Callable[[], bytes]) -> Iterator[tuple[Client, str]]:
+    """Log in, and hand over the password for what asks for it once more; it is read once.
+
+    Raises:
+        NotReachable: no daemon runs.
+    """
+    typed: list[bytes] = []
+
+    def password() -> bytes:
+        typed.append(read())
+        return typed[0]
+
+    with Client.logged_in(directory, password) as client:
+        yield client, typed[0].decode()
 
 
 def segment(text: str) -> str:

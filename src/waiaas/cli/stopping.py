@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.agents import agent_app, session_app
-from waiaas.cli.client import Client, explained, segment
+from waiaas.cli.client import Client, confirming, explained, segment
 from waiaas.cli.context import (
     JsonOption,
     PasswordFdOption,
@@ -54,14 +54,8 @@ def turn_off(
     read = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
-        typed: list[bytes] = []
-
-        def password() -> bytes:
-            typed.append(read())
-            return typed[0]
-
-        with Client.logged_in(directory, password) as client:
-            body = {"password": typed[0].decode()}
+        with confirming(directory, read) as (client, password):
+            body = {"password": password}
             show(client.post("/v1/admin/recover", body), as_json=as_json)
 
     explained(ask)

@@ -6,7 +6,7 @@ known: a payment that would have been denied was made, and counts in the windows
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -84,7 +84,7 @@ class Report:
 def backtest(
     decisions: Iterable[tuple[DecisionRecord, str]],
     *,
-    documents: Mapping[str, str],
+    document_of: Callable[[str], str],
     spent: Mapping[AgentId, Mapping[str, Spent]],
     admissions: dict[AgentId, list[int]],
     new: NewRules | None,
@@ -94,7 +94,7 @@ def backtest(
     Args:
         decisions: with the text of their requests, in the order in which they were made; if *new*
             is for one agent, of that agent only.
-        documents: the terms, by their hash.
+        document_of: gives the text of the terms with a hash.
         spent: by agent and asset, from as long before the first decision as windows reach.
         admissions: by agent, those before the first decision; the later ones are added here.
         new: the rules to try; None: those that were in force, by what was noted alone.
@@ -105,7 +105,7 @@ def backtest(
         request = read_request(text)
         terms = tried.get(decision.terms_sha256)
         if terms is None:
-            terms = read_terms(documents[decision.terms_sha256])
+            terms = read_terms(document_of(decision.terms_sha256))
             if new is not None:
                 terms = terms._replace(policies=new.instead_of(terms.policies))
             tried[decision.terms_sha256] = terms
