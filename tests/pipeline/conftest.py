@@ -185,12 +185,35 @@ class Tap:
         self.look: Callable[[str, Any], None] = lambda _name, _argument: None
         self._cut_call = cut_call
         self._moment = moment
+        self._at_work = 0
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+
+    async def rest(self) -> None:
+        """Return when nothing real is under way: time of ours must not pass meanwhile.
+
+        Otherwise a hundred blocks pass while one row is made durable, and payments expire.
+        """
+        await self._at_rest.wait()
 
     def call(self, name: str, function: Callable[[], Value], argument: object = None) -> Value:
         cut_here = self._enter(name, argument)
         value = function()
         self._leave(cut_here=cut_here)
         return value
+
+    async def work(
+        self, name: str, function: Callable[[], Awaitable[Value]], argument: object = None
+    ) -> Value:
+        """Wait for a disk or a network."""
+        self._at_work += 1
+        self._at_rest.clear()
+        try:
+            return await self.wait(name, function, argument)
+        finally:
+            self._at_work -= 1
+            if self._at_work == 0:
+                self._at_rest.set()
 
     async def wait(
         self, name: str, function: Callable[[], Awaitable[Value]], argument: object = None
@@ -241,7 +264,7 @@ class TappedLedger:
         return self.tap.call("write", lambda: self.ledger.write(unit))
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
-        return await self.tap.wait("write", lambda: self.ledger.write_async(unit))
+        return await self.tap.work("write", lambda: self.ledger.write_async(unit))
 
     def read(self, query: Callable[[LedgerTransaction], Value]) -> Value:
         return self.tap.call("read", lambda: self.ledger.read(query))
@@ -272,7 +295,11 @@ class TappedClock:
         return self.clock.monotonic_s()
 
     async def sleep(self, seconds: float) -> None:
-        await self.tap.wait("sleep", lambda: self.clock.sleep(seconds), seconds)
+        async def sleep() -> None:
+            await self.tap.rest()
+            await self.clock.sleep(seconds)
+
+        await self.tap.wait("sleep", sleep, seconds)
 
 
 @dataclass(frozen=True)
@@ -283,7 +310,7 @@ class TappedChain:
     tap: Tap
 
     async def balance(self, address: str) -> int:
-        return await self.tap.wait("balance", lambda: self.chain.balance(address))
+        return await self.tap.work("balance", lambda: self.chain.balance(address))
 
     def require_possible(self, request: Request, *, from_address: str) -> None:
         self.chain.require_possible(request, from_address=from_address)
@@ -294,7 +321,7 @@ class TappedChain:
     async def build(
         self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
-        return await self.tap.wait(
+        return await self.tap.work(
             "build",
             lambda: self.chain.build(request, from_address=from_address, unit_price=unit_price),
         )
@@ -312,22 +339,22 @@ class TappedChain:
         )
 
     async def send(self, raw: bytes) -> bool:
-        return await self.tap.wait("send", lambda: self.chain.send(raw), raw)
+        return await self.tap.work("send", lambda: self.chain.send(raw), raw)
 
     async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
-        return await self.tap.wait(
+        return await self.tap.work(
             "look_up",
             lambda: self.chain.look_up(tx_hash, last_valid_block_height=last_valid_block_height),
         )
 
     async def horizon(self) -> int:
-        return await self.tap.wait("horizon", self.chain.horizon)
+        return await self.tap.work("horizon", self.chain.horizon)
 
     async def history(self, address: str, *, before: str | None) -> HistoryPage:
-        return await self.tap.wait("history", lambda: self.chain.history(address, before=before))
+        return await self.tap.work("history", lambda: self.chain.history(address, before=before))
 
     async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
-        return await self.tap.wait(
+        return await self.tap.work(
             "movement", lambda: self.chain.movement(tx_hash, address=address)
         )
 
