@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup check fix test coverage prove worlds demo bench smoke lock clean
+.PHONY: setup check fix test coverage prove worlds mutants demo bench smoke lock clean
 
 setup: .venv/ready
 
@@ -41,6 +41,11 @@ prove: setup          ## every case of every proof, and one table of what they f
 worlds: setup         ## a tenth of the simulated worlds
 	$(BIN)/python -m pytest -n 2 --dist worksteal --tenth tests/simulation
 
+mutants: setup        ## every small change to the policy; those that no test notices are printed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 demo: setup           ## the first payment, from an empty directory
 	$(BIN)/waiaas demo
 
@@ -57,4 +62,4 @@ lock:                 ## rewrite requirements/*.txt from pyproject.toml
 	$(PYTHON) tools/lock_requirements.py
 
 clean:
-	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants

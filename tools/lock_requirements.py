@@ -21,6 +21,7 @@ COMPILE = (
 LISTS = {
     "runtime.txt": ("pyproject.toml",),
     "dev.txt": ("pyproject.toml", "--group", "dev"),
+    "mutants.txt": ("pyproject.toml", "--group", "dev", "--group", "mutants"),
     "lock.txt": ("requirements/lock.in",),
 }
 
