@@ -130,6 +130,13 @@ SAID: Final[dict[str, tuple[Request, PolicyType, dict[str, Any], ListedUsage, li
         ListedUsage({}),
         [exceeded("daily_max", 4, 5, max_allowed=4, tier=PolicyTier.APPROVAL, approval_s=8)],
     ),
+    "a window that has room once everything in it has left": (
+        PAY,
+        PolicyType.SPENDING_LIMIT,
+        {"asset": "native", "instant_max": "90", "hourly_max": "5"},
+        ListedUsage({NATIVE: Spending(spends=(Spend(NOW_S - 60, 2), Spend(NOW_S - 50, 3)))}),
+        [exceeded("hourly_max", 5, 10, retry_at=NOW_S - 50 + 3600)],
+    ),
     "recipients": (
         PAY,
         PolicyType.WHITELIST,
@@ -303,6 +310,29 @@ def test_what_a_rule_says_is_all_of_it(
     )
     found = verdict.violations if isinstance(verdict, Deny) else ()
     assert sorted([*found, *verdict.escalations], key=repr) == sorted(said, key=repr)
+
+
+def test_what_is_said_comes_in_the_order_of_priority(
+    judge: Judge, rule: Callable[..., PolicyRecord]
+) -> None:
+    tokens = rule(PolicyType.ALLOWED_TOKENS, tokens=[BOB])
+    amount = rule(PolicyType.APPROVE_AMOUNT_LIMIT, amount_max="1")
+    grants = [rule(kind, **members) for kind, members in OPEN]
+    for first, second in ((tokens, amount), (amount, tokens)):
+        policies = [second, *grants, first._replace(priority=7)]
+        verdict = judge(PERMIT, policies)
+        assert isinstance(verdict, Deny)
+        assert [each.rule for each in verdict.violations] == [first.type, second.type]
+
+
+def test_a_policy_that_cannot_be_read_is_named_with_the_reason(
+    judge: Judge, record: Callable[..., PolicyRecord]
+) -> None:
+    broken = record(PolicyType.WHITELIST, "{")
+    verdict = judge(PAY, [broken])
+    assert isinstance(verdict, Deny)
+    said = f"policy {broken.id} cannot be evaluated (rules: not JSON), so nothing is allowed"
+    assert verdict.violations[0] == denied(PolicyType.WHITELIST, said, None)
 
 
 BOUND: Final = {"maxAmountPerTx": "4", "maxTotalAmount": "7"}

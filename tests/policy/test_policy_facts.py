@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.fakes.decisions import TOKEN, A, Desk
+from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.records import SessionUse
@@ -39,17 +40,18 @@ def test_without_its_history_a_decision_does_not_guess(desk: Desk) -> None:
     answers = read_answers(decision.usage)
     alone = RecordedUsage(answers, now_s=decision.decided_at)
     assert alone.spent_after("native", EVER_S) == 0
-    for question in (
-        lambda: alone.spent_after("native", 5),
-        lambda: alone.spent_after(TOKEN, 5),
-        lambda: alone.spent_so_far("native", 5, 1),
-        lambda: alone.in_flight(TOKEN),
-        lambda: alone.admitted_after(5),
-        lambda: alone.admitted_at(1),
-        alone.session,
+    for question, missing in (
+        (lambda: alone.spent_after("native", 5), "what happened before"),
+        (lambda: alone.spent_after(TOKEN, 5), f"how much had moved of {TOKEN}"),
+        (lambda: alone.spent_so_far("native", 5, 1), "what happened before"),
+        (lambda: alone.in_flight(TOKEN), f"what was in flight of {TOKEN}"),
+        (lambda: alone.admitted_after(5), "what happened before"),
+        (lambda: alone.admitted_at(1), "what happened before"),
+        (alone.session, "what the session had used"),
     ):
-        with pytest.raises(NotRecorded):
+        with pytest.raises(NotRecorded) as not_recorded:
             question()
+        assert str(not_recorded.value) == missing
     past = RecordedUsage(answers, now_s=decision.decided_at, history=History({}, [1, 2, 2]))
     assert (past.admitted_after(1), past.admitted_at(3), past.admitted_at(4)) == (2, 1, None)
 
@@ -67,6 +69,41 @@ def test_what_was_noted_is_told_again_and_the_rest_is_found_in_the_history() -> 
     assert RecordedUsage(noted, now_s=9, history=history).spent_so_far("native", 5, 60) == 9
     with pytest.raises(NotRecorded, match="how much had moved"):
         usage.spent_after(TOKEN, 5)
+
+
+def test_what_is_noted_is_what_was_answered_and_is_passed_on() -> None:
+    spends = (Spend(3, 40), Spend(8, 30))
+    real = ListedUsage({"native": Spending(1, 2, spends)}, (4, 5, 6), SessionUse(7, 8))
+    usage = RecordingUsage(real)
+    assert usage.in_flight("native") == InFlight(1, 2)
+    assert usage.spent_after("native", 5) == 30
+    assert usage.spent_so_far("native", 1, 41) == 8
+    assert usage.admitted_after(4) == 2
+    assert usage.admitted_at(2) == 5
+    assert usage.session() == SessionUse(7, 8)
+    usage.note_assets(["native", TOKEN])
+    assert usage.answers == Answers(
+        in_flight={"native": InFlight(1, 2), TOKEN: InFlight(0, 0)},
+        spent_after={"native": {5: 30, EVER_S: 70}, TOKEN: {EVER_S: 0}},
+        spent_so_far={"native": {1: {41: 8}}},
+        admitted_after={4: 2},
+        admitted_at={2: 5},
+        session=SessionUse(7, 8),
+    )
+
+
+@pytest.mark.parametrize(
+    ("base_units", "second"),
+    [(9, 20), (10, 20), (11, 3), (40, 3), (41, 8), (70, 8), (71, 20), (10**30, 20)],
+)
+def test_a_total_is_reached_in_the_second_that_brought_it(base_units: int, second: int) -> None:
+    """What had moved before the first second that is known was reached at no known time."""
+    assert Spent([(3, 40), (8, 70)], before=10).reaches(base_units, by_s=20) == second
+
+
+def test_what_moved_of_an_asset_that_never_moved_is_nothing() -> None:
+    noted = Answers(spent_after={TOKEN: {EVER_S: 0}})
+    assert RecordedUsage(noted, now_s=9, history=History({}, [])).spent_after(TOKEN, 5) == 0
 
 
 def test_what_a_session_had_used_is_told_again() -> None:

@@ -103,6 +103,32 @@ def test_a_window_in_the_hour_that_is_skipped_opens_a_week_later() -> None:
     assert gap.opens_at(at("2026-03-29 00:00:00", BERLIN)) == at("2026-04-05 02:10:00", BERLIN)
 
 
+@pytest.mark.parametrize(
+    ("zone", "now", "opening"),
+    [
+        # The day is the zone's: it is Wednesday in UTC while it is still Tuesday there.
+        ("America/Los_Angeles", "2026-06-16 19:00:00", "2026-06-16 20:10:00"),
+        ("Pacific/Auckland", "2026-06-16 08:00:00", "2026-06-16 20:10:00"),
+    ],
+)
+def test_a_window_later_today_is_not_put_off_for_a_week(zone: str, now: str, opening: str) -> None:
+    there = ZoneInfo(zone)
+    evening = schedule(hours("20:10", "20:50", TUE), zone=there)
+    assert evening.opens_at(at(now, there)) == at(opening, there)
+
+
+def test_a_window_two_weeks_ahead_is_found_where_the_one_between_is_skipped() -> None:
+    gap = schedule(hours("02:10", "02:50", SUN), zone=BERLIN)
+    now_s = at("2026-03-22 03:00:00", BERLIN)
+    assert gap.opens_at(now_s) == at("2026-04-05 02:10:00", BERLIN)
+
+
+def test_a_jump_of_the_clock_opens_a_window_also_where_it_jumps_from_utc() -> None:
+    london = schedule(hours("01:30", "02:30", SUN), zone=ZoneInfo("Europe/London"))
+    jump_s = at("2026-03-29 01:00:00")
+    assert london.opens_at(jump_s - HOUR_S) == jump_s
+
+
 def test_a_day_that_a_zone_left_out_opens_a_week_later() -> None:
     """Samoa had no Friday, 30 December 2011."""
     apia = ZoneInfo("Pacific/Apia")
@@ -126,6 +152,7 @@ def test_schedules_that_never_meet_have_no_next_opening() -> None:
     apart = [schedule(hours("08:00", "12:00")), schedule(hours("12:00", "13:00"))]
     assert earliest_open(apart, since_s=at("2026-11-23 00:00:00")) is None
     assert earliest_open([schedule()], since_s=0) is None
+    assert earliest_open([schedule(), schedule(hours("08:00", "09:00"))], since_s=0) is None
 
 
 MINUTES = st.sampled_from([0, 1, 90, 120, 121, 150, 180, 181, 720, 1439])

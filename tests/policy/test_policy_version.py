@@ -1,5 +1,6 @@
 """The version of policies changes with what they say, and with nothing else."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -44,3 +45,11 @@ def test_text_cannot_move_from_one_rule_to_another() -> None:
     one = [FIRST._replace(rules='x","y'), SECOND._replace(rules="z")]
     other = [FIRST._replace(rules="x"), SECOND._replace(rules='y","z')]
     assert policy_version(one) != policy_version(other)
+
+
+def test_the_version_of_the_same_policies_is_the_same_in_every_release() -> None:
+    """Approvals and recorded decisions name it; the text is written here without our code."""
+    text = (
+        '[["1","a","SPENDING_LIMIT",0,"{\\"instant_max\\":\\"1\\"}"],["2","","WHITELIST",0,"{}"]]'
+    )
+    assert policy_version([FIRST, SECOND]) == hashlib.sha256(text.encode()).hexdigest()

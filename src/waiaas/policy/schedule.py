@@ -80,10 +80,12 @@ def earliest_open(schedules: Sequence[Schedule], *, since_s: int) -> int | None:
     """Return the first second from *since_s* on at which every schedule is open; None: none is."""
     now_s = since_s
     while now_s <= since_s + HORIZON_S:
-        openings = [schedule.opens_at(now_s) for schedule in schedules]
-        latest = max((now_s if opening is None else opening for opening in openings), default=now_s)
-        if None in openings:
-            return None
+        latest = now_s
+        for schedule in schedules:
+            opening = schedule.opens_at(now_s)
+            if opening is None:
+                return None
+            latest = max(latest, opening)
         if latest == now_s:
             return now_s
         now_s = latest
