@@ -24,7 +24,12 @@ from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.pipeline.perform import World, perform, read_standing
 from waiaas.pipeline.reconcile import PAGES_MAX, Reconciler, Reconciliation
-from waiaas.pipeline.restored import mark_restored, restored_at, take_mark_off
+from waiaas.pipeline.restored import (
+    mark_restored,
+    restored_at,
+    take_mark_off,
+    uncompared_since,
+)
 from waiaas.ports import Chain, LedgerTransaction, Movement
 
 TO: Final = solana_address(bytes(SigningKey(bytes([9]) * 32).verify_key))
@@ -267,6 +272,30 @@ def test_what_was_not_signed_is_called_off_and_what_was_is_watched() -> None:
         assert life.status(sent) is TransactionStatus.CONFIRMED
         assert life.chain.effects().total() == 2
         assert not list(wrong_totals(life.ledger.connection))
+
+
+def test_a_backup_made_before_reconciliation_hides_nothing_that_was_lost_before_it() -> None:
+    with MemoryLedger() as ledger:
+        life = Life(ledger)
+        slow = life.ask(10, key="slow").transaction
+        life.chain.manners = lambda _call: Manners(delay_blocks=5)
+        life.step(slow, 3)
+        life.chain.manners = lambda _call: Manners()
+        life.back_up()
+        life.pay(DAILY - 10, key="lost")
+        life.restore()
+        first_s = ledger.read(uncompared_since)
+        life.chain.pass_blocks(40)
+        life.step(slow)  # it lands behind what was lost, and the marked ledger knows of it
+        assert life.status(slow) is TransactionStatus.CONFIRMED
+        life.back_up()
+        life.restore()
+        assert ledger.read(uncompared_since) == first_s
+        assert [each.amount for each in settled(life).movements] == [str(DAILY - 10)]
+        assert life.reconcile(1).is_reconciled
+        life.restore()  # once more, now that it is reconciled: the backup has the mark still
+        assert ledger.read(uncompared_since) == first_s
+        assert [each.amount for each in settled(life).movements] == [str(DAILY - 10)]
 
 
 @pytest.mark.parametrize("writes", range(1, 5))

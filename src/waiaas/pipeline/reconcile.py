@@ -27,7 +27,13 @@ from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.agent_life import begin_termination, found
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.record import ledger_time, remember
-from waiaas.pipeline.restored import horizon_of, restored_at, set_horizon, take_mark_off
+from waiaas.pipeline.restored import (
+    horizon_of,
+    restored_at,
+    set_horizon,
+    take_mark_off,
+    uncompared_since,
+)
 from waiaas.pipeline.stop import Stop, call_off, revoke_sessions
 from waiaas.ports import Chain, ChainUnavailable, Clock, Ledger, LedgerTransaction, Movement
 
@@ -82,7 +88,7 @@ class Reconciliation:
         return len({(each.agent_id, each.tx_hash) for each in self.movements})
 
 
-def known(tx: LedgerTransaction, agent_id: AgentId, tx_hash: str, *, restored_s: int) -> Known:
+def known(tx: LedgerTransaction, agent_id: AgentId, tx_hash: str, *, since_s: int) -> Known:
     """Say what the ledger knows of a transaction that did not fail."""
     attempt = tx.attempts.by_hash(tx_hash)
     if attempt is None or attempt.agent_id != agent_id:
@@ -97,7 +103,7 @@ def known(tx: LedgerTransaction, agent_id: AgentId, tx_hash: str, *, restored_s:
     transaction = tx.transactions.get(attempt.tx_id)
     assert transaction is not None, "transactions are never deleted"
     at_s = transaction.executed_at
-    return Known.SETTLED if at_s is not None and at_s < restored_s else Known.SOMETHING
+    return Known.SETTLED if at_s is not None and at_s < since_s else Known.SOMETHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +128,16 @@ class Reconciler:
         Raises:
             Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
         """
-        restored_s, agents = self.ledger.read(lambda tx: _begin(tx, without))
+        restored_s, since_s, agents = self.ledger.read(lambda tx: _begin(tx, without))
         if restored_s is None:
             return Reconciliation(is_reconciled=True)
+        assert since_s is not None, "it is the restore itself, or one before it"
         unread, compared, blocks_left = list[Unread](), set(without), 0
         for agent in agents:
             if agent.id in compared:
                 continue
             try:
-                left = await self._compare(agent, restored_s)
+                left = await self._compare(agent, since_s)
             except (ChainUnavailable, Unreadable) as error:
                 unread.append(Unread(agent.id, str(error)))
             else:
@@ -141,7 +148,7 @@ class Reconciler:
         def unit(tx: LedgerTransaction) -> Reconciliation:
             if restored_at(tx) != restored_s:
                 return Reconciliation(is_reconciled=restored_at(tx) is None)
-            movements = tuple(tx.movements.counted_since(restored_s))
+            movements = tuple(tx.movements.counted_since(since_s))
             newcomers = [each.id for each in _agents(tx) if each.id not in compared]
             compared_so_far = Reconciliation(
                 is_reconciled=False,
@@ -156,7 +163,7 @@ class Reconciler:
 
         return await self.ledger.write_async(unit)
 
-    async def _compare(self, agent: AgentRecord, restored_s: int) -> int:
+    async def _compare(self, agent: AgentRecord, since_s: int) -> int:
         """Record what left one agent; return how many blocks are missing behind what was read.
 
         Raises:
@@ -173,7 +180,7 @@ class Reconciler:
         height = page.height
         for _ in range(PAGES_MAX):
             for tx_hash in page.tx_hashes:
-                state = self._known(agent.id, tx_hash, restored_s)
+                state = self._known(agent.id, tx_hash, since_s)
                 if state is Known.SETTLED:
                     return max(horizon - height, 0)
                 if state is Known.NOTHING:
@@ -182,19 +189,17 @@ class Reconciler:
                         await self._record(agent.id, movement)
             if page.earlier is None:
                 if height >= horizon:  # Before, what the ledger knows may not be final.
-                    self._require_beginning(agent.id, restored_s)
+                    self._require_beginning(agent.id, since_s)
                 return max(horizon - height, 0)
             page = await chain.history(agent.public_key, before=page.earlier)
         raise Unreadable(f"the agent's history since the backup has more than {PAGES_MAX} pages")
 
-    def _known(self, agent_id: AgentId, tx_hash: str, restored_s: int) -> Known:
-        return self.ledger.read(lambda tx: known(tx, agent_id, tx_hash, restored_s=restored_s))
+    def _known(self, agent_id: AgentId, tx_hash: str, since_s: int) -> Known:
+        return self.ledger.read(lambda tx: known(tx, agent_id, tx_hash, since_s=since_s))
 
-    def _require_beginning(self, agent_id: AgentId, restored_s: int) -> None:
+    def _require_beginning(self, agent_id: AgentId, since_s: int) -> None:
         """Return if the ledger knows of nothing that the history should have led back to."""
-        if self.ledger.read(
-            lambda tx: tx.transactions.has_confirmed(agent_id, before_s=restored_s)
-        ):
+        if self.ledger.read(lambda tx: tx.transactions.has_confirmed(agent_id, before_s=since_s)):
             raise Unreadable(
                 "the node's history does not reach back to what the ledger knows: ask one that"
                 " keeps more, or leave the agent out with --without-agent, which terminates it"
@@ -286,12 +291,12 @@ class Reconciler:
 
 def _begin(
     tx: LedgerTransaction, without: Collection[AgentId]
-) -> tuple[int | None, list[AgentRecord]]:
-    """Return when the ledger was restored, and whose history is to be compared."""
+) -> tuple[int | None, int | None, list[AgentRecord]]:
+    """Return when the ledger was restored, since when, and whose history is to be compared."""
     for agent_id in without:
         if found(tx, agent_id).status is AgentStatus.CREATING:
             raise Refusal(ErrorCode.AGENT_NOT_ACTIVE, "an agent that is CREATING is not terminated")
-    return restored_at(tx), _agents(tx)
+    return restored_at(tx), uncompared_since(tx), _agents(tx)
 
 
 def _agents(tx: LedgerTransaction) -> list[AgentRecord]:

@@ -18,6 +18,7 @@ from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import LedgerTransaction
 
 _KEY: Final = "restored_at"
+_SINCE_KEY: Final = "restored_since"
 _GONE: Final = ""
 """What stands in the place of a fact that is one no more."""
 
@@ -27,6 +28,8 @@ def mark_restored(
 ) -> None:
     """Mark the ledger, with the audit row that says from which backup it is."""
     now_s = ledger_time(tx, wall_s=wall_s)
+    since_s = uncompared_since(tx)
+    tx.key_values.put(_SINCE_KEY, str(now_s if since_s is None else since_s), now_s=now_s)
     tx.key_values.put(_KEY, str(now_s), now_s=now_s)
     for network in NetworkType:  # Of an earlier restore, if the backup was made before its end.
         tx.key_values.put(_horizon_key(network), _GONE, now_s=now_s)
@@ -38,9 +41,19 @@ def restored_at(tx: LedgerTransaction) -> int | None:
     return _number(tx.key_values.get(_KEY))
 
 
+def uncompared_since(tx: LedgerTransaction) -> int | None:
+    """Return the second of the first restore that nobody has reconciled yet; None: there is none.
+
+    It is an earlier one if the backup was made under the mark: what landed since then says nothing
+    about what is older.
+    """
+    return _number(tx.key_values.get(_SINCE_KEY)) or restored_at(tx)
+
+
 def take_mark_off(tx: LedgerTransaction, *, now_s: int) -> None:
     """Let the ledger pay again; whoever does it has compared it with the chain."""
-    tx.key_values.put(_KEY, _GONE, now_s=now_s)
+    for key in (_KEY, _SINCE_KEY):
+        tx.key_values.put(key, _GONE, now_s=now_s)
 
 
 def horizon_of(tx: LedgerTransaction, network: NetworkType) -> int | None:
