@@ -9,7 +9,8 @@ import pytest
 
 from waiaas.database import generate_id, policies
 from waiaas.database.connection import open_reader
-from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.assets import CHAIN_IDS, Network
+from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
@@ -295,6 +296,35 @@ def test_a_global_rule_names_assets_of_a_network(office: "Office") -> None:
     with pytest.raises(Refusal) as refused:
         set_now(office, None, rules(5))
     assert refused.value.details == {"field": "rules.asset"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "others"),
+    [
+        (PolicyType.SPENDING_LIMIT, "asset", {"instant_max": "5"}),
+        (PolicyType.APPROVE_AMOUNT_LIMIT, "token", {"amount_max": "5"}),
+    ],
+)
+def test_a_global_rule_stands_in_the_place_of_one_of_its_own_network_only(
+    office: "Office", kind: PolicyType, member: str, others: dict[str, str]
+) -> None:
+    name = "slip44:501" if member == "asset" else f"token:{RECIPIENT}"
+    first, second = (
+        json.dumps({member: f"{CHAIN_IDS[Network(ChainType.SOLANA, network)]}/{name}", **others})
+        for network in (NetworkType.MAINNET, NetworkType.DEVNET)
+    )
+    of_mainnet = set_now(office, None, first, kind=kind)
+    of_devnet = set_now(office, None, second, kind=kind)
+    assert stored(office) == [of_mainnet, of_devnet]
+    assert set_now(office, None, second, kind=kind).id == of_devnet.id
+
+
+def test_an_asset_has_one_rule_however_it_is_named(office: "Office", agent_id: AgentId) -> None:
+    first = set_now(office, agent_id, rules(5))
+    chain_id = CHAIN_IDS[Network(ChainType.SOLANA, NetworkType.LOCALNET)]
+    renamed = json.dumps({"asset": f"{chain_id}/slip44:501", "instant_max": "7"})
+    assert set_now(office, agent_id, renamed).id == first.id
+    assert set_now(office, agent_id, rules(5)).id == first.id
 
 
 def test_only_what_is_given_changes(office: "Office", agent_id: AgentId) -> None:

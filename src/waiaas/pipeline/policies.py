@@ -1,6 +1,7 @@
 """Setting policies: validated before they are written, and audited with what they say."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 from waiaas.domain.assets import Network
@@ -220,9 +221,16 @@ def _stands_for(policy: PolicyRecord, kind: PolicyType, rule: Rule) -> bool:
     if policy.type is not kind:
         return False
     try:
-        return parse_policy(policy).subject == rule.subject
+        return _is_about_the_same(parse_policy(policy), rule)
     except RuleRefused:
         return True  # It denies everything; setting a rule is how an operator mends it.
+
+
+def _is_about_the_same(one: Rule, other: Rule) -> bool:
+    """Tell whether two rules of a type have one subject; an asset is one on each network anew."""
+    if one.subject != other.subject or not one.subject:
+        return one.subject == other.subject
+    return all(mine.may_be(theirs) for mine, theirs in product(one.assets, other.assets))
 
 
 def _insert(tx: LedgerTransaction, policy: PolicyRecord) -> PolicyRecord:
