@@ -299,6 +299,22 @@ def test_in_a_restored_ledger_what_is_due_stays_where_it_is(site: "Site") -> Non
     assert site.office.transaction(transaction.id).status is TransactionStatus.QUEUED
 
 
+def test_what_is_due_in_a_restored_ledger_is_told_of_once_however_long_others_wait(
+    site: "Site",
+) -> None:
+    ask(site, site.hire(limits=LIMITS))
+    ask(site, site.hire(limits=LIMITS | {"delay_seconds": 10 * DELAY_S}))
+    site.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    site.office.clock.wall_s += DELAY_S
+
+    async def scenario() -> "Shift":
+        async with site.shift() as shift:
+            await shift.work(lambda: site.office.clock.waited_s >= DELAY_S)
+            return shift
+
+    assert [each.step for each in asyncio.run(scenario()).troubles] == [Step.PREPARE]
+
+
 def test_what_waits_is_not_counted_as_unfinished_work(office: "Office") -> None:
     office.ask_now(office.hire(limits=LIMITS), 21)
     counted = office.ledger.read(lambda tx: (count_unfinished(tx), tx.waits.count_open()))

@@ -66,6 +66,7 @@ class Worker:
         self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
+        self._unreconciled: set[TransactionId] = set()
         self._gate = Gate()
         # Equal payments of one agent are told apart by a price that follows the newest recorded
         # one, so one agent's payments are prepared one after the other.
@@ -141,7 +142,7 @@ class Worker:
                     await perform(standing, self._world)
             except LedgerRestored as error:
                 # Trying again would change nothing; reconciliation hands it over anew.
-                self._report(transaction.id, step, error)
+                self._report_once(transaction.id, step, error)
                 self._driven.discard(transaction.id)
                 return
             except Exception as error:  # noqa: BLE001 -- one payment's trouble must not stop others
@@ -152,6 +153,12 @@ class Worker:
             else:
                 self._blocked.discard(transaction.id)
                 retry_ms = RETRY_MS_MIN
+
+    def _report_once(self, tx_id: TransactionId, step: Step, error: LedgerRestored) -> None:
+        """Tell of what is found due again every second, until the ledger is reconciled."""
+        if tx_id not in self._unreconciled:
+            self._unreconciled.add(tx_id)
+            self._report(tx_id, step, error)
 
     def _require_open(self, standing: Standing) -> None:
         """Return unless the step leads to a signature that has to wait for the chain.
