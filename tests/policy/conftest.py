@@ -14,6 +14,7 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Request, Transfer
 from waiaas.policy.evaluate import evaluate
+from waiaas.policy.policies import parse_rules
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Verdict
 
@@ -73,6 +74,12 @@ def _judge(
         now_s=now_s,
         constraints=constraints,
     )
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> None:
+    """Let every test read its own rules: what was read is kept, and would hide how it is read."""
+    parse_rules.cache_clear()
 
 
 @pytest.fixture(scope="session")

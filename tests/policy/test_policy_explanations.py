@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 from tests.policy.listed import ListedUsage, Spend, Spending
 
-from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.assets import CHAIN_IDS, Network
+from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord, SessionUse
@@ -23,6 +24,7 @@ from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Deny, Verdict, Violatio
 ALICE: Final = "So11111111111111111111111111111111111111112"
 BOB: Final = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
 TOKEN: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+MAINNET: Final = Network(ChainType.SOLANA, NetworkType.MAINNET)
 NOW_S: Final = 1_700_000_000
 HALF: Final = (2**64 - 1) // 2
 
@@ -85,6 +87,7 @@ SAID: Final[dict[str, tuple[Request, PolicyType, dict[str, Any], ListedUsage, li
             "notify_max": "4",
             "delay_max": "9",
             "delay_seconds": 70,
+            "approval_timeout": 90,
         },
         ListedUsage({NATIVE: Spending(going_out=1, waiting=7)}),
         [
@@ -549,6 +552,18 @@ REFUSED: Final[list[tuple[PolicyType, dict[str, Any], str, str]]] = [
         "must be 'native', the address of a token, or a CAIP-19 id",
     ),
     (PolicyType.SPENDING_LIMIT, {"instant_max": 5}, "instant_max", NOT_AN_AMOUNT),
+    (
+        PolicyType.SPENDING_LIMIT,
+        {"instant_max": "05"},
+        "instant_max",
+        "an amount has no leading zeros",
+    ),
+    (
+        PolicyType.SPENDING_LIMIT,
+        {"asset": "solana:x/y"},
+        "asset",
+        "an asset is chain/namespace:reference, as in CAIP-19",
+    ),
     (PolicyType.SPENDING_LIMIT, {"daily_max": 5}, "daily_max", NOT_AN_AMOUNT),
     (PolicyType.SPENDING_LIMIT, {"per_transaction_max": 5}, "per_transaction_max", NOT_AN_AMOUNT),
     (
@@ -653,6 +668,12 @@ REFUSED: Final[list[tuple[PolicyType, dict[str, Any], str, str]]] = [
         "is not a token but the asset of the network itself",
     ),
     (PolicyType.ALLOWED_TOKENS, {"tokens": [TOKEN, TOKEN]}, "tokens[1]", "is listed twice"),
+    (
+        PolicyType.ALLOWED_TOKENS,
+        {"tokens": [TOKEN, f"{CHAIN_IDS[MAINNET]}/token:{TOKEN}"]},
+        "tokens[1]",
+        "is listed twice",
+    ),
     (PolicyType.CONTRACT_WHITELIST, {"contracts": ["x"]}, "contracts[0]", NOT_AN_ADDRESS),
     (
         PolicyType.METHOD_WHITELIST,
@@ -720,6 +741,14 @@ def test_what_a_rule_is_refused_for_is_named(
     with pytest.raises(RuleRefused) as refused:
         parse_rules(kind, json.dumps(BASE[kind] | members), is_global=False)
     assert (refused.value.field, refused.value.reason) == (f"rules.{field}", reason)
+
+
+def test_an_asset_of_every_agent_needs_its_network() -> None:
+    with pytest.raises(RuleRefused) as refused:
+        parse_rules(
+            PolicyType.ALLOWED_TOKENS, json.dumps(BASE[PolicyType.ALLOWED_TOKENS]), is_global=True
+        )
+    assert str(refused.value) == "rules.tokens[0]: must be a CAIP-19 id in a rule for every agent"
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_what_is_noted_is_what_was_answered_and_is_passed_on() -> None:
 def test_a_total_is_reached_in_the_second_that_brought_it(base_units: int, second: int) -> None:
     """What had moved before the first second that is known was reached at no known time."""
     assert Spent([(3, 40), (8, 70)], before=10).reaches(base_units, by_s=20) == second
+    assert Spent([(3, 40)]).until(2) == 0
 
 
 def test_what_moved_of_an_asset_that_never_moved_is_nothing() -> None:
