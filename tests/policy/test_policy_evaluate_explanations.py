@@ -775,6 +775,13 @@ def test_what_a_rule_lacks_is_named(
     assert (refused.value.field, refused.value.reason) == (f"rules.{field}", reason)
 
 
+def test_a_limit_that_limits_nothing_is_refused() -> None:
+    with pytest.raises(RuleRefused) as refused:
+        parse_rules(PolicyType.APPROVE_AMOUNT_LIMIT, '{"block_unlimited": false}', is_global=False)
+    said = "rules.block_unlimited: is false, so without amount_max nothing is limited"
+    assert str(refused.value) == said
+
+
 @pytest.mark.parametrize(
     ("kind", "known"),
     [
