@@ -31,6 +31,7 @@ AGENT: Final = Keypair.from_seed(bytes([1]) * 32)
 MINT: Final = Keypair.from_seed(bytes([2]) * 32)
 OTHER: Final = Keypair.from_seed(bytes([3]) * 32).pubkey()
 ADDRESS: Final = str(AGENT.pubkey())
+TOKEN: Final = str(MINT.pubkey())
 PAYMENT: Final = VersionedTransaction(
     MessageV0.try_compile(
         AGENT.pubkey(),
@@ -57,8 +58,8 @@ HONEST: Final[dict[str, Any]] = {
 }
 
 
-def holding(amount: str, *, owner: str = ADDRESS) -> dict[str, Any]:
-    return {"mint": "M", "owner": owner, "uiTokenAmount": {"amount": amount, "decimals": 0}}
+def holding(amount: str, *, owner: str = ADDRESS, mint: str = TOKEN) -> dict[str, Any]:
+    return {"mint": mint, "owner": owner, "uiTokenAmount": {"amount": amount, "decimals": 0}}
 
 
 def with_(*path: Any, value: Any) -> Any:
@@ -111,7 +112,7 @@ def page_of(node: Node, answer: Any, *, before: str | None = None) -> HistoryPag
         (with_("meta", "err", value="AccountInUse"), None),
         (with_("meta", "postBalances", value=[5000, 0, 1]), None),
         (with_("meta", "postBalances", value=[20_000, 0, 1]), None),
-        (with_("meta", "preTokenBalances", value=[holding("9")]), {"native": 7, "M": 9}),
+        (with_("meta", "preTokenBalances", value=[holding("9")]), {"native": 7, TOKEN: 9}),
         (
             {
                 **HONEST,
@@ -121,7 +122,7 @@ def page_of(node: Node, answer: Any, *, before: str | None = None) -> HistoryPag
                     "postTokenBalances": [holding("8"), holding("14", owner="X")],
                 },
             },
-            {"native": 7, "M": 6},
+            {"native": 7, TOKEN: 6},
         ),
     ],
     ids=["paid", "failed", "fee only", "came in", "account gone", "tokens"],
@@ -148,6 +149,8 @@ def test_what_left_is_added_up_by_asset_without_the_fee(
         with_("meta", "preTokenBalances", value=[holding("-1")]),
         with_("meta", "preTokenBalances", value=[holding("9" * 21)]),
         with_("meta", "preTokenBalances", value=None),
+        with_("meta", "preTokenBalances", value=[holding("9", mint="native")]),
+        with_("meta", "preTokenBalances", value=[holding("9", mint="M" * 1000)]),
     ],
 )
 def test_a_transaction_that_is_not_what_was_listed_is_no_answer(answer: Any, node: Node) -> None:

@@ -13,6 +13,7 @@ from solders.transaction import VersionedTransaction
 
 from waiaas.chains.solana.answers import Effect, LandedTransaction, Listed, TokenBalance
 from waiaas.chains.solana.rpc import JsonRpc
+from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.money import NATIVE
 from waiaas.ports import ChainUnavailable, HistoryPage, Movement
 
@@ -101,6 +102,8 @@ def _tokens(effect: Effect, address: str) -> Counter[str]:
     for sign, balances in ((1, effect.pre_token_balances), (-1, effect.post_token_balances)):
         for each in balances:
             if each.owner == address:
+                if not is_solana_address(each.mint):
+                    raise ValueError("a token's name is no address")
                 left[each.mint] += sign * _amount(each)
     return left
 
