@@ -187,6 +187,18 @@ def test_another_version_is_called_so_and_another_cost_is_refused(
             open_backup(file, passwords[1])
 
 
+@pytest.mark.parametrize(
+    "backup_id", ["", "x", "x" * 10_000, "0192d3c4-0000-7000-8000-00000000000A"]
+)
+def test_an_id_that_is_none_is_refused_before_it_is_written_down_anywhere(
+    file: Path, backup_id: str
+) -> None:
+    content = file.read_bytes()
+    file.write_bytes(with_header(content, {**header_of(content), "id": backup_id}))
+    with pytest.raises(DamagedBackup):
+        describe(file)
+
+
 def test_an_edited_header_with_a_mended_checksum_does_not_open(
     file: Path, passwords: tuple[bytes, bytes]
 ) -> None:

@@ -46,6 +46,7 @@ _HEADER_BYTES_MAX: Final = 4 * SEALED_BYTES_MAX
 _MANIFEST_BYTES_MAX: Final = 64 * 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _SHA256: Final = r"^[0-9a-f]{64}$"
+_ID: Final = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
 _KEYSTORE_PREFIX: Final = f"{KEYSTORE_NAME}/"
 
 
@@ -54,7 +55,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: Literal["waiaas backup"]
     version: Literal[1]
-    id: str
+    id: Annotated[str, msgspec.Meta(pattern=_ID)]
     created_at: Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
     protection: Protection
 
