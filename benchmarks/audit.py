@@ -59,7 +59,7 @@ def event() -> AuditEvent:
         agent_id=agent_id,
         session_id=SessionId("01990000-0000-7000-8000-000000000002"),
         tx_id=TransactionId(generate_id()),
-        details={"amount": "1000000", "asset": "native"},
+        details={"type": "TRANSFER", "tier": "INSTANT", "amount": "1000000", "to": "1" * 32},
         ip_address="127.0.0.1",
     )
 

@@ -107,7 +107,7 @@ def unit_of_work(tx_id: TransactionId, tx: LedgerTransaction) -> None:
             actor=agent_actor(AGENT.id),
             agent_id=AGENT.id,
             tx_id=tx_id,
-            details={"amount": "1000000"},
+            details={"type": "TRANSFER", "tier": "INSTANT", "amount": "1000000", "to": "1" * 32},
         ),
         now_s=NOW_S,
     )

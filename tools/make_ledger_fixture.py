@@ -23,6 +23,7 @@ from waiaas.database.schema import SCHEMA_VERSION, metadata
 from waiaas.database.tables import Tables
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction
+from waiaas.domain.events import EVENTS
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "tests/database/fixtures"
 
@@ -60,7 +61,8 @@ def main() -> None:
 def _fill(connection: DatabaseConnection) -> None:
     audit = Tables(connection.db.execute).audit
     for number, action in enumerate(AuditAction):
-        audit.append(AuditEvent(action, OPERATOR), now_s=START_S + number)
+        details = {name: kind.example for name, kind in EVENTS[action].forms[0].items()}
+        audit.append(AuditEvent(action, OPERATOR, details=details), now_s=START_S + number)
     tables = metadata.sorted_tables
     rows = 1 + max(len(_vocabulary(table, column) or ()) for table in tables for column in table.c)
     for place, table in enumerate(tables):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import apsw
 import pytest
+from tests.fakes.events import unchecked
 
 from waiaas.database import DatabaseConnection, close_database, create_database, push_schema
 from waiaas.database.audit_verify import export_lines, read_head, verify_audit
@@ -37,7 +38,8 @@ def event(rng: random.Random) -> AuditEvent:
     def perhaps() -> Any:
         return text(rng) if rng.random() < 0.6 else None
 
-    return AuditEvent(
+    return unchecked(
+        AuditEvent,
         action=rng.choice([*AuditAction]),
         actor=text(rng),
         agent_id=None if (agent := perhaps()) is None else AgentId(agent),

@@ -72,7 +72,7 @@ DAMAGES = {
 def damage(request: pytest.FixtureRequest, directory: Path) -> str:
     """Damage the ledger of `directory`; return what is said of that."""
     told, do = request.param
-    started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM)
+    started = AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM)
     with open_ledger(directory) as ledger:
         ledger.write(lambda tx: tx.audit.append(started, now_s=1))
     do(directory / "ledger.db")

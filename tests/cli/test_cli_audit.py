@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+from tests.fakes.events import unchecked
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
@@ -153,7 +154,8 @@ def signed(directory: Path, **changes: Any) -> None:
         signature = base64.b64encode(key.sign(message.encode()).signature).decode()
         address = solana_address(bytes(key.verify_key))
         whole = {"ownerAddress": address, "message": message, "signature": signature} | facts
-        event = AuditEvent(AuditAction.TX_APPROVED, owner_actor(address), details=whole)
+        action, actor = AuditAction.TX_APPROVED, owner_actor(address)
+        event = unchecked(AuditEvent, action=action, actor=actor, details=whole)
         ledger.write(partial(_append, event, 9))
         operators = AuditEvent(AuditAction.TX_APPROVED, OPERATOR)
         ledger.write(partial(_append, operators, 9))

@@ -166,7 +166,11 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
         tx.reservations.hold(payment_id, agent_id=AGENT, asset="native", amount=amount, now_s=1)
         tx.audit.append(
             AuditEvent(
-                AuditAction.TX_REQUESTED, agent_actor(AGENT), agent_id=AGENT, tx_id=payment_id
+                AuditAction.TX_SIGNED,
+                agent_actor(AGENT),
+                agent_id=AGENT,
+                tx_id=payment_id,
+                details={"txHash": "1" * 64},
             ),
             now_s=1,
         )

@@ -50,7 +50,7 @@ def _fill(connection: DatabaseConnection, put: Put) -> None:
         for table in SEVEN_TABLES:
             if table is not audit_log:
                 put(connection, table.name)
-        log.append(AuditEvent(AuditAction.TX_REQUESTED, SYSTEM), now_s=number)
+        log.append(AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM), now_s=number)
         payment = put(
             connection,
             "transactions",

@@ -258,13 +258,14 @@ def _everything(connection: DatabaseConnection) -> int:
     _reserve(tables, agent_id, tx_id)
     _wait(tables, tx_id)
     _rule(tables, policy)
-    tables.audit.append(AuditEvent(AuditAction.TX_SIGNED, "system", agent_id=agent_id), now_s=4)
+    tables.audit.append(AuditEvent(AuditAction.AGENT_RESUMED, "system", agent_id=agent_id), now_s=4)
     assert tables.audit.latest_timestamp() == 4
     tables.outbox.append(
-        Notification(NotificationEventType.TX_FAILED, agent_id, tx_id, {"a": 1}), now_s=4
+        Notification(NotificationEventType.AGENT_SUSPENDED, agent_id, tx_id, {"reason": "a"}),
+        now_s=4,
     )
     told = tables.outbox.after(0, most=9)[-1]
-    assert (told.agent_id, told.tx_id, told.details) == (agent_id, tx_id, '{"a":1}')
+    assert (told.agent_id, told.tx_id, told.details) == (agent_id, tx_id, '{"reason":"a"}')
     tables.key_values.put("key", "value", now_s=1)
     tables.key_values.put("key", "other", now_s=2)
     assert tables.key_values.get("key") == "other"

@@ -1,6 +1,7 @@
 """Audit events: who did what, and how much attention it deserves."""
 
 import pytest
+from tests.fakes.events import details_of
 
 from waiaas.domain.audit import (
     OPERATOR,
@@ -37,11 +38,13 @@ ATTENTION = {
 
 @pytest.mark.parametrize("action", AuditAction)
 def test_the_severity_of_an_event_follows_from_its_action(action: AuditAction) -> None:
-    assert AuditEvent(action, actor=SYSTEM).severity == ATTENTION.get(action, "info")
+    assert AuditEvent(action, SYSTEM, details=details_of(action)).severity == ATTENTION.get(
+        action, "info"
+    )
 
 
 def test_an_event_of_the_system_alone_is_about_no_one() -> None:
-    event = AuditEvent(AuditAction.DAEMON_STARTED, actor=SYSTEM)
+    event = AuditEvent(AuditAction.DAEMON_STOPPED, actor=SYSTEM)
     assert (event.agent_id, event.session_id, event.tx_id, event.ip_address) == (None,) * 4
     assert event.details == {}
 
@@ -54,12 +57,12 @@ def test_actors_are_told_apart_by_their_names() -> None:
 
 
 def test_an_event_cannot_be_changed() -> None:
-    event = AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM)
+    event = AuditEvent(AuditAction.DAEMON_STOPPED, actor=SYSTEM)
     with pytest.raises(AttributeError):
         event.actor = OPERATOR  # type: ignore[misc]  # -- the refusal is what is tested
 
 
 def test_no_details_cannot_become_somebody_elses() -> None:
-    event = AuditEvent(AuditAction.TX_FAILED, actor=SYSTEM)
+    event = AuditEvent(AuditAction.DAEMON_STOPPED, actor=SYSTEM)
     with pytest.raises(TypeError):
         event.details["a"] = 1  # type: ignore[index]  # -- the refusal is what is tested

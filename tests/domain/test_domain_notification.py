@@ -1,6 +1,7 @@
 """What an owner is told: every act with every tier."""
 
 import pytest
+from tests.fakes.events import details_of
 
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import AuditAction, NotificationEventType, PolicyTier
@@ -34,8 +35,9 @@ TOLD: dict[AuditAction, set[PolicyTier | None]] = {
 def test_an_owner_is_told_of_what_needs_care_and_of_what_went_wrong(
     action: AuditAction, tier: PolicyTier | None
 ) -> None:
-    notification = notification_of(AuditEvent(action, "system", details={"a": 1}), tier)
+    details = details_of(action)
+    notification = notification_of(AuditEvent(action, "system", details=details), tier)
     assert (notification is not None) is (tier in TOLD.get(action, set()))
     if notification is not None:
         assert notification.event is NotificationEventType(action)
-        assert notification.details == {"a": 1}
+        assert notification.details == details

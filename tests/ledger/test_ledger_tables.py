@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
+from tests.fakes.events import unchecked
 
 from waiaas.database import Ledger, generate_id
 from waiaas.database.errors import ConstraintViolated, ReadOnlyDatabase
@@ -135,7 +136,9 @@ APPROVAL: Final = ApprovalRecord(
     created_at=20,
 )
 SWITCHED_ON: Final = KillSwitch(KillSwitchState.ACTIVATED, 7, "why", None)
-NOTIFICATION: Final = Notification(NotificationEventType.TX_FAILED, None, None, {})
+NOTIFICATION: Final = Notification(
+    NotificationEventType.KILL_SWITCH_RECOVERED, None, None, {"recoverableAt": None}
+)
 CHALLENGE: Final = Challenge(
     nonce="0" * 32,
     action=OwnerAction.APPROVE,
@@ -151,7 +154,8 @@ CHALLENGE: Final = Challenge(
     used_at=None,
     refusal_count=0,
 )
-EVENT: Final = AuditEvent(
+EVENT: Final = unchecked(
+    AuditEvent,
     action=AuditAction.KILL_SWITCH_ACTIVATED,
     actor=OPERATOR,
     agent_id=AGENT_ID,
@@ -468,7 +472,7 @@ def test_an_audit_row_says_everything_the_event_does(filled: Ledger) -> None:
 
 def test_details_in_any_script_are_stored_as_they_are(ledger: Ledger) -> None:
     event = AuditEvent(
-        action=AuditAction.AGENT_CREATED, actor=OPERATOR, details={"name": "Größe 🦊 \ud800 \x00"}
+        AuditAction.DAEMON_STARTED, OPERATOR, details={"version": "Größe 🦊 \ud800 \x00"}
     )
     ledger.write(lambda tx: tx.audit.append(event, now_s=1))
     (row,) = audit_rows(ledger)

@@ -263,7 +263,7 @@ def _settle(
 ) -> None:
     """Settle with an audit row, as the pipeline does: by it ledger time never goes back."""
     tx.reservations.settle(tx_id, state=state, now_s=now_s)
-    tx.audit.append(AuditEvent(AuditAction.TX_CONFIRMED, SYSTEM, tx_id=tx_id), now_s=now_s)
+    tx.audit.append(AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM, tx_id=tx_id), now_s=now_s)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

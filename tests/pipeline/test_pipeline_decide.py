@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.events import BACKUP
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import TransactionStatus
@@ -109,7 +110,7 @@ def test_what_is_not_there_for_an_agent_is_not_found(wrong: str, office: "Office
 def test_in_a_restored_ledger_nothing_is_decided(office: "Office") -> None:
     """Freeing money that may have been paid after the backup would allow paying it again."""
     transaction = office.ask_now(office.hire(limits=DELAYED), AMOUNT).transaction
-    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     assert refused(office, transaction.id, OPERATOR) is ErrorCode.LEDGER_RESTORED
     assert office.transaction(transaction.id).status is TransactionStatus.QUEUED
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.events import BACKUP
 
 from waiaas.database import generate_id
+from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import (
     AgentStatus,
     ChainType,
@@ -224,7 +226,7 @@ def test_a_session_that_has_expired_is_revoked_if_a_payment_of_it_is_under_way(
 
 def test_in_a_restored_ledger_it_stops_and_frees_nothing(office: "Office") -> None:
     transaction = office.ask_now(office.hire(limits=DELAYED), AMOUNT).transaction
-    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     done = office.kill()
     assert (done.agents_suspended, done.sessions_revoked) == (1, 1)
     assert (done.transactions_cancelled, done.transactions_under_way) == (0, 1)
@@ -239,7 +241,7 @@ class NoKeystore:
     """A keystore that makes keys and keeps none."""
 
     def generate(self, _: str, *, chain: ChainType, network: NetworkType) -> str:
-        return f"{chain} {network} {generate_id()}"
+        return solana_address(f"{chain} {network} {generate_id()}".encode()[-32:])
 
     def store(self, _: str) -> None:
         """Keep nothing."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from nacl.signing import SigningKey
+from tests.fakes.events import BACKUP
 
 from waiaas.database import agents, generate_id, pending_approvals, transactions
 from waiaas.database.schema import challenges
@@ -537,6 +538,6 @@ def test_a_restored_ledger_takes_no_signature(court: Court) -> None:
     court.lock()
     transaction = court.payment()
     proof = court.wallet.sign(court.message(APPROVE, transaction))
-    court.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    court.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     code = court.refused(lambda: court.act(APPROVE, proof, transaction), rows=0)
     assert code is ErrorCode.LEDGER_RESTORED

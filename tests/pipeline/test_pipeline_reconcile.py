@@ -10,6 +10,7 @@ from nacl.signing import SigningKey
 from tests.fakes.agents import ask, insert_agent
 from tests.fakes.chain import FakeChain, Manners
 from tests.fakes.clock import NOW_S, FakeClock
+from tests.fakes.events import BACKUP
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.signer import FakeSigner
 
@@ -132,7 +133,7 @@ class Life:
     def restore(self) -> None:
         self.clock.jump(60)
         self.ledger.connection.sqlite.deserialize("main", self.backup)
-        self.ledger.write(lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details={}))
+        self.ledger.write(lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details=BACKUP))
 
     def reconcile(
         self,

@@ -1,10 +1,12 @@
 """Writing down: ledger time never goes back, and a status changes by the table or not at all."""
 
 import json
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.events import details_of
 
 from waiaas.database import generate_id, transactions
 from waiaas.domain.audit import SYSTEM, AuditEvent
@@ -66,6 +68,10 @@ def put(office: "Office", stored: TransactionRecord, status: TransactionStatus) 
     )
 
 
+def execute(tx: LedgerTransaction, stored: TransactionRecord) -> None:
+    move(tx, stored, TransactionStatus.EXECUTING, now_s=1, details={"payloadSha256": "0" * 64})
+
+
 # ── ledger time ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -74,7 +80,7 @@ def act(office: "Office", wall_s: int) -> int:
 
     def unit(tx: LedgerTransaction) -> int:
         now_s = ledger_time(tx, wall_s=wall_s)
-        tx.audit.append(AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM), now_s=now_s)
+        tx.audit.append(AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM), now_s=now_s)
         return now_s
 
     return office.ledger.write(unit)
@@ -104,7 +110,7 @@ def test_ledger_time_survives_a_restart(office: "Office") -> None:
 
 def test_ledger_time_is_read_in_the_transaction_that_uses_it(office: "Office") -> None:
     def unit(tx: LedgerTransaction) -> int:
-        tx.audit.append(AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM), now_s=900)
+        tx.audit.append(AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM), now_s=900)
         return ledger_time(tx, wall_s=800)
 
     assert office.ledger.write(unit) == 900
@@ -118,16 +124,18 @@ def test_a_legal_move_changes_the_status_and_writes_one_audit_row(
     old: TransactionStatus, new: TransactionStatus, office: "Office", stored: TransactionRecord
 ) -> None:
     put(office, stored, old)
+    whole = details_of(AUDIT_ACTIONS[new]) | {"from": old, "to": new}
+    details = {name: value for name, value in whole.items() if name not in {"from", "to"}}
     office.ledger.write(
         lambda tx: move(
-            tx, stored._replace(status=old), new, now_s=77, actor="operator", details={"why": "x"}
+            tx, stored._replace(status=old), new, now_s=77, actor="operator", details=details
         )
     )
     assert office.transaction(stored.id) == stored._replace(status=new)
     (row,) = office.rows("audit_log")
     assert (row.timestamp, row.event_type, row.actor) == (77, AUDIT_ACTIONS[new], "operator")
     assert (row.tx_id, row.agent_id, row.session_id) == stored[:1] + stored[1:3]
-    assert json.loads(row.details) == {"from": old, "to": new, "why": "x"}
+    assert json.loads(row.details) == whole
 
 
 @pytest.mark.parametrize(("old", "new"), ILLEGAL)
@@ -173,7 +181,7 @@ def test_of_two_moves_from_the_same_state_the_first_wins(
     office: "Office", stored: TransactionRecord
 ) -> None:
     cancelled = TransactionStatus.CANCELLED
-    office.ledger.write(lambda tx: move(tx, stored, TransactionStatus.EXECUTING, now_s=1))
+    office.ledger.write(partial(execute, stored=stored))
     with pytest.raises(LostRace, match="PENDING"):
         office.ledger.write(lambda tx: move(tx, stored, cancelled, now_s=2))
     assert office.transaction(stored.id).status is TransactionStatus.EXECUTING
@@ -184,7 +192,7 @@ def test_a_move_that_is_undone_leaves_no_audit_row(
     office: "Office", stored: TransactionRecord
 ) -> None:
     def unit(tx: LedgerTransaction) -> None:
-        move(tx, stored, TransactionStatus.EXECUTING, now_s=1)
+        execute(tx, stored)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -206,12 +214,12 @@ def test_the_owner_is_told_of_a_payment_by_its_tier(office: "Office") -> None:
 
 
 def test_nothing_is_told_of_what_did_not_happen(office: "Office") -> None:
-    caller = office.hire(limits={"instant_max": 1})
-
     def fail(tx: LedgerTransaction) -> None:
         remember(
             tx,
-            AuditEvent(AuditAction.POLICY_VIOLATION, "system", agent_id=caller.agent_id),
+            AuditEvent(
+                AuditAction.KILL_SWITCH_RECOVERED, "system", details={"recoverableAt": None}
+            ),
             now_s=NOW_S,
         )
         raise LostRace("too late")

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.events import BACKUP
 
 from waiaas.database import key_value_store
 from waiaas.domain.enums import TransactionStatus
@@ -19,7 +20,7 @@ NOW_S = 1_700_000_000
 
 
 def mark(office: "Office") -> None:
-    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={"id": "b"}))
+    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
 
 
 def unmark(office: "Office") -> None:
@@ -33,7 +34,7 @@ def test_the_mark_is_written_with_its_audit_row_and_never_before_the_last_one(
     assert office.ledger.read(restored_at) is None
     mark(office)
     assert office.ledger.read(restored_at) == NOW_S
-    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S - 100, details={}))
+    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S - 100, details=BACKUP))
     assert office.ledger.read(restored_at) == NOW_S
     rows = office.rows("audit_log")
     assert [row.event_type for row in rows] == ["BACKUP_RESTORED"] * 2

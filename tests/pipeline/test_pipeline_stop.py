@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from tests.fakes.events import BACKUP
+
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.restored import mark_restored
 from waiaas.pipeline.stop import Stop, call_off, revoke_sessions, suspend
@@ -35,7 +37,7 @@ def test_each_part_is_done_once(office: "Office") -> None:
 def test_in_a_restored_ledger_nothing_is_called_off(office: "Office") -> None:
     caller = office.hire()
     office.ask_now(caller)
-    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     assert (
         office.ledger.write(lambda tx: call_off(tx, live_transactions(tx, caller.agent_id), STOP))
         == 0

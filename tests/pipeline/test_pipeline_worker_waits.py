@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.events import BACKUP
 
 from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import agents
@@ -285,7 +286,7 @@ def test_while_no_node_answers_what_is_due_is_tried_again_and_made_once(site: "S
 
 def test_in_a_restored_ledger_what_is_due_stays_where_it_is(site: "Site") -> None:
     transaction = ask(site, site.hire(limits=LIMITS))
-    site.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    site.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     site.office.clock.wall_s += 100
 
     async def scenario() -> "Shift":
@@ -304,7 +305,7 @@ def test_what_is_due_in_a_restored_ledger_is_told_of_once_however_long_others_wa
 ) -> None:
     ask(site, site.hire(limits=LIMITS))
     ask(site, site.hire(limits=LIMITS | {"delay_seconds": 10 * DELAY_S}))
-    site.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    site.office.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     site.office.clock.wall_s += DELAY_S
 
     async def scenario() -> "Shift":

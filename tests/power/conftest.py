@@ -337,12 +337,12 @@ class Author:
 
         def audit(row: int) -> Function:
             event = AuditEvent(
-                AuditAction.TX_REQUESTED, "system", details={"unit": f"{name}/{row}"}
+                AuditAction.DAEMON_STARTED, "system", details={"version": f"{name}/{row}"}
             )
             return lambda tx: tx.audit.append(event, now_s=1)
 
         rows = {
-            ("audit", json.dumps({"unit": f"{name}/{row}"}, separators=(",", ":")))
+            ("audit", json.dumps({"version": f"{name}/{row}"}, separators=(",", ":")))
             for row in (1, 2)
         }
         work = self.units[name] = Work(

@@ -23,6 +23,7 @@ from nacl.signing import SigningKey
 from tests.fakes.agents import Rules, ask, insert_agent
 from tests.fakes.chain import Manners, Paid
 from tests.fakes.clock import FakeClock
+from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
 from tests.simulation.luck import WEIGHTS, Trouble, draw_luck
 from tests.simulation.stage import (
@@ -371,7 +372,9 @@ class Simulation:
         self._ledger: Ledger = self._open.enter_context(open_ledger(self._folder))
         self._stepped = SteppedLedger(self._ledger, self.variant.seen_as)
         if marks:
-            self._ledger.write(lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details={}))
+            self._ledger.write(
+                lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details=BACKUP)
+            )
         self._rows = apsw.Connection(self._ledger.path, flags=apsw.SQLITE_OPEN_READONLY)
         self._open.callback(self._rows.close)
         self._sessions: dict[AgentId, SessionId] = dict(

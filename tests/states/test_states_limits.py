@@ -163,7 +163,7 @@ class Spending(RuleBasedStateMachine):
         def unit(tx: LedgerTransaction) -> int:
             now_s = ledger_time(tx, wall_s=self.clock.now_s())
             assert tx.reservations.settle(tx_id, state=state, now_s=now_s)
-            tx.audit.append(AuditEvent(AuditAction.TX_CONFIRMED, SYSTEM), now_s=now_s)
+            tx.audit.append(AuditEvent(AuditAction.DAEMON_STOPPED, SYSTEM), now_s=now_s)
             return now_s
 
         assert self.ledger.write(unit) == self.now_s

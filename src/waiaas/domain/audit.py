@@ -1,10 +1,13 @@
 """What is worth remembering: one event per act, written in the transaction of the act."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from waiaas.domain.enums import AuditAction, AuditSeverity
+from waiaas.domain.event_values import Value
+from waiaas.domain.events import check_details
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
 
 OPERATOR: Final = "operator"
@@ -43,11 +46,16 @@ def owner_actor(address: str) -> str:
     return f"owner:{address}"
 
 
-_NO_DETAILS: Final[Mapping[str, str | int | None]] = MappingProxyType({})
+_NO_DETAILS: Final[Mapping[str, Value]] = MappingProxyType({})
 
 
-class AuditEvent(NamedTuple):
-    """One row of the audit log, before it has a number and a time."""
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of the audit log, before it has a number and a time.
+
+    Raises:
+        IllegalEvent: its details are not those that `waiaas.domain.events` gives the action.
+    """
 
     action: AuditAction
     actor: str
@@ -55,9 +63,12 @@ class AuditEvent(NamedTuple):
     agent_id: AgentId | None = None
     session_id: SessionId | None = None
     tx_id: TransactionId | None = None
-    details: Mapping[str, str | int | None] = _NO_DETAILS
+    details: Mapping[str, Value] = field(default_factory=lambda: _NO_DETAILS)
     """Facts that explain the act. Never a secret."""
     ip_address: str | None = None
+
+    def __post_init__(self) -> None:
+        check_details(self.action, self.details)
 
     @property
     def severity(self) -> AuditSeverity:

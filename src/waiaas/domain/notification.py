@@ -4,10 +4,13 @@ A payment that goes out at once is not told of, unless it fails: the owner said 
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from waiaas.domain.audit import AuditEvent
 from waiaas.domain.enums import AuditAction, NotificationEventType, PolicyTier
+from waiaas.domain.event_values import Value
+from waiaas.domain.events import check_details
 from waiaas.domain.ids import AgentId, TransactionId
 
 _OF_CAREFUL_TIERS: Final = frozenset(
@@ -25,14 +28,22 @@ _OF_NOTIFY_ONLY: Final = AuditAction.TX_REQUESTED
 """Told of a payment that goes out while the owner is told; others are QUEUED or not told of."""
 
 
-class Notification(NamedTuple):
-    """Something an owner is told, before it has a number and a time."""
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Something an owner is told, before it has a number and a time.
+
+    Raises:
+        IllegalEvent: its details are not those that `waiaas.domain.events` gives the event.
+    """
 
     event: NotificationEventType
     agent_id: AgentId | None
     tx_id: TransactionId | None
-    details: Mapping[str, str | int | None]
+    details: Mapping[str, Value]
     """The facts of the act, as the audit log has them."""
+
+    def __post_init__(self) -> None:
+        check_details(self.event, self.details)
 
 
 def notification_of(event: AuditEvent, tier: PolicyTier | None) -> Notification | None:

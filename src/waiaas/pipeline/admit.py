@@ -6,6 +6,7 @@ as a CANCELLED transaction with its reason, and a retry gets the same one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from waiaas.domain.access import session_status
@@ -28,7 +29,7 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Batch, Request, outflows
-from waiaas.pipeline.asked import Asked, Columns, Written, columns_of, write
+from waiaas.pipeline.asked import Asked, Written, columns_of, write
 from waiaas.pipeline.decisions import judge, record_decision
 from waiaas.pipeline.denial import dump, load, refusal_of
 from waiaas.pipeline.guards import repeated, reused_reference, too_many_pending, too_many_waiting
@@ -394,11 +395,24 @@ def _event(
     )
 
 
+_TOLD: Final = MappingProxyType(
+    {
+        "amount": "amount",
+        "to_address": "to",
+        "token_mint": "tokenMint",
+        "contract_address": "contractAddress",
+        "method_signature": "methodSignature",
+        "spender_address": "spenderAddress",
+        "approved_amount": "approvedAmount",
+    }
+)
+"""The columns of a request, and as what the audit log tells them."""
+
+
 def _told(transaction: TransactionRecord) -> dict[str, str | None]:
     """Return what the audit log tells of a request; its rows and its text hold the rest."""
-    columns = {name: getattr(transaction, name) for name in Columns._fields}
-    columns["to"] = columns.pop("to_address")
-    known = {name: value for name, value in columns.items() if value is not None}
+    columns = {told: getattr(transaction, column) for column, told in _TOLD.items()}
+    known = {told: value for told, value in columns.items() if value is not None}
     return {"type": transaction.type, **known, "tier": transaction.tier}
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, TransactionStatus
+from waiaas.domain.event_values import TEXT_CHARACTERS_MAX
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AttemptState, ReservationState, is_terminal
@@ -33,9 +34,19 @@ def end(
 ) -> None:
     """End *transaction*, as read in this same *tx*; its money is spent or released, once.
 
+    Args:
+        tx: in which it ends.
+        transaction: as it was read.
+        status: what it comes to.
+        error: code and sentence, if it did not go well; of a long one the beginning is kept, for
+            a chain's own words may be in it.
+        now_s: ledger time.
+        actor: who ends it.
+
     Raises:
         IllegalTransition, LostRace: as `move` does.
     """
+    error = error and error[:TEXT_CHARACTERS_MAX]
     if transaction.status is TransactionStatus.SUBMITTED:
         ended = tx.attempts.compare_and_set_state(
             transaction.id, old=AttemptState.SENT, new=_ENDED_ATTEMPT[status]
