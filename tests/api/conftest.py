@@ -376,7 +376,6 @@ class Desk:
             "AskOwnerMessage": {"action": "VERIFY" if "agents" in route.path else "APPROVE"},
             "OwnerSigned": {"nonce": "0" * 32, "signature": "1" * 88},
             "AskTransfer": {"to": RECIPIENT, "amount": "1000"},
-            "SendTransfer": {"to": RECIPIENT, "amount": "1000"},
             "ExplainRequest": {
                 "agentId": agent_id,
                 "request": {"type": "TRANSFER", "to": RECIPIENT, "amount": "1000"},

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from waiaas.database import generate_id
+from waiaas.pipeline.admit import AdmissionRules
 
 if TYPE_CHECKING:
     from tests.api.conftest import Answer, Desk, Hired
@@ -52,6 +53,72 @@ def test_the_operator_and_the_agent_are_told_what_send_then_answers(
         assert denial["details"].items() <= answer.json.items()
         assert denial["message"] == answer.json["detail"]
         assert {each["code"] for each in told.json["violations"]} >= {denial["code"]}
+
+
+PAID = {"idempotency-key": "paid"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "headers", "code"),
+    [
+        (PAY | {"amount": "1"}, {}, "DUPLICATE_REQUEST"),
+        (PAY | {"amount": "1", "allowDuplicate": True}, {}, None),
+        (PAY | {"reference": "invoice-7"}, {}, "REFERENCE_REUSED"),
+        (PAY | {"amount": "9001", "reference": "invoice-7"}, {}, "REFERENCE_REUSED"),
+        (PAY | {"amount": "2"}, {}, None),
+        (PAY, PAID, "IDEMPOTENCY_KEY_REUSED"),
+        (PAY | {"reference": "invoice-7"}, PAID, None),
+        (PAY | {"amount": "3001"}, {}, "TOO_MANY_PENDING"),
+    ],
+    ids=[
+        "equal",
+        "another",
+        "paid-for",
+        "denied-besides",
+        "other",
+        "key-of-another",
+        "repeated",
+        "waits",
+    ],
+)
+def test_a_guard_and_a_used_key_are_told_as_send_answers_them(
+    desk: "Desk",
+    operator: str,
+    request_: dict[str, Any],
+    headers: dict[str, str],
+    code: str | None,
+) -> None:
+    desk.rebuild(admission=AdmissionRules(waiting_max=1))
+    hired = desk.create_agent(token=operator, limits={"instant_max": "2000", "daily_max": "9000"})
+    path, how = "/v1/transactions/send", {"token": hired.token, "headers": [*headers.items()]}
+    paid = PAY | {"reference": "invoice-7"}
+    first = desk.ask("POST", path, paid, token=hired.token, headers=[*PAID.items()]).json
+    for amount in ("1", "3000"):  # One goes out, the other waits.
+        assert send(desk, hired, PAY | {"amount": amount}).status == 201
+    before = desk.content()
+    key = {"idempotencyKey": headers["idempotency-key"]} if headers else {}
+    told = explain(desk, hired, request_, **key).json
+    assert desk.ask("POST", "/v1/transactions/simulate", request_, **how).json == told
+    assert desk.content() == before, "not even an audit row"
+    answer = desk.ask("POST", path, request_, **how)
+    if code is None:
+        assert (told["denial"], told["tier"]) == (None, answer.json["tier"])
+        assert told["repeats"] == (first["id"] if headers else None)
+    else:
+        assert (told["tier"], told["waitSeconds"]) == (None, None)
+        assert told["denial"]["code"] == answer.code == code
+        assert told["denial"]["message"] == answer.json["detail"]
+        assert told["denial"]["hint"] == answer.json["hint"]
+        assert told["denial"]["details"].items() <= answer.json.items()
+
+
+def test_an_explanation_names_the_rules_that_deny_beside_the_guard_that_refuses(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    send(desk, hired, PAY | {"reference": "invoice-7"})
+    told = explain(desk, hired, PAY | {"amount": "2000001", "reference": "invoice-7"}).json
+    assert told["denial"]["code"] == "REFERENCE_REUSED"
+    assert [each["code"] for each in told["violations"]] == ["SPENDING_LIMIT_EXCEEDED"]
 
 
 def test_every_violation_and_escalation_is_told_with_its_numbers(
@@ -103,6 +170,8 @@ def test_constraints_count_for_the_session_that_asks_and_where_it_is_named(
         ({"request": PAY | {"to": "nowhere"}}, "INVALID_ADDRESS"),
         ({"request": {"to": RECIPIENT}}, "VALIDATION_FAILED"),
         ({"request": PAY, "more": 1}, "VALIDATION_FAILED"),
+        ({"request": PAY | {"reference": ""}}, "VALIDATION_FAILED"),
+        ({"idempotencyKey": "two words"}, "VALIDATION_FAILED"),
     ],
 )
 def test_a_question_about_nobody_or_nothing_is_refused(

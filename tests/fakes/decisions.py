@@ -182,10 +182,10 @@ class Desk:
         return self.ledger.read(
             lambda tx: explain(
                 tx,
-                request,
+                Asked(request, None, allow_duplicate=True),
                 agent_id=self.agent_id,
                 session_id=self.caller.session_id,
-                waits=ADMISSION.waits,
+                rules=ADMISSION,
                 wall_s=self.clock.now_s(),
             )
         )

@@ -13,6 +13,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import require_active
+from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.decisions import (
     write_verdict,
 )
@@ -58,10 +59,10 @@ def test_without_a_session_nobodys_constraints_count() -> None:
         told = desk.ledger.read(
             lambda tx: explain(
                 tx,
-                Transfer(A, 1),
+                Asked(Transfer(A, 1), None, allow_duplicate=True),
                 agent_id=desk.agent_id,
                 session_id=None,
-                waits=ADMISSION.waits,
+                rules=ADMISSION,
                 wall_s=desk.clock.now_s(),
             )
         )

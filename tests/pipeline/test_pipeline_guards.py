@@ -138,7 +138,7 @@ def test_of_fifty_equal_requests_at_once_one_is_admitted(office: "Office") -> No
 def test_control_without_the_guard_all_fifty_are_admitted(
     office: "Office", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waiaas.pipeline.admit.repeated", lambda *_, **__: None)
+    monkeypatch.setattr("waiaas.pipeline.guards.repeated", lambda *_, **__: None)
     with pytest.raises(AssertionError):
         test_of_fifty_equal_requests_at_once_one_is_admitted(office)
     assert len(office.rows("transactions")) == 50
@@ -205,7 +205,7 @@ def test_of_fifty_keys_for_one_thing_one_is_admitted(office: "Office") -> None:
 def test_control_without_the_guard_the_ledger_still_refuses(
     office: "Office", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waiaas.pipeline.admit.reused_reference", lambda *_, **__: None)
+    monkeypatch.setattr("waiaas.pipeline.guards.reused_reference", lambda *_, **__: None)
     caller = office.hire()
     answers = asyncio.run(ask_fifty_times(office, caller, [f"key {n}" for n in range(50)]))
     assert [isinstance(each, ConstraintViolated) for each in answers].count(True) == 49
@@ -266,7 +266,7 @@ def test_of_fifty_requests_at_once_no_more_than_the_cap_are_admitted(office: "Of
 def test_control_without_the_guard_all_fifty_are_under_way(
     office: "Office", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waiaas.pipeline.admit.too_many_pending", lambda *_, **__: None)
+    monkeypatch.setattr("waiaas.pipeline.guards.too_many_pending", lambda *_, **__: None)
     with pytest.raises(AssertionError):
         test_of_fifty_requests_at_once_no_more_than_the_cap_are_admitted(office)
     assert len(office.rows("transactions")) == 50

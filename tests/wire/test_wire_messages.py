@@ -27,6 +27,11 @@ from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
 from waiaas.wire.requests import (
     CallAccount,
+    SendApprove,
+    SendBatch,
+    SendContractCall,
+    SendTokenTransfer,
+    SendTransfer,
     Token,
 )
 from waiaas.wire.sessions import IssuedSession
@@ -52,6 +57,11 @@ PARTS = {
     FoundMovement,
     Notification,
     Reason,
+    SendApprove,
+    SendBatch,
+    SendContractCall,
+    SendTokenTransfer,
+    SendTransfer,
     Token,
     UnreadHistory,
 }

@@ -6,10 +6,12 @@ When several things are wrong, addresses are told before amounts, as the codes a
 
 import base64
 import binascii
+import re
 from dataclasses import replace
 from typing import Final, assert_never
 
 import msgspec
+from starlette.requests import Request as HttpRequest
 
 from waiaas.domain.assets import TOKEN_UNITS, Asset, Network
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -39,6 +41,25 @@ from waiaas.wire.requests import (
 
 _STAND_IN: Final = 1
 """Takes the amount's place while the rest is looked at."""
+
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def idempotency_key_of(request: HttpRequest) -> str | None:
+    """Return the key that a request came with.
+
+    Raises:
+        Refusal: VALIDATION_FAILED: there are several, or it is none.
+    """
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or _IDEMPOTENCY_KEY.fullmatch(keys[0]) is None:
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED,
+            "Idempotency-Key is one header of 1 to 255 visible ASCII characters",
+        )
+    return keys[0]
 
 
 async def request_of(message: SendRequest, *, agent: AgentRecord, chain: Chain | None) -> Request:

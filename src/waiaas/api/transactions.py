@@ -1,9 +1,8 @@
 """An agent asks to pay, and looks what became of it."""
 
-import re
 from typing import Final
 
-from waiaas.api.requests import message_of, request_of
+from waiaas.api.requests import idempotency_key_of, message_of, request_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
@@ -23,15 +22,13 @@ from waiaas.wire.requests import (
 )
 from waiaas.wire.transactions import Accepted, Decided, Transaction
 
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
 
 async def send(call: Call) -> Accepted:
     """Admit a payment; it is carried out after this answer, which is already durable."""
     body: AskRequest = call.body
     agent, session = agent_of(call.principal), call.principal.session
     assert session is not None, "the route's credential is AGENT"
-    idempotency_key = _idempotency_key(call)
+    idempotency_key = idempotency_key_of(call.request)
     chain = call.services.chains.get(agent.network)
     request = await request_of(body, agent=agent, chain=chain)
     admission = await admit(
@@ -83,18 +80,6 @@ async def _cancel(call: Call, by: Decider) -> Decided:
     tx_id = TransactionId(call.path_id)
     ended = await cancel(tx_id, by=by, ledger=services.ledger, clock=services.clock)
     return Decided(ended.id, ended.status)
-
-
-def _idempotency_key(call: Call) -> str | None:
-    keys = call.request.headers.getlist("idempotency-key")
-    if not keys:
-        return None
-    if len(keys) > 1 or _IDEMPOTENCY_KEY.fullmatch(keys[0]) is None:
-        raise Refusal(
-            ErrorCode.VALIDATION_FAILED,
-            "Idempotency-Key is one header of 1 to 255 visible ASCII characters",
-        )
-    return keys[0]
 
 
 def _render(

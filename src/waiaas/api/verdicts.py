@@ -1,25 +1,27 @@
 """What would become of a request: for the operator of any agent's, for an agent of its own.
 
-One renderer for all who ask. Nothing is written, nothing set aside, and no node is asked but for
-the decimals of a token: whether the chain would take the payment, only sending it tells.
+It is asked as it would be sent, so a repeated one is told as such. One renderer for all who ask.
+Nothing is written, nothing set aside, and no node is asked but for the decimals of a token: whether
+the chain would take the payment, only sending it tells.
 """
 
-from waiaas.api.requests import request_of
+from waiaas.api.requests import idempotency_key_of, request_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, is_id
 from waiaas.domain.records import AgentRecord
+from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.explain import Explained, explain
-from waiaas.policy.verdict import Allow, Violation
+from waiaas.policy.verdict import Allow, Deny, Violation
 from waiaas.wire.requests import (
-    SendApprove,
-    SendBatch,
-    SendContractCall,
-    SendRequest,
-    SendTokenTransfer,
-    SendTransfer,
+    AskApprove,
+    AskBatch,
+    AskContractCall,
+    AskRequest,
+    AskTokenTransfer,
+    AskTransfer,
 )
 from waiaas.wire.verdicts import Denial, ExplainRequest, Explanation, Reason
 
@@ -36,29 +38,35 @@ async def explain_any(call: Call) -> Explanation:
     session_id = None if body.session_id is None else SessionId(body.session_id)
     if session_id is not None and not is_id(session_id):
         raise Refusal(ErrorCode.SESSION_REVOKED, "the session does not exist")
-    return await _explain(call, body.request, agent, session_id)
+    return await _explain(call, body.request, body.idempotency_key, agent, session_id)
 
 
 async def simulate_own(call: Call) -> Explanation:
     """Tell an agent what a request of its own would get now."""
     session = call.principal.session
     assert session is not None, "the route's credential is AGENT"
-    return await _explain(call, call.body, agent_of(call.principal), session.id)
+    key = idempotency_key_of(call.request)
+    return await _explain(call, call.body, key, agent_of(call.principal), session.id)
 
 
 async def _explain(
-    call: Call, message: SendRequest, agent: AgentRecord, session_id: SessionId | None
+    call: Call,
+    message: AskRequest,
+    idempotency_key: str | None,
+    agent: AgentRecord,
+    session_id: SessionId | None,
 ) -> Explanation:
     services = call.services
     request = await request_of(message, agent=agent, chain=services.chains.get(agent.network))
+    asked = Asked(request, idempotency_key, message.reference, message.allow_duplicate)
     return rendered(
         services.ledger.read(
             lambda tx: explain(
                 tx,
-                request,
+                asked,
                 agent_id=agent.id,
                 session_id=session_id,
-                waits=services.admission.waits,
+                rules=services.admission,
                 wall_s=services.clock.now_s(),
             )
         )
@@ -66,18 +74,19 @@ async def _explain(
 
 
 def rendered(explained: Explained) -> Explanation:
-    """Return the message that tells of a verdict."""
-    verdict, refusal = explained.verdict, explained.refusal
-    allow = verdict if isinstance(verdict, Allow) else None
+    """Return the message that tells what a request would get."""
+    verdict, refusal, repeated = explained.verdict, explained.refusal, explained.repeated
+    allow = verdict if isinstance(verdict, Allow) and refusal is None else None
     return Explanation(
-        tier=None if allow is None else allow.tier,
+        tier=repeated.tier if repeated else allow.tier if allow else None,
         wait_seconds=None if allow is None else allow.wait_s,
         denial=None
         if refusal is None
         else Denial(refusal.code, refusal.message, refusal.hint, _told(refusal)),
-        violations=[] if isinstance(verdict, Allow) else [*map(_reason, verdict.violations)],
-        escalations=[*map(_reason, verdict.escalations)],
+        violations=[*map(_reason, verdict.violations)] if isinstance(verdict, Deny) else [],
+        escalations=[] if verdict is None else [*map(_reason, verdict.escalations)],
         at=explained.at_s,
+        repeats=None if repeated is None else repeated.id,
     )
 
 
@@ -132,8 +141,8 @@ ROUTES = (
         Credential.AGENT,
         simulate_own,
         Explanation,
-        body=SendTransfer,
-        other_bodies=(SendTokenTransfer, SendContractCall, SendApprove, SendBatch),
+        body=AskTransfer,
+        other_bodies=(AskTokenTransfer, AskContractCall, AskApprove, AskBatch),
         codes=_CODES,
     ),
 )

@@ -23,7 +23,14 @@ from waiaas.cli.context import (
     show_list,
 )
 from waiaas.cli.secret import read_password
-from waiaas.cli.transactions import AmountOption, RequestOption, TokenOption, ToOption, wanted
+from waiaas.cli.transactions import (
+    AmountOption,
+    ReferenceOption,
+    RequestOption,
+    TokenOption,
+    ToOption,
+    wanted,
+)
 
 policy_app = typer.Typer(help="What agents may do.", no_args_is_help=True)
 
@@ -116,14 +123,20 @@ def explain(
     amount: AmountOption = None,
     token: TokenOption = None,
     request: RequestOption = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="With which key it is sent; without this, with none.")
+    ] = None,
+    reference: ReferenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask what a request of an agent would get now, and why. Nothing is written."""
     directory = directory_of(context)
-    asked = {"type": "TRANSFER", **wanted(to, amount, token, request)}
+    asked = {"type": "TRANSFER", **wanted(to, amount, token, request, reference)}
     body = {"agentId": agent, "request": asked}
     if session is not None:
         body["sessionId"] = session
+    if idempotency_key is not None:
+        body["idempotencyKey"] = idempotency_key
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:

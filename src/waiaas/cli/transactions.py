@@ -31,7 +31,6 @@ LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(st
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
-
 ToOption = Annotated[str | None, typer.Option(help="The recipient's address.")]
 AmountOption = Annotated[str | None, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")]
 TokenOption = Annotated[
@@ -40,6 +39,10 @@ TokenOption = Annotated[
 RequestOption = Annotated[
     Path | None,
     typer.Option(help="A file with a request of any kind as JSON, in place of the three."),
+]
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option(help="What it is for, e.g. an invoice's number: one thing is paid once."),
 ]
 
 
@@ -56,21 +59,14 @@ def send(
         str | None,
         typer.Option(help="Repeat it to ask again about the same payment; else a new one."),
     ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="What it is for, e.g. an invoice's number: one thing is paid once."),
-    ] = None,
+    reference: ReferenceOption = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a payment, or with --request for anything."""
     session_token = read_token(token_file)
-    asked = wanted(to, amount, token, request)
-    if reference is not None:
-        asked |= {"reference": reference}
-    key = generate_secret() if idempotency_key is None else idempotency_key
-    if not _KEY.fullmatch(key):
-        fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
+    asked = wanted(to, amount, token, request, reference)
+    key = key_of(idempotency_key)
 
     def ask() -> None:
         with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
@@ -85,8 +81,27 @@ def send(
     explained(ask)
 
 
-def wanted(to: str | None, amount: str | None, token: str | None, request: Path | None) -> Json:
+def key_of(option: str | None) -> str:
+    """Return the Idempotency-Key that somebody gave, or a new one."""
+    key = generate_secret() if option is None else option
+    if not _KEY.fullmatch(key):
+        fail("--idempotency-key is 1 to 255 visible ASCII characters", code=ExitCode.USAGE)
+    return key
+
+
+def wanted(
+    to: str | None,
+    amount: str | None,
+    token: str | None,
+    request: Path | None,
+    reference: str | None,
+) -> Json:
     """Return what the options ask for; whether it is a request, the daemon says."""
+    asked = _asked(to, amount, token, request)
+    return asked if reference is None else {**asked, "reference": reference}
+
+
+def _asked(to: str | None, amount: str | None, token: str | None, request: Path | None) -> Json:
     if request is not None:
         if (to, amount, token) != (None, None, None):
             fail("--request stands in place of --to, --amount and --token", code=ExitCode.USAGE)
@@ -163,15 +178,20 @@ def simulate(
     amount: AmountOption = None,
     token: TokenOption = None,
     request: RequestOption = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="As it would be given to `tx send`; else a new one.")
+    ] = None,
+    reference: ReferenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask what a request would get now, and why. Nothing is sent, written or set aside."""
+    """Ask what `tx send` would get now, and why. Nothing is sent, written or set aside."""
     session_token = read_token(token_file)
-    asked = wanted(to, amount, token, request)
+    asked = wanted(to, amount, token, request, reference)
+    key = key_of(idempotency_key)
 
     def ask() -> None:
         with Client.to_daemon(directory_of(context), session_token) as client:
-            show(client.post("/v1/transactions/simulate", asked), as_json=as_json)
+            show(client.post("/v1/transactions/simulate", asked, key=key), as_json=as_json)
 
     explained(ask)
 

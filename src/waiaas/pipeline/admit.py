@@ -32,7 +32,7 @@ from waiaas.domain.request import Batch, Request, outflows
 from waiaas.pipeline.asked import Asked, Written, columns_of, write
 from waiaas.pipeline.decisions import judge, record_decision
 from waiaas.pipeline.denial import dump, load, refusal_of
-from waiaas.pipeline.guards import repeated, reused_reference, too_many_pending, too_many_waiting
+from waiaas.pipeline.guards import after_rules, before_rules, reused_key
 from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.refuse import unless_refused
@@ -99,7 +99,7 @@ async def admit(
     request, written = asked.request, write(asked.request)
 
     def unit(tx: LedgerTransaction) -> Admission | Refusal:
-        earlier = _earlier(tx, caller, asked)
+        earlier = earlier_of(tx, caller.agent_id, asked)
         if earlier is not None:
             return _replay(tx, earlier, asked, written)
         now_s = ledger_time(tx, wall_s=wall_s)
@@ -185,10 +185,8 @@ def _guarded(
     now_s: int,
 ) -> Refusal | None:
     """Return what one of the guards has against it, written down, or None."""
-    refusal = (
-        reused_reference(tx, asked, caller.agent_id)
-        or repeated(tx, asked, written, caller.agent_id, now_s=now_s)
-        or too_many_pending(tx, caller.agent_id, most=rules.pending_max)
+    refusal = before_rules(
+        tx, asked, written, caller.agent_id, pending_max=rules.pending_max, now_s=now_s
     )
     return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
 
@@ -197,9 +195,7 @@ def _crowded(
     tx: LedgerTransaction, caller: Caller, verdict: Verdict, rules: AdmissionRules, *, now_s: int
 ) -> Refusal | None:
     """Return the refusal of one more that has to wait, written down, or None."""
-    if _wait_s(verdict) is None:
-        return None
-    refusal = too_many_waiting(tx, caller.agent_id, most=rules.waiting_max)
+    refusal = after_rules(tx, verdict, caller.agent_id, waiting_max=rules.waiting_max)
     return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
 
 
@@ -416,23 +412,18 @@ def _told(transaction: TransactionRecord) -> dict[str, str | None]:
     return {"type": transaction.type, **known, "tier": transaction.tier}
 
 
-def _earlier(tx: LedgerTransaction, caller: Caller, asked: Asked) -> AcceptedRequest | None:
+def earlier_of(tx: LedgerTransaction, agent_id: AgentId, asked: Asked) -> AcceptedRequest | None:
     """Return what this agent asked for under the same key."""
     if asked.idempotency_key is None:
         return None
-    return tx.requests.by_key(caller.agent_id, idempotency_key=asked.idempotency_key)
+    return tx.requests.by_key(agent_id, idempotency_key=asked.idempotency_key)
 
 
 def _replay(
     tx: LedgerTransaction, earlier: AcceptedRequest, asked: Asked, written: Written
 ) -> Admission:
-    if (earlier.request_sha256, earlier.reference) != (written.sha256, asked.reference):
-        raise Refusal(
-            ErrorCode.IDEMPOTENCY_KEY_REUSED,
-            "this Idempotency-Key was used for another request",
-            hint="Give each new payment a key of its own; repeat a key only with the same body.",
-            details={"transactionId": earlier.tx_id},
-        )
+    if refused := reused_key(earlier, asked, written):
+        raise refused
     return _admission(tx, earlier.tx_id, load(earlier.refusal))
 
 

@@ -1,7 +1,8 @@
 """What an agent is kept from asking for, whatever the policies say: twice the same, and too much.
 
-Each guard answers with a refusal, or None. A refusal leaves its audit row and nothing else: it is
-not remembered under the idempotency key, so the same may be asked for again.
+Each guard answers with a refusal, or None, and writes nothing, so explaining asks them, too. Who is
+refused a payment leaves an audit row and nothing else: it is not remembered under the idempotency
+key, so the same may be asked for again.
 """
 
 from typing import Final
@@ -9,14 +10,54 @@ from typing import Final
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AcceptedRequest
 from waiaas.domain.transaction import is_terminal
 from waiaas.pipeline.asked import Asked, Written
+from waiaas.policy.verdict import Allow, Verdict
 from waiaas.ports import LedgerTransaction
 
 DUPLICATE_WINDOW_S: Final = 60
 """For so long an equal request without an Idempotency-Key is taken for a repeated one."""
 
 _LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(status))
+
+
+def before_rules(
+    tx: LedgerTransaction,
+    asked: Asked,
+    written: Written,
+    agent_id: AgentId,
+    *,
+    pending_max: int,
+    now_s: int,
+) -> Refusal | None:
+    """Return what keeps an agent from asking for this, whatever the rules would say of it."""
+    return (
+        reused_reference(tx, asked, agent_id)
+        or repeated(tx, asked, written, agent_id, now_s=now_s)
+        or too_many_pending(tx, agent_id, most=pending_max)
+    )
+
+
+def after_rules(
+    tx: LedgerTransaction, verdict: Verdict, agent_id: AgentId, *, waiting_max: int
+) -> Refusal | None:
+    """Return what keeps an agent from asking for this, where the rules let it wait."""
+    if not isinstance(verdict, Allow) or verdict.wait_s is None:
+        return None
+    return too_many_waiting(tx, agent_id, most=waiting_max)
+
+
+def reused_key(earlier: AcceptedRequest, asked: Asked, written: Written) -> Refusal | None:
+    """Refuse another request under the key of an *earlier* one."""
+    if (earlier.request_sha256, earlier.reference) == (written.sha256, asked.reference):
+        return None
+    return Refusal(
+        ErrorCode.IDEMPOTENCY_KEY_REUSED,
+        "this Idempotency-Key was used for another request",
+        hint="Give each new payment a key of its own; repeat a key only with the same body.",
+        details={"transactionId": earlier.tx_id},
+    )
 
 
 def reused_reference(tx: LedgerTransaction, asked: Asked, agent_id: AgentId) -> Refusal | None:

@@ -87,6 +87,10 @@ Reference: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]{1,128}(?![\s\S])")]
 still move money, and once it has, no other of this agent is admitted under the same reference."""
 
 
+IdempotencyKey: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]{1,255}(?![\s\S])")]
+"""The caller's own name for a request, as it stands in the header Idempotency-Key."""
+
+
 class AskTransfer(SendTransfer, frozen=True, tag_field="type", tag="TRANSFER"):
     """A `SendTransfer`, and what tells it from another one."""
 

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.wire.message import Message
-from waiaas.wire.requests import SendRequest
+from waiaas.wire.requests import AskRequest, IdempotencyKey
 
 _Id = Annotated[str, Meta(max_length=36)]
 
@@ -15,9 +15,11 @@ class ExplainRequest(Message, frozen=True):
     """Ask what a request of an agent would get now."""
 
     agent_id: _Id
-    request: SendRequest
+    request: AskRequest
     session_id: _Id | None = None
     """Whose constraints count, too; without it, nobody's."""
+    idempotency_key: IdempotencyKey | None = None
+    """With which Idempotency-Key it would be sent; without it, with none."""
 
 
 class Reason(Message, frozen=True):
@@ -49,16 +51,18 @@ class Denial(Message, frozen=True):
 
 
 class Explanation(Message, frozen=True):
-    """The verdict that a request would get. Nothing was written, and the chain was not asked."""
+    """The answer that a request would get. Nothing was written, and the chain was not asked."""
 
     tier: PolicyTier | None
-    """Null: it would be denied."""
+    """Null: it would be refused."""
     wait_seconds: int | None
     """How long it would wait: for its time (DELAY), or for a person (APPROVAL)."""
     denial: Denial | None
     violations: list[Reason]
-    """Everything that denies it."""
+    """Every rule that denies it."""
     escalations: list[Reason]
     """Everything that asks for more care than INSTANT."""
     at: int
     """The second of ledger time that it holds for."""
+    repeats: str | None
+    """The transaction that has this Idempotency-Key: `send` would answer with it again."""
