@@ -5,11 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import coincurve
 import pytest
 from nacl.signing import SigningKey
 from solders.pubkey import Pubkey
 
+from waiaas.domain.evm_address import evm_address
+from waiaas.domain.keccak import keccak256
+
 pytestmark = pytest.mark.e2e
+
+PASSWORD = "correct horse battery staple"
 
 
 class Wallet:
@@ -26,6 +32,43 @@ class Wallet:
         return str(self._file)
 
 
+class EthereumWallet:
+    """A person's Ethereum wallet; what it signs with `personal_sign` is prefixed (EIP-191)."""
+
+    def __init__(self) -> None:
+        self._key = coincurve.PrivateKey()
+        self.address = evm_address(self._key.public_key.format(compressed=False)[1:])
+
+    def sign(self, message: str) -> str:
+        prefix = f"\x19Ethereum Signed Message:\n{len(message.encode())}"
+        digest = keccak256((prefix + message).encode())
+        raw = self._key.sign_recoverable(digest, hasher=None)
+        return f"0x{raw[:64].hex()}{raw[64] + 27:02x}"
+
+
+def approved_by_ethereum(agent: Any, operator: Any, agent_id: str, recipient: str) -> None:
+    """Let an owner of another chain approve; until he has, the operator may."""
+    wallet, stranger = EthereumWallet(), EthereumWallet()
+    ask, anybody = operator.ask, type(agent)(agent.url)
+    changed = ask("PUT", f"/v1/agents/{agent_id}/owner", {"ownerAddress": wallet.address})
+    assert changed["ownerState"] == "GRACE"
+    payments = [agent.pay(recipient, 7_000_000, key=f"e{n}")["id"] for n in range(3)]
+    in_grace, signed, last = payments
+    ask("POST", f"/v1/approvals/{in_grace}/approve", {"password": PASSWORD})
+    message = ask("POST", f"/v1/transactions/{signed}/message", {"action": "APPROVE"})
+    proof = {"nonce": message["nonce"], "signature": stranger.sign(message["message"])}
+    with pytest.raises(Exception, match="INVALID_SIGNATURE"):
+        anybody.ask("POST", f"/v1/transactions/{signed}/approve", proof)
+    proof["signature"] = wallet.sign(message["message"])
+    anybody.ask("POST", f"/v1/transactions/{signed}/approve", proof)
+    assert operator.get(f"/v1/agents/{agent_id}/owner")["ownerState"] == "LOCKED"
+    with pytest.raises(Exception, match="OWNER_REQUIRED"):
+        ask("POST", f"/v1/approvals/{last}/approve", {"password": PASSWORD})
+    ended = [agent.ended(payment)["status"] for payment in (in_grace, signed)]
+    assert ended == ["CONFIRMED", "CONFIRMED"]
+
+
+@pytest.mark.timeout(120)  # A dozen commands, one after the other.
 def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
@@ -66,3 +109,11 @@ def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
     signed = wallet.sign(waiaas.run("approval", "message", second, "--action", "reject").stdout)
     rejected = waiaas.json("approval", "reject", second, "--owner-signature", signed)
     assert rejected["status"] == "CANCELLED"
+
+    operator, owner_path = daemon.operator(), f"/v1/agents/{agent_id}/owner"
+    message = operator.ask("POST", f"{owner_path}/message", {"action": "REMOVE"})
+    signature = Path(wallet.sign(message["message"])).read_text(encoding="ascii").strip()
+    proof = {"nonce": message["nonce"], "signature": signature}
+    assert operator.ask("POST", f"{owner_path}/remove", proof)["ownerState"] == "NONE"
+    approved_by_ethereum(agent, operator, agent_id, recipient)
+    assert chain_of(waiaas).balance(recipient) == 3 * 7_000_000

@@ -24,7 +24,10 @@ def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
     paid = agent.pay(recipient, SOL, key="within")
     assert agent.ended(paid["id"])["status"] == "CONFIRMED"
     within = {"to": recipient, "amount": str(SOL)}
-    assert agent.ask("POST", "/v1/transactions/simulate", within)["tier"] == "INSTANT"
+    for how, tier, code in (("new", "INSTANT", None), (None, None, "DUPLICATE_REQUEST")):
+        key = {} if how is None else {"Idempotency-Key": how}
+        told = agent.ask("POST", "/v1/transactions/simulate", within, key)
+        assert (told["tier"], (told["denial"] or {}).get("code")) == (tier, code)
 
     beyond = ("--to", recipient, "--amount", str(30 * SOL))
     told = waiaas.json("policy", "explain", "--agent", agent_id, *beyond)
