@@ -163,19 +163,20 @@ def load_config(directory: Path) -> Config:
     Raises:
         ConfigError: names the key that is unknown, or whose value is not of its type.
     """
-    return parse_config(_read_file(directory / CONFIG_NAME), os.environ)
+    file = directory / CONFIG_NAME
+    return parse_config(_read_file(file), os.environ, file=file)
 
 
-def parse_config(toml: bytes, environment: Mapping[str, str]) -> Config:
-    """Return the settings in *toml*, overridden by *environment*.
+def parse_config(toml: bytes, environment: Mapping[str, str], *, file: Path) -> Config:
+    """Return the settings in *toml*, the content of *file*, overridden by *environment*.
 
     Raises:
-        ConfigError: names the key that is unknown, or whose value is not of its type.
+        ConfigError: names the key that is unknown, or whose value is not of its type, and where.
     """
     try:
         config = msgspec.toml.decode(toml, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{CONFIG_NAME}: {error}") from error
+        raise ConfigError(f"{file}: {error}") from error
     settings = msgspec.to_builtins(config)
     for variable, value in environment.items():
         if variable.startswith(PREFIX) and variable != DATA_DIR_VARIABLE:

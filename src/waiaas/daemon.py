@@ -34,6 +34,7 @@ from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import (
     AlreadyOpen,
+    ClockBeforeEpoch,
     Closed,
     DatabaseError,
     LedgerDamaged,
@@ -120,6 +121,7 @@ def initialise(directory: Path, password: bytes) -> bool:
             the message says what to do.
     """
     _require_assertions()
+    _require_time()
     os.umask(0o077)
     try:
         if not is_initialised(directory):
@@ -154,6 +156,7 @@ def run(
         DaemonError: it cannot start, and nothing was changed; or it had to stop.
     """
     _require_assertions()
+    _require_time()
     require_initialised(directory)
     os.umask(0o077)
     log_to_stderr()
@@ -369,6 +372,11 @@ def _end_localnet(directory: Path, life: _Life) -> None:
 def _require_assertions() -> None:
     if not __debug__:
         raise DaemonError("waiaas relies on its assertions: start Python without -O")
+
+
+def _require_time() -> None:
+    if SystemClock().now_s() < 0:  # Nothing could be asked for: requests have ids.
+        raise DaemonError(str(ClockBeforeEpoch()))
 
 
 @contextlib.asynccontextmanager

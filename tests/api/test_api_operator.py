@@ -48,6 +48,7 @@ def fail_times(desk: "Desk", times: int) -> None:
             desk.clock.wall_s = answer.json["retryAt"]
             answer = log_in(desk, "wrong")
         assert answer.code == "INVALID_MASTER_PASSWORD"
+        assert "waiaas init" in answer.json["hint"]
 
 
 def actors(desk: "Desk") -> list[tuple[str, str]]:

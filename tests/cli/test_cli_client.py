@@ -158,6 +158,20 @@ def test_a_segment_of_a_path_stays_one(text: str, quoted: str) -> None:
     assert segment(text) == quoted
 
 
+@pytest.mark.parametrize("text", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "command",
+    ["tx cancel", "agent suspend", "session revoke", "approval reject"],
+)
+def test_what_would_be_another_path_is_no_id_and_nothing_is_asked(
+    stranger: Stranger, directory: Path, command: str, text: str
+) -> None:
+    done = CliRunner().invoke(app, ["--data-dir", str(directory), *command.split(), text])
+    assert done.exit_code == 2
+    assert f"{text!r} is no id" in done.output
+    assert stranger.asked == []
+
+
 @pytest.mark.parametrize("key", ["", "a b", "line\nbreak", "\N{SNOWMAN}", "k" * 256])
 def test_an_idempotency_key_that_no_header_holds_is_refused_before_asking(
     stranger: Stranger, directory: Path, tmp_path: Path, key: str

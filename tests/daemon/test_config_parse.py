@@ -20,6 +20,8 @@ from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.policy.rule import WaitDefaults
 
+FILE = Path("/somewhere/config.toml")
+
 
 @pytest.mark.parametrize(
     ("toml", "environment", "wanted"),
@@ -50,7 +52,7 @@ from waiaas.policy.rule import WaitDefaults
 def test_the_environment_wins_over_the_file(
     toml: str, environment: dict[str, str], wanted: Config
 ) -> None:
-    assert parse_config(toml.encode(), environment) == wanted
+    assert parse_config(toml.encode(), environment, file=FILE) == wanted
 
 
 def test_what_holds_for_admissions_is_taken_from_the_settings() -> None:
@@ -92,8 +94,9 @@ def test_what_holds_for_admissions_is_taken_from_the_settings() -> None:
 )
 def test_a_mistake_in_the_file_is_named(toml: bytes, named: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_config(toml, {})
+        parse_config(toml, {}, file=FILE)
     assert named in str(refused.value)
+    assert str(refused.value).startswith("/somewhere/config.toml: ")
 
 
 @pytest.mark.parametrize(
@@ -115,14 +118,16 @@ def test_a_mistake_in_the_file_is_named(toml: bytes, named: str) -> None:
 )
 def test_a_mistake_in_the_environment_is_named_without_its_value(variable: str, value: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_config(b"", {variable: value})
+        parse_config(b"", {variable: value}, file=FILE)
     assert variable in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
 def test_the_first_of_two_mistakes_is_not_blamed_on_a_good_variable() -> None:
     with pytest.raises(ConfigError, match="WAIAAS_DAEMON_PORT"):
-        parse_config(b"", {"WAIAAS_RPC_SOLANA_DEVNET": "http://a", "WAIAAS_DAEMON_PORT": "x"})
+        parse_config(
+            b"", {"WAIAAS_RPC_SOLANA_DEVNET": "http://a", "WAIAAS_DAEMON_PORT": "x"}, file=FILE
+        )
 
 
 @pytest.mark.parametrize("network", NetworkType)

@@ -16,6 +16,7 @@ from typing import Final
 
 import libfaketime  # type: ignore[import-untyped]  # -- only its place is wanted
 import pytest
+import uuid_utils
 
 from waiaas.database import generate_id
 
@@ -128,6 +129,12 @@ def test_ids_go_on_increasing_when_the_clock_is_set_back_by_a_day(tmp_path: Path
     assert _second(ids[-1]) >= _second(ids[0]) > float(clock_after) + DAY_S / 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is built on Linux alone")
+def test_a_clock_before_1970_is_an_error_of_ours_where_the_library_panics() -> None:
+    environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "@1960-01-01 00:00:00"}
+    assert _child("before-1970", **environment) == ["ClockBeforeEpoch", "PanicException"]
+
+
 @pytest.mark.slow
 def test_forked_children_do_not_repeat_the_ids_of_their_parent_or_each_other() -> None:
     ids = _child("fork")
@@ -173,12 +180,23 @@ def _write_a_thousand() -> None:
         os.write(1, "".join(f"{generate_id()}\n" for _ in range(50)).encode())
 
 
+def _name_what_is_raised() -> None:
+    """By ours, and by what it is made of: the control."""
+    for make in (generate_id, uuid_utils.uuid7):
+        try:
+            make()
+        except BaseException as error:  # noqa: BLE001 -- a panic is no Exception
+            print(type(error).__name__)  # noqa: T201 -- read by the test
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["set-back", control]:
             _set_the_clock_back_while_making_ids(Path(control))
         case ["fork"]:
             _fork()
+        case ["before-1970"]:
+            _name_what_is_raised()
         case ["one"]:
             print(generate_id())  # noqa: T201 -- read by the parent
         case other:

@@ -4,14 +4,19 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import libfaketime  # type: ignore[import-untyped]  # -- only its place is wanted
 import pytest
 
 pytestmark = pytest.mark.e2e
 
 START = ("start", "--port", "0")
+FAKETIME: Final = (
+    Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+)
 
 
 def modes(directory: Path) -> dict[str, int]:
@@ -111,7 +116,18 @@ def test_a_mistake_in_the_settings_or_the_environment_is_named(waiaas: Any) -> N
     env = {"WAIAAS_DEAMON_PORT": "1"}
     assert "WAIAAS_DEAMON_PORT" in waiaas.run("start", code=1, env=env).stderr
     (waiaas.data / "config.toml").write_text("[daemon]\nprot = 1", encoding="ascii")
-    assert "`prot`" in waiaas.run("start", code=1).stderr
+    told = waiaas.run("start", code=1).stderr
+    assert f"{waiaas.data / 'config.toml'}: " in told
+    assert "`prot`" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is built on Linux alone")
+def test_a_clock_that_stands_before_1970_is_refused(waiaas: Any) -> None:
+    clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "@1960-01-01 00:00:00"}
+    refused = waiaas.run("start", "--port", "0", password=True, code=1, env=clock)
+    assert refused.stderr == (
+        "waiaas: this machine's clock stands before 1970: set it right and try again\n"
+    )
 
 
 def test_the_environment_says_where_and_which_port(waiaas: Any) -> None:

@@ -146,7 +146,12 @@ class OperatorAccess:
 
         await self._ledger.write_async(unit)
         if not right:
-            raise Refusal(ErrorCode.INVALID_MASTER_PASSWORD, "the master password is wrong")
+            raise Refusal(
+                ErrorCode.INVALID_MASTER_PASSWORD,
+                "the master password is wrong",
+                hint="It is the one that `waiaas init` was given. After three wrong ones in a row"
+                " each next try has to wait.",
+            )
 
 
 def _failures(tx: LedgerTransaction, caller: Caller) -> Failures:

@@ -13,6 +13,7 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    file_path,
     read_json,
     show,
 )
@@ -87,7 +88,8 @@ def create_session(
         typer.Option(help='JSON, e.g. {"maxTotalAmount":"1000000000","maxTransactions":10}'),
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="Write the token to this new file, for you alone.")
+        Path | None,
+        typer.Option(parser=file_path, help="Write the token to this new file, for you alone."),
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,

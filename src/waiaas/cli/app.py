@@ -31,6 +31,7 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     fail,
+    file_path,
     show,
 )
 from waiaas.cli.secret import read_password
@@ -215,7 +216,9 @@ def demo() -> None:
 
 @app.command()
 def localnet(
-    state: Annotated[Path, typer.Option(help="File to say in where the network is.")],
+    state: Annotated[
+        Path, typer.Option(parser=file_path, help="File to say in where the network is.")
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
     slot_ms: Annotated[int, typer.Option(min=1, help="Time between two blocks.")] = 400,
 ) -> None:

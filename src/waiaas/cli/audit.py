@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import explained
-from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, output, show
+from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, file_path, output, show
 from waiaas.cli.secret import new_private_file
 
 audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
@@ -19,7 +19,10 @@ def verify(
     *,
     anchor: Annotated[
         Path | None,
-        typer.Option(help="File with heads from `audit head`, kept where nobody could change it."),
+        typer.Option(
+            parser=file_path,
+            help="File with heads from `audit head`, kept where nobody could change it.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +58,8 @@ def export(
     context: typer.Context,
     *,
     file: Annotated[
-        Path | None, typer.Option("--file", help="Write to this new file, for you alone.")
+        Path | None,
+        typer.Option("--file", parser=file_path, help="Write to this new file, for you alone."),
     ] = None,
 ) -> None:
     """Write the audit log with its chain, as it stands, as lines of JSON."""

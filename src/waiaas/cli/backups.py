@@ -17,6 +17,7 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     fail,
+    file_path,
     show,
     show_list,
 )
@@ -47,11 +48,16 @@ _INTERRUPTED: Final = 130
 _UNCHANGED: Final = "Nothing was changed."
 
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A backup: a path, or a name that `list` shows.")
+    Path,
+    typer.Argument(
+        metavar="FILE", parser=file_path, help="A backup: a path, or a name that `list` shows."
+    ),
 ]
 BackupPasswordFileOption = Annotated[
     Path | None,
-    typer.Option("--password-file", help="File with the backup's password (mode 0600)."),
+    typer.Option(
+        "--password-file", parser=file_path, help="File with the backup's password (mode 0600)."
+    ),
 ]
 BackupPasswordFdOption = Annotated[
     int | None,
@@ -71,7 +77,8 @@ def create(
         ),
     ] = False,
     backup_password_file: Annotated[
-        Path | None, typer.Option(help="File with the password for this backup (mode 0600).")
+        Path | None,
+        typer.Option(parser=file_path, help="File with the password for this backup (mode 0600)."),
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,

@@ -165,7 +165,12 @@ def confirming(directory: Path, read: Callable[[], bytes]) -> Iterator[tuple[Cli
 
 
 def segment(text: str) -> str:
-    """Return *text* as one segment of a path, whatever a person typed."""
+    """Return *text* as one segment of a path, whatever a person typed.
+
+    Ends the command where it could not be one: nothing, or dots, would be another path.
+    """
+    if not text.strip("."):
+        fail(f"{text!r} is no id", hint="An id is what `list` shows.", code=ExitCode.USAGE)
     return quote(text, safe="")
 
 

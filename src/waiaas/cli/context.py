@@ -35,18 +35,30 @@ def directory_of(context: typer.Context) -> Path:
     return directory
 
 
+def file_path(text: str) -> Path:
+    """Return what an option names; an empty name would be the current directory."""
+    if not text:
+        raise typer.BadParameter("it is empty, as an unset variable leaves it")
+    return Path(text)
+
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON (also when the output is piped).")
 ]
 PasswordFileOption = Annotated[
     Path | None,
-    typer.Option(help="File with the master password, readable by you alone (mode 0600)."),
+    typer.Option(
+        parser=file_path, help="File with the master password, readable by you alone (mode 0600)."
+    ),
 ]
 PasswordFdOption = Annotated[
     int | None, typer.Option(help="Open file descriptor to read the master password from.")
 ]
 TokenFileOption = Annotated[
-    Path, typer.Option(help="File with the agent's session token, from `session create`.")
+    Path,
+    typer.Option(
+        parser=file_path, help="File with the agent's session token, from `session create`."
+    ),
 ]
 
 

@@ -161,6 +161,8 @@ def proof_of(directory: Path, path: str, action: str, signature: str) -> dict[st
 
 def read_signature(source: str) -> str:
     """Return the signature in a file, or on standard input for `-`. It is no secret."""
+    if not source:
+        fail("--owner-signature is empty", code=ExitCode.USAGE)
     read: Callable[[], bytes] = sys.stdin.buffer.read if source == "-" else Path(source).read_bytes
     try:
         text = read().decode("ascii").strip()

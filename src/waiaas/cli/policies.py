@@ -16,6 +16,7 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     fail,
+    file_path,
     output,
     printable,
     read_json,
@@ -147,7 +148,10 @@ def explain(
 
 @policy_app.command("test")
 def judge_table(
-    file: Annotated[Path, typer.Argument(help="A table of expected verdicts, JSON or TOML.")],
+    file: Annotated[
+        Path,
+        typer.Argument(parser=file_path, help="A table of expected verdicts, JSON or TOML."),
+    ],
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -171,8 +175,9 @@ def backtest(
     new: Annotated[
         Path | None,
         typer.Argument(
+            parser=file_path,
             help="A JSON list of rules (type, rules, priority, enabled) to try; without it, what "
-            "was decided is replayed as it was, and has to come out the same."
+            "was decided is replayed as it was, and has to come out the same.",
         ),
     ] = None,
     since: Annotated[str, typer.Option(help="From when on: 2026-01-31, or Unix seconds.")],

@@ -19,7 +19,15 @@ from waiaas.cli.client import (
     segment,
     wait_for,
 )
-from waiaas.cli.context import ExitCode, JsonOption, TokenFileOption, directory_of, fail, show
+from waiaas.cli.context import (
+    ExitCode,
+    JsonOption,
+    TokenFileOption,
+    directory_of,
+    fail,
+    file_path,
+    show,
+)
 from waiaas.cli.secret import read_token
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.transaction import is_terminal
@@ -38,7 +46,9 @@ TokenOption = Annotated[
 ]
 RequestOption = Annotated[
     Path | None,
-    typer.Option(help="A file with a request of any kind as JSON, in place of the three."),
+    typer.Option(
+        parser=file_path, help="A file with a request of any kind as JSON, in place of the three."
+    ),
 ]
 ReferenceOption = Annotated[
     str | None,
@@ -221,7 +231,10 @@ def cancel(
     transaction: Annotated[str, typer.Argument(help="The transaction's id.")],
     token_file: Annotated[
         Path | None,
-        typer.Option(help="The agent's session token; without it you cancel as the operator."),
+        typer.Option(
+            parser=file_path,
+            help="The agent's session token; without it you cancel as the operator.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,6 +9,7 @@ from waiaas.database.checks import build_check_sql
 from waiaas.database.connection import DatabaseConnection, close_database, create_database
 from waiaas.database.errors import (
     AlreadyOpen,
+    ClockBeforeEpoch,
     Closed,
     CommitUnknown,
     ConstraintViolated,
@@ -41,6 +42,7 @@ from waiaas.database.schema import (
 
 __all__ = [
     "AlreadyOpen",
+    "ClockBeforeEpoch",
     "Closed",
     "CommitUnknown",
     "ConstraintViolated",

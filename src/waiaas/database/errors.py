@@ -14,6 +14,7 @@ DatabaseError
 ├── DirectoryLost       the data directory was moved, removed or replaced under the open ledger
 ├── Closed              used after close
 ├── RolledBack          nothing was written; asking again is safe
+├── ClockBeforeEpoch    the machine's clock stands where no id can be made
 ├── LedgerFull          nothing was written: no space; reading goes on
 ├── LedgerDamaged       nothing was written: the file is damaged; reading goes on where it can
 ├── CheckStopped        a check of the file was told to stop before it knew anything
@@ -178,6 +179,13 @@ class RolledBack(DatabaseError):  # noqa: N818 -- says what happened
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"nothing was written ({reason}); the same work may be tried again")
+
+
+class ClockBeforeEpoch(DatabaseError):  # noqa: N818 -- says what was found
+    """The machine's clock stands before 1970, where no id can be made."""
+
+    def __init__(self) -> None:
+        super().__init__("this machine's clock stands before 1970: set it right and try again")
 
 
 class LedgerFull(DatabaseError):  # noqa: N818 -- says what was found
