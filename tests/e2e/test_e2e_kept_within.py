@@ -110,17 +110,21 @@ def nothing_is_paid_twice_by_mistake(firm: Firm) -> None:
 def every_rule_counts_for_everybody_and_until_it_is_disabled(firm: Firm) -> None:
     """A rule beside another, one for all agents, and one that is not in force."""
     agent, ask = firm.agent, firm.operator.ask
-    hours = {"addresses": ["So11111111111111111111111111111111111111112"]}
+    other = {"addresses": ["So11111111111111111111111111111111111111112"]}
     limit = {"asset": "native", "instant_max": str(SOL), "per_transaction_max": "1000"}
     command = ("policy", "set", "--beside", "--rules")
     beside = firm.cli(*command, json.dumps(limit), "--agent", firm.agent_id)
     refused(agent, "SPENDING_LIMIT_EXCEEDED", firm.body(1001))
     assert firm.cli("policy", "remove", beside["id"])["deleted"] is True
-    everybody = firm.cli(*command, json.dumps(hours), "--type", "WHITELIST", "--disabled")
+    everybody = firm.cli(*command, json.dumps(other), "--type", "WHITELIST", "--disabled")
     agent.ended(agent.ask("POST", SEND, firm.body(1001))["id"])
     ask("PUT", f"/v1/policies/{everybody['id']}", {"enabled": True})
     assert refused(agent, "POLICY_DENIED", firm.body(1002))["rule"] == "WHITELIST"
     ask("DELETE", f"/v1/policies/{everybody['id']}")
+    contradictory = {"asset": "native", "instant_max": "2", "notify_max": "1"}
+    policy = {"agentId": firm.agent_id, "type": "SPENDING_LIMIT", "rules": contradictory}
+    with pytest.raises(Exception, match=r"VALIDATION_FAILED.*notify_max"):
+        ask("PUT", "/v1/policies", policy)
 
 
 def an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm: Firm) -> None:
