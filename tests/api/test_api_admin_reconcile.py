@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.fakes.chain import FakeChain
+from tests.fakes.events import BACKUP
 
 from waiaas.database import agents
 from waiaas.domain.enums import NetworkType
@@ -42,7 +43,7 @@ def chain(desk: "Desk", hired: "Hired") -> FakeChain:
     asyncio.run(pay())
     fake.pass_blocks(40)
     desk.rebuild(chains={NetworkType.LOCALNET: fake})
-    desk.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details={}))
+    desk.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     return fake
 
 
