@@ -14,6 +14,7 @@ import msgspec
 
 from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.admit import PENDING_MAX_DEFAULT, WAITING_MAX_DEFAULT, AdmissionRules
+from waiaas.place import DATA_DIR_VARIABLE, ConfigError
 from waiaas.policy.rule import (
     APPROVAL_S_DEFAULT,
     APPROVAL_S_MAX,
@@ -25,8 +26,6 @@ from waiaas.policy.rule import (
 CONFIG_NAME: Final = "config.toml"
 
 PREFIX: Final = "WAIAAS_"
-DATA_DIR_VARIABLE: Final = "WAIAAS_DATA_DIR"
-DATA_DIR_DEFAULT: Final = "~/.waiaas"
 
 PORT_DEFAULT: Final = 3100
 KILL_SWITCH_RECOVERY_S_DEFAULT: Final = 1800
@@ -61,10 +60,6 @@ TEMPLATE: Final = f"""# waiaas: every setting and its default. Unknown names are
 # kill_switch_recovery_seconds = {KILL_SWITCH_RECOVERY_S_DEFAULT}
 """
 """What `waiaas init` writes."""
-
-
-class ConfigError(Exception):
-    """A setting is wrong; the message names it."""
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,26 +130,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpc: RpcSettings = RpcSettings()
     backup: BackupSettings = BackupSettings()
     security: SecuritySettings = SecuritySettings()
-
-
-def data_directory(option: str | None) -> Path:
-    """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas.
-
-    Raises:
-        ConfigError: the option is empty, as an unset shell variable makes it, or names no place,
-            as a relative path does where the current directory was removed.
-    """
-    if option is not None and not option:
-        raise ConfigError("--data-dir is empty")
-    chosen = Path(option or os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
-    try:
-        return chosen.expanduser().absolute()
-    except RuntimeError as error:  # No such user, or one without a home.
-        raise ConfigError(f"{chosen}: {error}") from error
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{chosen}: the current directory is gone: change to another, or give an absolute path"
-        ) from error
 
 
 def load_config(directory: Path) -> Config:

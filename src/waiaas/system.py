@@ -1,6 +1,5 @@
 """The real clock and real randomness: the one place that touches them."""
 
-import asyncio
 import secrets
 import time
 from typing import Final
@@ -19,6 +18,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415 -- commands load this module, and no event loop
+
         await asyncio.sleep(seconds)
 
 

@@ -1,10 +1,12 @@
 """The client: what answers, refuses, is silent or is no daemon, and what a person is told."""
 
+import http.client
 import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -28,6 +30,8 @@ class Stranger(HTTPServer):
 
 
 class Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def answer(self) -> None:
         server = self.server
         assert isinstance(server, Stranger)
@@ -37,6 +41,7 @@ class Answering(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(server.body)))
         self.end_headers()
         self.wfile.write(server.body)
+        self.close_connection = True  # Without a word, as a daemon does that tires of waiting.
 
     do_GET = do_POST = do_PUT = answer  # noqa: N815 -- the names http.server looks for
 
@@ -72,6 +77,33 @@ def test_an_answer_is_returned_and_the_token_sent(stranger: Stranger, directory:
         assert client.put("/x", {}) == {"a": 1}
         assert client.post("/x", key="k") == {"a": 1}
     assert {asked[2] for asked in stranger.asked} == {"Bearer t"}
+
+
+def test_a_connection_that_was_closed_meanwhile_is_in_nobodys_way(directory: Path) -> None:
+    with Client.to_daemon(directory) as client:
+        assert [client.get("/x") for _ in range(3)] == [{}, {}, {}]
+
+
+def test_control_a_connection_that_is_kept_is_found_closed(stranger: Stranger) -> None:
+    kept = http.client.HTTPConnection(urlsplit(stranger.url).netloc)
+
+    def ask() -> bytes:
+        kept.request("GET", "/x")
+        return kept.getresponse().read()
+
+    assert ask() == b"{}"
+    with pytest.raises(ConnectionError):
+        ask()
+    kept.close()
+
+
+def test_a_daemon_that_is_gone_was_not_asked(stranger: Stranger, directory: Path) -> None:
+    with Client.to_daemon(directory) as client:
+        stranger.shutdown()
+        stranger.server_close()
+        with pytest.raises(NotReachable):
+            client.post("/x")
+    assert stranger.asked == []
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"7", b'"x"', b"\xff\xfe\xfd"])

@@ -1,22 +1,59 @@
-"""A client of the daemon starts without what only the daemon needs."""
+"""What a command loads: a client of the daemon waits for nothing that only others need."""
 
 import subprocess
 import sys
+from pathlib import Path
 
-HEAVY = ("apsw", "sqlalchemy", "solders", "starlette", "uvicorn", "waiaas.daemon")
+import pytest
+
+DAEMON = {"apsw", "asyncio", "solders", "sqlalchemy", "starlette", "uvicorn", "waiaas.daemon"}
+OTHERS = {"argon2", "httpx2", "nacl", "structlog", "waiaas.config", "waiaas.pipeline"}
 
 
 def loaded_by(code: str) -> set[str]:
-    program = f"{code}; import sys; print(*sys.modules)"
+    """Return what a new interpreter has loaded at the end of *code*."""
+    program = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False
     )
-    return set(HEAVY) & set(done.stdout.split())
+    assert "Traceback" not in done.stderr
+    return set(done.stdout.split())
 
 
-def test_the_command_line_loads_nothing_that_only_the_daemon_needs() -> None:
-    assert loaded_by("import waiaas.cli.app") == set()
+def loaded_by_command(*arguments: str) -> set[str]:
+    return loaded_by(f"sys.argv[1:] = {arguments}; from waiaas.__main__ import main; main()")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--version",),
+        ("--help",),
+        ("status",),
+        ("tx", "show", "--token-file", "token", "an-id"),
+        ("tx", "send", "--token-file", "token", "--to", "a", "--amount", "1"),
+        ("agent", "list"),
+        ("policy", "list"),
+        ("approval", "list"),
+        ("backup", "create", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_loads_nothing_that_only_the_daemon_needs(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("wai_sess_x", encoding="ascii")
+    given = [str(tmp_path / "token") if part == "token" else part for part in command]
+    loaded = loaded_by_command("--data-dir", str(tmp_path / "nobodys"), *given)
+    assert "waiaas.cli.app" in loaded
+    assert loaded.isdisjoint(DAEMON | OTHERS)
+
+
+def test_nothing_but_help_and_tables_loads_what_draws_them(tmp_path: Path) -> None:
+    assert "rich" in loaded_by_command("--help")
+    assert "rich" not in loaded_by_command("--data-dir", str(tmp_path), "status")
 
 
 def test_control_what_the_daemon_needs_is_noticed() -> None:
-    assert loaded_by("import waiaas.daemon") == set(HEAVY)
+    assert loaded_by("import waiaas.daemon") >= DAEMON | OTHERS

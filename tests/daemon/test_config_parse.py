@@ -8,16 +8,15 @@ from waiaas.config import (
     TEMPLATE,
     BackupSettings,
     Config,
-    ConfigError,
     DaemonSettings,
     RpcSettings,
     SecuritySettings,
-    data_directory,
     load_config,
     parse_config,
 )
 from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.admit import AdmissionRules
+from waiaas.place import ConfigError, data_directory
 from waiaas.policy.rule import WaitDefaults
 
 FILE = Path("/somewhere/config.toml")

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from waiaas.cli import (
@@ -35,8 +34,8 @@ from waiaas.cli.context import (
     show,
 )
 from waiaas.cli.secret import read_password
-from waiaas.config import ConfigError, DaemonSettings, data_directory, load_config
 from waiaas.directory import DaemonError, is_initialised, require_initialised, watch_daemon
+from waiaas.place import ConfigError, data_directory
 
 STOP_S_MAX = 35.0
 _STDERR = 2
@@ -77,9 +76,9 @@ def _open_standard_streams() -> None:
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer's shape for an eager option
     if wanted:
-        from waiaas.daemon import VERSION
+        from importlib.metadata import version
 
-        typer.echo(VERSION)
+        typer.echo(version("waiaas"))
         raise typer.Exit
 
 
@@ -144,6 +143,9 @@ def start(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
+    import msgspec
+
+    from waiaas.config import DaemonSettings, load_config
     from waiaas.daemon import run
 
     directory = directory_of(context)

@@ -1,13 +1,13 @@
 """A client of the daemon on this machine: finds it, authenticates, asks, and explains refusals."""
 
+import http.client
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
-
-import httpx2
+from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail
 from waiaas.directory import DaemonError, find_daemon, read_cookie
@@ -41,15 +41,16 @@ class NoAnswer(Exception):  # noqa: N818 -- a state of the world, named as one
 
 
 class Client:
-    """Speaks to the daemon at *url* with one token, or none."""
+    """Speaks to the daemon at *url* with one token, or none.
+
+    With the standard library: there are no proxies, no redirects and no TLS on the way to a process
+    of this machine, and what can do all that takes longer to load than the daemon to answer.
+    """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.url = url
-        # No proxies and no redirects: it is a process of this machine.
-        self._http = httpx2.Client(
-            base_url=url, headers=headers, timeout=ANSWER_S_MAX, trust_env=False
-        )
+        self._headers: Final = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._connection: Final = http.client.HTTPConnection(urlsplit(url).netloc)
 
     @classmethod
     def to_daemon(cls, directory: Path, token: str | None = None) -> Self:
@@ -116,7 +117,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,16 +134,24 @@ class Client:
         *,
         seconds: float = ANSWER_S_MAX,
     ) -> Json:
+        connection = self._connection
+        connection.close()  # Anew each time: the daemon ends what was idle for some seconds.
+        connection.timeout = seconds
         try:
-            response = self._http.request(method, path, json=body, headers=headers, timeout=seconds)
-            answer = response.json()
-        except httpx2.ConnectError as error:
+            connection.connect()
+        except OSError as error:
             raise NotReachable("the daemon takes no connections") from error
-        except (httpx2.HTTPError, ValueError) as error:
+        content = None if body is None else json.dumps(body).encode()
+        types = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            connection.request(method, path, content, {**self._headers, **types, **headers})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise NoAnswer(f"the daemon does not answer ({type(error).__name__})") from error
         if not isinstance(answer, dict):
             raise NoAnswer("what answers is not a daemon of this kind")
-        if response.is_error:
+        if response.status >= http.client.BAD_REQUEST:
             raise Refused(answer)
         return answer
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 
 class ExitCode(IntEnum):
@@ -99,6 +96,10 @@ def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = 
         if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(facts))
             return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(show_header=False, box=None)
         for name, value in facts.items():
             table.add_row(name, Text(_in_words(value)))  # A string may look like markup.
@@ -111,6 +112,10 @@ def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
         if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(list(things)))
             return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(*(things[0] if things else ()), box=None)
         for thing in things:
             table.add_row(*(Text(_in_words(value)) for value in thing.values()))
@@ -119,6 +124,9 @@ def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print every row of a table as `column value` pairs; columns that are NULL are left out."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"   {title}: {len(rows)} row{'' if len(rows) == 1 else 's'}", "bold"))
     for row in rows:
