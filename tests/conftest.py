@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -134,6 +135,17 @@ def unshare() -> list[str] | None:
             if not subprocess.run(tried, check=False, capture_output=True).returncode:
                 return command
     return None
+
+
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a ledger that nobody has used: a copy costs less than another start."""
+    from waiaas.database import open_ledger  # noqa: PLC0415 -- only tests of ledgers load it
+
+    folder = tmp_path_factory.mktemp("empty") / "ledger"
+    open_ledger(folder).close()
+    (folder / "ballast").unlink()  # Each takes its own.
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,11 @@ TABLES: Final = {
         challenges,
     )
 }
+CONTENTS: Final = {
+    name: table.select().order_by(*table.primary_key) for name, table in TABLES.items()
+}
+"""What reads each whole: made once, for it is compiled once for each object."""
+
 
 HEADERS_OF_EVERY_ANSWER: Final = {
     "cache-control": "no-store",
@@ -237,10 +242,13 @@ class Desk:
         )
 
     @classmethod
-    def open(cls, directory: Path, keystore: FileKeystore) -> Self:
+    def open(cls, directory: Path, keystore: FileKeystore, *, ledger_of: Path) -> Self:
+        shutil.copytree(ledger_of, directory)
         ledger, clock = open_ledger(directory), TestClock()
         quick = QuickKeystore(keystore)
-        shutil.copytree(keystore._directory.path, directory / "keystore")
+        (directory / "keystore").mkdir(mode=0o700)
+        # Not the keys that other tests have stored by now: those would soon be hundreds.
+        shutil.copy2(keystore._directory.path / "keystore.json", directory / "keystore")
         maker = BackupMaker(
             directory,
             ledger=ledger,
@@ -415,13 +423,12 @@ class Desk:
     def rows(self, table: str) -> list[Any]:
         """Read a whole table past the ledger, on a connection of its own."""
         with open_reader(self.ledger.path) as connection:
-            statement = TABLES[table].select().order_by(*TABLES[table].primary_key)
-            return connection.db.execute(statement)
+            return connection.db.execute(CONTENTS[table])
 
     def content(self) -> dict[str, list[Any]]:
         """Read everything there is, to see that nothing was changed."""
         with open_reader(self.ledger.path) as connection:
-            return {name: connection.db.execute(table.select()) for name, table in TABLES.items()}
+            return {name: connection.db.execute(rows) for name, rows in CONTENTS.items()}
 
     def execute(self, statement: Any) -> None:
         """Change something behind the application's back."""
@@ -523,18 +530,21 @@ def keystore(keystore_directory: Path) -> FileKeystore:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, keystore: FileKeystore) -> Iterator[Desk]:
+def desk(tmp_path: Path, keystore: FileKeystore, empty_ledger: Path) -> Iterator[Desk]:
     """An application with an empty ledger; nothing unexpected may happen in it."""
-    opened = Desk.open(tmp_path / "data", keystore)
+    opened = Desk.open(tmp_path / "data", keystore, ledger_of=empty_ledger)
     yield opened
     opened.ledger.close()
     assert opened.defects == [], "nobody is left to answer for these"
 
 
 @pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore) -> Iterator[Desk]:
+def shared_desk(
+    tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore, empty_ledger: Path
+) -> Iterator[Desk]:
     """One for tests that change nothing, and look that nothing was changed."""
-    opened = Desk.open(tmp_path_factory.mktemp("shared") / "data", keystore)
+    directory = tmp_path_factory.mktemp("shared") / "data"
+    opened = Desk.open(directory, keystore, ledger_of=empty_ledger)
     yield opened
     opened.ledger.close()
     assert opened.defects == []
@@ -631,9 +641,11 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, keystore: FileKeystore, *, limits: Limits | None) -> Iterator[Served]:
+def serving(
+    directory: Path, keystore: FileKeystore, *, ledger_of: Path, limits: Limits | None
+) -> Iterator[Served]:
     """Serve a desk exactly as the daemon does, on a thread."""
-    desk = Desk.open(directory, keystore)
+    desk = Desk.open(directory, keystore, ledger_of=ledger_of)
     listener = _listen(0)
     desk.port = listener.getsockname()[1]
     desk.rebuild()
@@ -656,20 +668,23 @@ def serving(directory: Path, keystore: FileKeystore, *, limits: Limits | None) -
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore) -> Iterator[Served]:
+def served(
+    tmp_path_factory: pytest.TempPathFactory, keystore: FileKeystore, empty_ledger: Path
+) -> Iterator[Served]:
     """The daemon's server with the daemon's limits."""
-    with serving(
-        tmp_path_factory.mktemp("served") / "data", keystore, limits=None
-    ) as with_usual_limits:
+    directory = tmp_path_factory.mktemp("served") / "data"
+    with serving(directory, keystore, ledger_of=empty_ledger, limits=None) as with_usual_limits:
         yield with_usual_limits
 
 
 @pytest.fixture
 def serve_within(
-    tmp_path: Path, keystore: FileKeystore
+    tmp_path: Path, keystore: FileKeystore, empty_ledger: Path
 ) -> Callable[[Limits], contextlib.AbstractContextManager[Served]]:
     """Return what serves within other limits, for tests that do not want to wait."""
-    return lambda limits: serving(tmp_path / "within", keystore, limits=limits)
+    return lambda limits: serving(
+        tmp_path / "within", keystore, ledger_of=empty_ledger, limits=limits
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ be wrapped in a `Tap`, which sees each call and can cut the power before, during
 import asyncio
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
@@ -104,6 +105,8 @@ ROWS = {
     "sessions": sessions,
     "kill_switch": kill_switch,
 }
+CONTENTS = {name: table.select().order_by(*table.primary_key) for name, table in ROWS.items()}
+"""What reads each whole: made once, for it is compiled once for each object."""
 
 
 async def turn() -> None:
@@ -373,7 +376,8 @@ class Office:
     rules: AdmissionRules = field(default_factory=AdmissionRules)
 
     @classmethod
-    def open(cls, directory: Path) -> Self:
+    def open(cls, directory: Path, *, ledger_of: Path) -> Self:
+        shutil.copytree(ledger_of, directory)
         return cls(directory, open_ledger(directory))
 
     def reopen(self) -> None:
@@ -510,8 +514,7 @@ class Office:
     def rows(self, table: str) -> list[Any]:
         """Read a whole table past the ledger, on a connection of its own."""
         with open_reader(self.ledger.path) as connection:
-            columns = list(ROWS[table].primary_key)
-            return connection.db.execute(ROWS[table].select().order_by(*columns))
+            return connection.db.execute(CONTENTS[table])
 
     def counts(self) -> dict[str, int]:
         return {name: len(self.rows(name)) for name in ROWS}
@@ -558,9 +561,9 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
+def office(tmp_path: Path, empty_ledger: Path) -> Iterator[Office]:
     """A ledger with nobody in it yet, and the clock at `NOW_S`."""
-    opened = Office.open(tmp_path / "data")
+    opened = Office.open(tmp_path / "data", ledger_of=empty_ledger)
     yield opened
     opened.ledger.close()
 
