@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Compiled modules are kept wherever this runs: tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup check fix test coverage prove worlds mutants demo bench smoke lock clean
 
 setup: .venv/ready

@@ -47,6 +47,7 @@ from waiaas.directory import (
     ADDRESS_NAME,
     COOKIE_NAME,
     KEYSTORE_NAME,
+    LOCALNET_NAME,
     Address,
     DaemonError,
     is_initialised,
@@ -85,7 +86,6 @@ from waiaas.upkeep import (
 
 VERSION: Final = metadata.version("waiaas")
 
-LOCALNET_NAME: Final = "localnet"
 HOST: Final = "127.0.0.1"
 _EXIT_LEDGER_FAILED: Final = 70
 _CHAIN_IS_NEW: Final = (

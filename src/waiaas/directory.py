@@ -22,6 +22,9 @@ The daemon holds a lock on it for as long as it lives, so what a crash left behi
 for a daemon, whoever has its port or its process id by now: no secret is sent there.
 """
 
+LOCALNET_NAME: Final = "localnet"
+"""The folder of a local network that a daemon brought along."""
+
 _ADDRESS_BYTES_MAX: Final = 4096
 
 
@@ -37,6 +40,11 @@ class Address(msgspec.Struct, frozen=True):
 
 
 # ── the running daemon, as its clients see it ──────────────────────────────────────────────────
+
+
+def may_have_localnet(directory: Path) -> bool:
+    """Return whether a local network may live: its file goes when it is ended, not when it dies."""
+    return (directory / LOCALNET_NAME / "localnet.json").exists()
 
 
 def find_daemon(directory: Path) -> Address | None:

@@ -10,12 +10,11 @@ DAEMON = {"apsw", "asyncio", "solders", "sqlalchemy", "starlette", "uvicorn", "w
 OTHERS = {"argon2", "httpx2", "nacl", "structlog", "waiaas.config", "waiaas.pipeline"}
 
 
-def loaded_by(code: str) -> set[str]:
-    """Return what a new interpreter has loaded at the end of *code*."""
+def loaded_by(code: str, *arguments: str) -> set[str]:
+    """Return what a new interpreter has loaded at the end of *code*, and the words it printed."""
     program = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False
-    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert "Traceback" not in done.stderr
     return set(done.stdout.split())
 
@@ -47,6 +46,36 @@ def test_a_command_loads_nothing_that_only_the_daemon_needs(
     given = [str(tmp_path / "token") if part == "token" else part for part in command]
     loaded = loaded_by_command("--data-dir", str(tmp_path / "nobodys"), *given)
     assert "waiaas.cli.app" in loaded
+    assert loaded.isdisjoint(DAEMON | OTHERS)
+
+
+def test_whoever_stops_a_daemon_loads_none(tmp_path: Path) -> None:
+    """The daemon is a server that says yes and lets go of its file."""
+    (tmp_path / "operator.cookie").write_text("wai_op_cookie", encoding="ascii")
+    stand_in = """
+import os, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from waiaas.directory import write_locked
+
+class Yes(BaseHTTPRequestHandler):
+    def do_POST(self):
+        os.close(held)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+server = HTTPServer(("127.0.0.1", 0), Yes)
+threading.Thread(target=server.handle_request).start()
+address = '{"url": "http://127.0.0.1:%d", "pid": 1}' % server.server_port
+held = write_locked(Path(sys.argv[1]) / "daemon.json", address.encode())
+sys.argv[1:] = ["--data-dir", sys.argv[1], "stop"]
+from waiaas.__main__ import main
+main()
+"""
+    tmp_path.chmod(0o700)
+    loaded = loaded_by(stand_in, str(tmp_path))
+    assert "stopped" in loaded
     assert loaded.isdisjoint(DAEMON | OTHERS)
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from waiaas.chains.localnet import process as localnet_process
 from waiaas.daemon import initialise, stop_localnet
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
+    LOCALNET_NAME,
     Address,
     DaemonError,
     find_daemon,
     is_initialised,
+    may_have_localnet,
     read_cookie,
     require_initialised,
     watch_daemon,
@@ -182,6 +186,17 @@ def test_the_network_of_a_directory_that_somebody_uses_is_left_alone(directory: 
             stop_localnet(directory)
     finally:
         lock.release()
+
+
+def test_whether_a_local_network_may_live_is_seen_without_asking_it(directory: Path) -> None:
+    assert not may_have_localnet(directory)
+    network = localnet_process.find_or_start(directory / LOCALNET_NAME)
+    assert may_have_localnet(directory)
+    os.kill(network.pid, signal.SIGKILL)
+    os.waitpid(network.pid, 0)
+    assert may_have_localnet(directory), "nobody has looked"
+    assert not stop_localnet(directory)
+    assert not may_have_localnet(directory)
 
 
 @pytest.mark.parametrize("redirection", ["", "2>&-"])

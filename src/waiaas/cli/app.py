@@ -34,7 +34,13 @@ from waiaas.cli.context import (
     show,
 )
 from waiaas.cli.secret import read_password
-from waiaas.directory import DaemonError, is_initialised, require_initialised, watch_daemon
+from waiaas.directory import (
+    DaemonError,
+    is_initialised,
+    may_have_localnet,
+    require_initialised,
+    watch_daemon,
+)
 from waiaas.place import ConfigError, data_directory
 
 STOP_S_MAX = 35.0
@@ -168,23 +174,26 @@ def start(
 @app.command()
 def stop(context: typer.Context) -> None:
     """Stop the daemon, and the local network it brought along."""
-    from waiaas.daemon import stop_localnet
-
     directory = directory_of(context)
+
+    def end_localnet() -> bool:
+        from waiaas.daemon import stop_localnet
+
+        return stop_localnet(directory)
 
     def ask() -> None:
         with watch_daemon(directory) as has_ended:
             if has_ended():
-                had_localnet = stop_localnet(directory)
                 typer.echo(
-                    "no daemon runs" + (", its local network was stopped" if had_localnet else "")
+                    "no daemon runs" + (", its local network was stopped" if end_localnet() else "")
                 )
                 return
             with Client.with_cookie(directory) as client:
                 client.post("/v1/admin/shutdown")
             if wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX) is None:
                 fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
-            stop_localnet(directory)  # If it had been brought along by one before.
+            if may_have_localnet(directory):  # If it had been brought along by one before.
+                end_localnet()
             typer.echo("stopped")
 
     explained(ask)
