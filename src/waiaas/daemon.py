@@ -26,8 +26,6 @@ from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
 from waiaas.chains.localnet import process as localnet_process
-from waiaas.chains.localnet import server as localnet_server
-from waiaas.chains.localnet.state import AlreadyAlive
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import CONFIG_NAME, TEMPLATE, Config
 from waiaas.database import Ledger, generate_id, open_ledger
@@ -432,25 +430,6 @@ def _listen(port: int) -> socket.socket:
 
 
 # ── offline commands ───────────────────────────────────────────────────────────────────────────
-
-
-def run_localnet(
-    state_file: Path, *, port: int, slot_ms: int, announce: Callable[[str], None]
-) -> None:
-    """Be a local network until a signal says stop.
-
-    Raises:
-        DaemonError: another one lives under the same file, or the port is taken.
-    """
-    try:
-        localnet_server.main(
-            state_file=state_file,
-            port=port,
-            slot_ms=slot_ms,
-            announce=lambda recorded: announce(f"local network at {recorded.url}"),
-        )
-    except (OSError, AlreadyAlive) as error:
-        raise DaemonError(sentence(error)) from error
 
 
 def stop_localnet(directory: Path) -> bool:

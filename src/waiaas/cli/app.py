@@ -234,7 +234,7 @@ def localnet(
     slot_ms: Annotated[int, typer.Option(min=1, help="Time between two blocks.")] = 400,
 ) -> None:
     """Run the embedded Solana network by itself, until Ctrl-C. Its money is worth nothing."""
-    from waiaas.daemon import run_localnet
+    from waiaas.local_network import run_localnet
 
     try:
         run_localnet(state, port=port, slot_ms=slot_ms, announce=typer.echo)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from waiaas.chains.localnet.server import HOST, SLOT_MS, main
-from waiaas.chains.localnet.state import AlreadyAlive, Recorded
+from waiaas.chains.localnet.server import HOST, main
+from waiaas.chains.localnet.state import SLOT_MS, AlreadyAlive, Recorded
 
 
 def _say(recorded: Recorded) -> None:

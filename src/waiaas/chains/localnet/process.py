@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from waiaas.chains.localnet import state
-from waiaas.chains.localnet.server import SLOT_MS
+from waiaas.chains.localnet.state import SLOT_MS
 
 START_S_MAX: Final = 15
 """How long a start may take; it takes about 0.3 s."""

@@ -27,12 +27,9 @@ from waiaas.chains.localnet.faults import Faults
 from waiaas.chains.localnet.methods import Identity
 from waiaas.chains.localnet.network import Localnet
 from waiaas.chains.localnet.rpc import Node
-from waiaas.chains.localnet.state import Recorded, live, remove, write
+from waiaas.chains.localnet.state import SLOT_MS, Recorded, live, remove, write
 
 HOST: Final = "127.0.0.1"
-
-SLOT_MS: Final = 400
-"""As on mainnet: a payment is confirmed within 0.4 s, final after 13 s."""
 
 _BACKLOG: Final = 1024
 _LINGER_S: Final = 1
