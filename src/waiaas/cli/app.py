@@ -31,6 +31,7 @@ from waiaas.cli.context import (
     directory_of,
     fail,
     file_path,
+    loading,
     show,
 )
 from waiaas.cli.secret import read_password
@@ -116,7 +117,8 @@ def init(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Make the data directory: an empty ledger, and a keystore under a new master password."""
-    from waiaas.daemon import initialise
+    with loading():
+        from waiaas.daemon import initialise
 
     directory = directory_of(context)
     try:
@@ -149,10 +151,11 @@ def start(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
-    import msgspec
+    with loading():
+        import msgspec
 
-    from waiaas.config import DaemonSettings, load_config
-    from waiaas.daemon import run
+        from waiaas.config import DaemonSettings, load_config
+        from waiaas.daemon import run
 
     directory = directory_of(context)
     try:
@@ -220,7 +223,8 @@ def _say(line: str) -> None:
 @app.command()
 def demo() -> None:
     """Make a first payment, have one denied, and check both against ledger and chain."""
-    from waiaas.cli.demo import first_payment
+    with loading():
+        from waiaas.cli.demo import first_payment
 
     first_payment()
 
