@@ -28,6 +28,8 @@ def loaded_by_command(*arguments: str) -> set[str]:
     [
         ("--version",),
         ("--help",),
+        ("start",),
+        ("init", "--password-file", "no-such-file"),
         ("status",),
         ("tx", "show", "--token-file", "token", "an-id"),
         ("tx", "send", "--token-file", "token", "--to", "a", "--amount", "1"),

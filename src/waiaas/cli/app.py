@@ -117,14 +117,14 @@ def init(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Make the data directory: an empty ledger, and a keystore under a new master password."""
-    with loading():
-        from waiaas.daemon import initialise
-
     directory = directory_of(context)
     try:
         made = not is_initialised(directory)
         if made:
             password = read_password(file=password_file, descriptor=password_fd, confirm=True)
+            with loading():
+                from waiaas.daemon import initialise
+
             made = initialise(directory, password)
         else:
             require_initialised(directory)
@@ -151,22 +151,25 @@ def start(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
-    with loading():
-        import msgspec
-
-        from waiaas.config import DaemonSettings, load_config
-        from waiaas.daemon import run
-
     directory = directory_of(context)
     try:
         require_initialised(directory)
+        with loading():
+            import msgspec
+
+            from waiaas.config import DaemonSettings, load_config
+
         config = load_config(directory)
         if port is not None:
             config = msgspec.structs.replace(config, daemon=DaemonSettings(port=port))
+        password = read_password(file=password_file, descriptor=password_fd)
+        with loading():  # Now that what can be refused without it was not.
+            from waiaas.daemon import run
+
         run(
             directory,
             config=config,
-            password=read_password(file=password_file, descriptor=password_fd),
+            password=password,
             with_localnet=localnet,
             announce=lambda address: _say(f"waiaas is ready at {address.url}"),
         )
