@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
+from waiaas.daemon import read_tables
+
 pytestmark = pytest.mark.e2e
 
 SOL = 10**9
+DELAY_S = 5
+"""Long enough to kill a daemon that has just answered; what takes longer waits an hour."""
+
+
+def rows(waiaas: Any, table: str) -> list[dict[str, Any]]:
+    """Return a table as it stands, whether or not a daemon runs."""
+    contents = read_tables(waiaas.data)[table]
+    return [dict(zip(contents.columns, row, strict=True)) for row in contents.rows]
 
 
 def set_rules(waiaas: Any, agent: Any, **rules: Any) -> None:
@@ -29,17 +39,18 @@ def token_file(waiaas: Any, agent: Any) -> Path:
     return path
 
 
-def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill(
+@pytest.mark.timeout(180)
+def test_what_waits_is_called_off_approved_or_expires(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
     daemon = waiaas.start(
         env={
-            "WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "50",
+            "WAIAAS_SECURITY_DEFAULT_APPROVAL_SECONDS": "7200",
             "WAIAAS_SECURITY_MAX_WAITING_TRANSACTIONS": "3",
         }
     )
     agent = daemon.funded_agent()
-    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=9, daily_max=SOL)
+    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=3600, daily_max=SOL)
     send = ("tx", "send", "--token-file", str(token_file(waiaas, agent)), "--to", recipient)
 
     sent = waiaas.json(*send, "--amount", "5000000")
@@ -61,7 +72,7 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     set_rules(waiaas, agent, instant_max=0)  # how long it waits is the setting's to say
     large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
-    assert [each["expiresAt"] - each["createdAt"] for each in listed] == [50, 50]
+    assert [each["expiresAt"] - each["createdAt"] for each in listed] == [7200, 7200]
     assert [each["transactionId"] for each in listed] == large
     crowded = waiaas.run(*send, "--amount", "1000000", code=1)  # three wait already
     assert "TOO_MANY_PENDING" in crowded.stderr
@@ -74,10 +85,23 @@ def test_what_waits_is_called_off_approved_or_made_in_its_time_also_after_a_kill
     nobody = waiaas.json(*send, "--amount", "1000000")["id"]
     assert agent.ended(large[1])["status"] == "CONFIRMED"
 
-    daemon.kill()
-    agent.url = waiaas.start().url
-    paid = agent.ended(sent["id"])
-    assert paid["status"] == "CONFIRMED"
-    assert paid["executedAt"] >= sent["waitsUntil"]
-    assert chain_of(waiaas).balance(recipient) == 6_000_000
     assert agent.ended(nobody)["status"] == "EXPIRED"
+    assert agent.get(f"/v1/transactions/{sent['id']}")["status"] == "QUEUED"
+    assert chain_of(waiaas).balance(recipient) == 1_000_000
+
+
+@pytest.mark.timeout(180)
+def test_what_waits_is_made_in_its_time_also_after_a_kill(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+) -> None:
+    daemon = waiaas.start()
+    agent = daemon.funded_agent()
+    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=DELAY_S)
+    due = agent.pay(recipient, 5_000_000, key="due")
+    daemon.kill()
+    assert [row["status"] for row in rows(waiaas, "transactions")] == ["QUEUED"]
+    agent.url = waiaas.start().url
+    paid = agent.ended(due["id"])
+    assert paid["status"] == "CONFIRMED"
+    assert paid["executedAt"] >= due["waitsUntil"]
+    assert chain_of(waiaas).balance(recipient) == 5_000_000
