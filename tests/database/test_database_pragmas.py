@@ -13,6 +13,8 @@ import pytest
 
 from waiaas.database import DatabaseConnection, close_database, create_database, push_schema
 from waiaas.database.errors import DatabaseError, PragmaRefused
+from waiaas.database.policy import Policies
+from waiaas.domain.ids import AgentId
 
 SEVEN: Final = [
     ("journal_mode", "wal", "memory"),
@@ -82,6 +84,36 @@ def test_the_seven_are_set_in_order(path: Path) -> None:
         close_database(create_database(path, vfs=vfs))
     names = [name for name, _, _ in SEVEN]
     assert [name for name in seen if name in names] == names
+
+
+def _is_planned_again(connection: DatabaseConnection) -> bool:
+    """Ask one question about two agents; tell whether SQLite planned it for the second, too."""
+    policies, planned = Policies(connection.db.execute), []
+
+    def note(*what: object) -> int:  # Asked for every object a statement uses, as it is planned.
+        planned.append(what)
+        return apsw.SQLITE_OK
+
+    connection.sqlite.authorizer = note
+    policies.applying_to(AgentId("one"))
+    assert planned
+    planned.clear()
+    policies.applying_to(AgentId("another"))
+    connection.sqlite.authorizer = None
+    return bool(planned)
+
+
+def test_a_question_is_planned_once_whatever_it_is_about(opened: DatabaseConnection) -> None:
+    push_schema(opened)
+    assert not _is_planned_again(opened)
+
+
+def test_control_without_the_switch_each_value_has_it_planned_again(
+    opened: DatabaseConnection,
+) -> None:
+    push_schema(opened)
+    opened.sqlite.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 0)
+    assert _is_planned_again(opened)
 
 
 def test_a_double_quoted_string_is_never_a_value(opened: DatabaseConnection) -> None:

@@ -67,6 +67,9 @@ _SWITCHES: Final = (
     (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
     (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
     (apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+    # A plan for good, and one for every value: without it, whatever compares an indexed column with
+    # a parameter is planned anew at each execution, because statistics could have something to say.
+    (apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1),
 )
 
 _LIMITS: Final = (
