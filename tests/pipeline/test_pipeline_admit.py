@@ -163,6 +163,23 @@ def test_a_person_has_an_hour_where_no_rule_says_how_long(office: "Office") -> N
     assert admission.waits_until == NOW_S + APPROVAL_S_DEFAULT
 
 
+@pytest.mark.parametrize(
+    ("amount", "status"),
+    [(10, "PENDING"), (20, "PENDING"), (30, "QUEUED"), (40, "QUEUED"), (50, "CANCELLED")],
+)
+def test_what_is_answered_is_what_was_written_down(
+    office: "Office", amount: int, status: str
+) -> None:
+    limits = {"instant_max": 10, "notify_max": 20, "delay_max": 30, "per_transaction_max": 40}
+    caller = office.hire(limits=limits)
+    answered = office.ask_now(caller, amount, key="k")
+    assert answered.transaction.status == status
+    assert answered.transaction == office.transaction(answered.transaction.id)
+    read_again = office.ask_now(caller, amount, key="k")
+    assert answered.waits_until == read_again.waits_until
+    assert same(answered.refusal, read_again.refusal)
+
+
 def set_rule(office: "Office", caller: Caller, kind: PolicyType, **members: Any) -> None:
     policy = PolicyRecord(
         PolicyId(generate_id()), caller.agent_id, kind, json.dumps(members), 0, 1, NOW_S, NOW_S

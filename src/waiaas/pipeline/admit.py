@@ -120,13 +120,12 @@ async def admit(
         record_decision(tx, transaction, judged, now_s=now_s)
         _remember_request(tx, transaction, caller)
         if refusal is not None:
-            _cancel(tx, transaction, caller, refusal, now_s=now_s)
-        else:
-            _hold(tx, transaction, request, now_s=now_s)
-            _claim_reference(tx, transaction, asked)
-            count_use(tx, transaction)
-            _queue_if_it_waits(tx, transaction, verdict, generate_id)
-        return _admission(tx, tx_id, refusal)
+            return _cancel(tx, transaction, caller, refusal, now_s=now_s)
+        leaving = outflows(request)
+        _hold(tx, transaction, leaving, now_s=now_s)
+        _claim_reference(tx, transaction, asked)
+        count_use(tx, session, base_units=leaving.get(NATIVE, 0))
+        return _queue_if_it_waits(tx, transaction, verdict, generate_id)
 
     return await unless_refused(ledger, unit)
 
@@ -290,13 +289,17 @@ def _remember_request(
 
 
 def _hold(
-    tx: LedgerTransaction, transaction: TransactionRecord, request: Request, *, now_s: int
+    tx: LedgerTransaction,
+    transaction: TransactionRecord,
+    leaving: Mapping[str, int],
+    *,
+    now_s: int,
 ) -> None:
     """Set aside each asset that leaves; of what moves nothing, the nothing.
 
     So every admitted transaction has something that is settled once.
     """
-    for asset, base_units in (outflows(request) or {NATIVE: 0}).items():
+    for asset, base_units in (leaving or {NATIVE: 0}).items():
         tx.reservations.hold(
             transaction.id,
             agent_id=transaction.agent_id,
@@ -335,11 +338,11 @@ def _queue_if_it_waits(
     transaction: TransactionRecord,
     verdict: Verdict,
     generate_id: GenerateId,
-) -> None:
+) -> Admission:
     """Let it wait for its time or for a person, if it has to; its money is set aside already."""
     wait_s = _wait_s(verdict)
     if wait_s is None:
-        return
+        return Admission(transaction, None, None)
     until_at = transaction.created_at + wait_s
     if transaction.tier is PolicyTier.APPROVAL:
         tx.approvals.insert(_approval(generate_id(), transaction, until_at=until_at))
@@ -351,6 +354,7 @@ def _queue_if_it_waits(
         now_s=transaction.created_at,
         details={"tier": transaction.tier, "until": until_at},
     )
+    return Admission(transaction._replace(status=TransactionStatus.QUEUED), None, until_at)
 
 
 def _cancel(
@@ -360,11 +364,12 @@ def _cancel(
     refusal: Refusal,
     *,
     now_s: int,
-) -> None:
+) -> Admission:
     remember(
         tx, _event(AuditAction.POLICY_VIOLATION, transaction, caller, refusal.details), now_s=now_s
     )
-    tx.transactions.set_error(transaction.id, error=str(refusal))
+    reason = str(refusal)
+    tx.transactions.set_error(transaction.id, error=reason)
     move(
         tx,
         transaction,
@@ -372,6 +377,8 @@ def _cancel(
         now_s=now_s,
         details={"code": refusal.code},
     )
+    cancelled = transaction._replace(status=TransactionStatus.CANCELLED, error=reason)
+    return Admission(cancelled, refusal, None)
 
 
 def _event(
@@ -424,10 +431,6 @@ def _replay(
 ) -> Admission:
     if refused := reused_key(earlier, asked, written):
         raise refused
-    return _admission(tx, earlier.tx_id, load(earlier.refusal))
-
-
-def _admission(tx: LedgerTransaction, tx_id: TransactionId, refusal: Refusal | None) -> Admission:
-    transaction = tx.transactions.get(tx_id)
+    transaction = tx.transactions.get(earlier.tx_id)
     assert transaction is not None, "a request and its transaction are written together"
-    return Admission(transaction, refusal, tx.waits.until(tx_id))
+    return Admission(transaction, load(earlier.refusal), tx.waits.until(earlier.tx_id))

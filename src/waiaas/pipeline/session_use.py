@@ -22,14 +22,21 @@ _NOT_SENT: Final = {
 }
 
 
-def count_use(tx: LedgerTransaction, transaction: TransactionRecord) -> None:
-    """Count an admitted transaction, whose money is set aside already."""
-    _add(tx, transaction, transactions=1, sign=1)
+def count_use(tx: LedgerTransaction, session: SessionRecord, *, base_units: int) -> None:
+    """Count a transaction that was admitted of *session*, and the native money set aside for it."""
+    if session.constraints is not None:
+        tx.sessions.add_use(session.id, transactions=1, base_units=base_units)
 
 
 def give_back(tx: LedgerTransaction, transaction: TransactionRecord) -> None:
     """Take back the money of a transaction that provably moved none; that it was made stays."""
-    _add(tx, transaction, transactions=0, sign=-1)
+    session = None if transaction.session_id is None else tx.sessions.get(transaction.session_id)
+    if session is None or session.constraints is None:
+        return
+    base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
+    # What was admitted before the session had constraints was not counted.
+    base_units = min(base_units, tx.sessions.used(session.id).base_units)
+    tx.sessions.add_use(session.id, transactions=0, base_units=-base_units)
 
 
 def objection(
@@ -49,15 +56,3 @@ def objection(
     except Tampered:
         return None
     return found[0].message if found else None
-
-
-def _add(
-    tx: LedgerTransaction, transaction: TransactionRecord, *, transactions: int, sign: int
-) -> None:
-    session = None if transaction.session_id is None else tx.sessions.get(transaction.session_id)
-    if session is None or session.constraints is None:
-        return
-    base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
-    if sign < 0:  # What was admitted before the session had constraints was not counted.
-        base_units = min(base_units, tx.sessions.used(session.id).base_units)
-    tx.sessions.add_use(session.id, transactions=transactions, base_units=sign * base_units)
