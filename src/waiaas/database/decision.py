@@ -36,7 +36,9 @@ class Decisions:
         self._run = run
 
     def insert(self, decision: DecisionRecord, *, terms: str) -> None:
-        self._run(_INSERT_TERMS, {"sha256": decision.terms_sha256, "document": terms})
+        # They rarely change, and looking for them costs a fraction of an insert in vain.
+        if not self._run(_TERMS, {"sha256": decision.terms_sha256}):
+            self._run(_INSERT_TERMS, {"sha256": decision.terms_sha256, "document": terms})
         self._run(_INSERT, decision._asdict())
 
     def get(self, tx_id: TransactionId) -> DecisionRecord | None:

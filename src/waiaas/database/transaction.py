@@ -69,22 +69,24 @@ _PLACES: Final = ("status_1", "status_2", "status_3", "status_4")
 """Of the states that are counted together: as many as there are before the end."""
 
 
-def _counted(*, with_parts: bool) -> Statement:
-    of_agent = select(transactions.c.id).where(
+def _one_after(*, with_parts: bool) -> Statement:
+    """Define the look for one of an agent's in these states, after a number of them."""
+    found = select(transactions.c.status).where(
         transactions.c.agent_id == bindparam("agent_id"),
         or_(*(transactions.c.status == bindparam(name) for name in _PLACES)),
     )
-    counted = of_agent if with_parts else of_agent.where(transactions.c.parent_id.is_(None))
-    # SQLAlchemy writes an offset of its own, as a constant, where there is none.
-    bounded = counted.limit(bindparam("most", type_=BigInteger)).offset(
-        bindparam("skipped", type_=BigInteger)
+    if not with_parts:
+        found = found.where(transactions.c.parent_id.is_(None))
+    return define(
+        found.limit(bindparam("most", type_=BigInteger)).offset(
+            bindparam("skipped", type_=BigInteger)
+        )
     )
-    return define(select(func.count().label("counted")).select_from(bounded.subquery()))
 
 
 # An index alone answers the one; for the other each row has to be looked at.
-_COUNT_WITH_PARTS: Final = _counted(with_parts=True)
-_COUNT_WITHOUT: Final = _counted(with_parts=False)
+_ONE_AFTER_WITH_PARTS: Final = _one_after(with_parts=True)
+_ONE_AFTER: Final = _one_after(with_parts=False)
 _FIRST_CONFIRMED: Final = define(
     select(func.min(transactions.c.executed_at).label("first_s")).where(
         transactions.c.agent_id == bindparam("agent_id"),
@@ -154,12 +156,15 @@ class Transactions:
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
     ) -> bool:
         places = dict.fromkeys(_PLACES, statuses[0]) | dict(zip(_PLACES, statuses, strict=False))
-        parameters: Parameters = {"agent_id": agent_id, **places, "most": most, "skipped": 0}
-        [quick] = self._run(_COUNT_WITH_PARTS, parameters)
-        if quick.counted < most:
-            return True
-        [exact] = self._run(_COUNT_WITHOUT, parameters)
-        return bool(exact.counted < most)
+        parameters: Parameters = {
+            "agent_id": agent_id,
+            **places,
+            "most": 1,
+            "skipped": most - 1,
+        }
+        return not self._run(_ONE_AFTER_WITH_PARTS, parameters) or not self._run(
+            _ONE_AFTER, parameters
+        )
 
     def has_confirmed(self, agent_id: AgentId, *, before_s: int) -> bool:
         [row] = self._run(

@@ -67,6 +67,8 @@ class LedgerUsage:
         )
 
     def _until(self, asset: str, until_s: int) -> int:
+        if until_s < 0:  # Ledger time begins with the epoch.
+            return 0
         key = asset, until_s
         if key not in self._spent_until:
             self._spent_until[key] = self._tx.reservations.spent_until(
