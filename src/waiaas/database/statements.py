@@ -122,16 +122,15 @@ class CompiledStatement:
         """Return every row the executed *cursor* has, with attributes by column name."""
         if not self.returns_rows:
             return []
+        first = cursor.fetchone()
+        if first is None:
+            return []
         if self._make_row is None:
-            try:
-                description = cursor.get_description()
-            except apsw.ExecutionCompleteError:
-                return []
-            names = [column[0] for column in description]
+            names = [column[0] for column in cursor.get_description()]
             row = _row_type("Row", names, rename=True)
             # `row._make` without its check: a row has as many values as columns.
             self._make_row = partial(tuple.__new__, row)
-        return list(map(self._make_row, cursor))
+        return [self._make_row(first), *map(self._make_row, cursor)]
 
     def _refuse_names(self, parameters: Parameters) -> None:
         wanted = {name for name, *_ in self.kinds}
