@@ -59,6 +59,11 @@ _SUSPEND: Final = define(
 )
 
 
+_CHAINS: Final = {chain.value: chain for chain in ChainType}
+_NETWORKS: Final = {network.value: network for network in NetworkType}
+_STATUSES: Final = {status.value: status for status in AgentStatus}
+
+
 class Agents:
     """`waiaas.ports.AgentTable` on a connection."""
 
@@ -126,12 +131,12 @@ class Agents:
 
 def _record(row: Any) -> AgentRecord:  # noqa: ANN401 -- rows are made from column names
     return AgentRecord(
-        id=AgentId(row.id),
+        id=row.id,
         name=row.name,
-        chain=ChainType(row.chain),
-        network=NetworkType(row.network),
+        chain=_CHAINS[row.chain],
+        network=_NETWORKS[row.network],
         public_key=row.public_key,
-        status=AgentStatus(row.status),
+        status=_STATUSES[row.status],
         created_at=row.created_at,
         suspended_at=row.suspended_at,
         suspension_reason=row.suspension_reason,

@@ -53,6 +53,9 @@ _SET_RULES: Final = define(
 )
 
 
+_TYPES: Final = {kind.value: kind for kind in PolicyType}
+
+
 class Policies:
     """`waiaas.ports.PolicyTable` on a connection."""
 
@@ -96,9 +99,9 @@ class Policies:
 
 def _record(row: Any) -> PolicyRecord:  # noqa: ANN401 -- rows are made from column names
     return PolicyRecord(
-        id=PolicyId(row.id),
-        agent_id=None if row.agent_id is None else AgentId(row.agent_id),
-        type=PolicyType(row.type),
+        id=row.id,
+        agent_id=row.agent_id,
+        type=_TYPES[row.type],
         rules=row.rules,
         priority=row.priority,
         enabled=row.enabled,

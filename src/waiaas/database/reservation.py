@@ -93,6 +93,7 @@ _SET_SPENT: Final = define_upsert(
 )
 
 _END_OF_TIME_S: Final = 2**62
+_TIERS: Final = {tier.value: tier for tier in PolicyTier}
 
 
 class Reservations:
@@ -126,7 +127,7 @@ class Reservations:
         for row in rows:
             totals = dict(self.held(row.agent_id, asset=row.asset))
             self._set_held(
-                row.agent_id, row.asset, row.tier, totals[PolicyTier(row.tier)] - int(row.amount)
+                row.agent_id, row.asset, row.tier, totals[_TIERS[row.tier]] - int(row.amount)
             )
             if state is ReservationState.SPENT:
                 add_spent(self._run, row.agent_id, row.asset, int(row.amount), now_s=now_s)
@@ -138,7 +139,7 @@ class Reservations:
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         rows = self._run(_HELD, {"agent_id": agent_id, "asset": asset})
-        return [Held(PolicyTier(row.tier), int(row.total)) for row in rows]
+        return [Held(_TIERS[row.tier], int(row.total)) for row in rows]
 
     def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
         row = _spent(self._run, agent_id, asset, until_s)

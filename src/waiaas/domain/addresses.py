@@ -4,6 +4,7 @@ A Solana address is a 32-byte key in base58 (the Bitcoin alphabet). Decoding is 
 must be the one that encoding the 32 bytes gives, so one account has one spelling.
 """
 
+from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -12,12 +13,19 @@ _DIGIT: Final = {character: value for value, character in enumerate(_ALPHABET)}
 SOLANA_ADDRESS_BYTES: Final = 32
 SOLANA_ADDRESS_CHARACTERS_MIN: Final = 32
 SOLANA_ADDRESS_CHARACTERS_MAX: Final = 44
+ANSWERS_KEPT_MAX: Final = 1024
+"""How many texts are kept with what they are; the least used makes room."""
 
 
 def is_solana_address(text: str) -> bool:
     """Tell whether *text* is the base58 spelling of exactly 32 bytes."""
     if not SOLANA_ADDRESS_CHARACTERS_MIN <= len(text) <= SOLANA_ADDRESS_CHARACTERS_MAX:
         return False
+    return _spells_an_address(text)
+
+
+@lru_cache(maxsize=ANSWERS_KEPT_MAX)  # The same few are paid again and again.
+def _spells_an_address(text: str) -> bool:
     decoded = base58_bytes(text)
     return decoded is not None and len(decoded) == SOLANA_ADDRESS_BYTES
 

@@ -7,7 +7,7 @@ are named as in the API, so the text can be shown to those who have to decide on
 
 import base64
 import json
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from waiaas.domain.enums import TransactionType
 from waiaas.domain.errors import Refusal
@@ -23,10 +23,12 @@ from waiaas.domain.request import (
     Transfer,
 )
 
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def write_request(request: Request) -> str:
     """Return the canonical JSON (sorted members, no spaces, ASCII) of what *request* means."""
-    return json.dumps(_written(request), sort_keys=True, separators=(",", ":"))
+    return _encode(_written(request))
 
 
 def read_request(text: str) -> Request:

@@ -199,7 +199,10 @@ def write_verdict(verdict: Verdict) -> str:
         written: list[Any] = [verdict.tier, verdict.wait_s, [], _listed(verdict.escalations)]
     else:
         written = [None, None, _listed(verdict.violations), _listed(verdict.escalations)]
-    return json.dumps(written, separators=(",", ":"))
+    try:
+        return _ENCODER.encode(written).decode()
+    except UnicodeEncodeError:  # Half a surrogate pair has a form in JSON, but none in UTF-8.
+        return json.dumps(written, separators=(",", ":"))
 
 
 def _listed(violations: tuple[Violation, ...]) -> list[list[str | int | None]]:

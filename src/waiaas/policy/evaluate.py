@@ -26,6 +26,7 @@ from waiaas.policy.rule import (
     WaitDefaults,
     needs,
 )
+from waiaas.policy.schedule import Schedule
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Allow, Deny, Verdict, Violation
@@ -80,10 +81,15 @@ def evaluate(
     escalations = tuple(each for each in found if each.tier is not None)
     if denials:
         return Deny(denials, escalations, schedules)
-    return replace(_allow(escalations, network, waits), schedules=schedules)
+    return _allow(escalations, schedules, network, waits)
 
 
-def _allow(escalations: tuple[Violation, ...], network: Network, waits: WaitDefaults) -> Allow:
+def _allow(
+    escalations: tuple[Violation, ...],
+    schedules: tuple[Schedule, ...],
+    network: Network,
+    waits: WaitDefaults,
+) -> Allow:
     """Return the most careful tier that is asked for: the longest wait, the shortest deadline."""
     tiers = [each.tier for each in escalations if each.tier is not None]
     tier = max(tiers, key=_CARE.index, default=PolicyTier.INSTANT)
@@ -91,11 +97,11 @@ def _allow(escalations: tuple[Violation, ...], network: Network, waits: WaitDefa
     if tier is PolicyTier.DELAY:
         floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR
         delays = [each.delay_s or waits.delay_s for each in asking]
-        return Allow(tier, escalations, delay_s=max(floor_s, *delays))
+        return Allow(tier, escalations, delay_s=max(floor_s, *delays), schedules=schedules)
     if tier is PolicyTier.APPROVAL:
         deadlines = [each.approval_s or waits.approval_s for each in asking]
-        return Allow(tier, escalations, approval_s=min(deadlines))
-    return Allow(tier, escalations)
+        return Allow(tier, escalations, approval_s=min(deadlines), schedules=schedules)
+    return Allow(tier, escalations, schedules=schedules)
 
 
 def _place(record: PolicyRecord) -> tuple[int, str, str]:
