@@ -26,7 +26,7 @@ from tests.fakes.decisions import (
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import PolicyTier, PolicyType
-from waiaas.domain.errors import Refusal
+from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import SessionId
 from waiaas.domain.meaning import read_request
 from waiaas.domain.request import (
@@ -47,6 +47,7 @@ from waiaas.pipeline.decisions import (
 )
 from waiaas.policy.facts import EVER_S, NotRecorded, RecordedUsage
 from waiaas.policy.rule import WaitDefaults
+from waiaas.policy.verdict import DEFAULT_DENY, Deny, Violation
 
 
 @pytest.fixture
@@ -121,6 +122,14 @@ def test_control_another_answer_or_another_rule_is_noticed(desk: Desk) -> None:
 
 
 # ── what is written ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f4b6", "half a pair: \ud83d", '\x7f\n"\\'])
+def test_a_verdict_is_written_whatever_letters_its_words_have(name: str) -> None:
+    words = Violation(ErrorCode.POLICY_DENIED, DEFAULT_DENY, name)
+    written = write_verdict(Deny((words,)))
+    written.encode()  # what has no UTF-8 could not be stored
+    assert json.loads(written)[2][0][2] == name
 
 
 def test_terms_are_stored_once_and_anew_when_one_of_them_changes(desk: Desk) -> None:

@@ -77,6 +77,8 @@ def evaluate(
         found += [replace(each, part=index) for each in of_part] if case.is_batch else of_part
     found += [each for rule in rules for each in rule.judge_whole(case)]
     schedules = tuple(rule.schedule for rule in rules if rule.schedule is not None)
+    if not found:
+        return Allow(PolicyTier.INSTANT, schedules=schedules)
     denials = tuple(each for each in found if each.tier is None)
     escalations = tuple(each for each in found if each.tier is not None)
     if denials:
@@ -92,7 +94,7 @@ def _allow(
 ) -> Allow:
     """Return the most careful tier that is asked for: the longest wait, the shortest deadline."""
     tiers = [each.tier for each in escalations if each.tier is not None]
-    tier = max(tiers, key=_CARE.index, default=PolicyTier.INSTANT)
+    tier = max(tiers, key=_CARE.index)
     asking = [each for each in escalations if each.tier is tier]
     if tier is PolicyTier.DELAY:
         floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR

@@ -77,8 +77,7 @@ def outflow(part: Part, asset: str) -> int:
     return part.base_units if leaving == asset else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """What a rule is asked about: a whole request, by whom, after what, and when."""
 
     network: Network

@@ -125,11 +125,11 @@ class SpendingLimit(Grant):
         is, as for windows, that it moves now, so that it is gone from the next second on.
         """
         observed = going_out + amount
-        enough = [TIER_BOUNDS[name] for name in self.tier_max]
-        above = [*enough[1:], PolicyTier.APPROVAL]
-        for (name, bound), tier in zip(self.tier_max.items(), above, strict=True):
+        above = [*self.tier_max, None][1:]
+        for (name, bound), next_name in zip(self.tier_max.items(), above, strict=True):
             if observed > bound:
                 retry_at = now_s + 1 if amount <= bound else None
+                tier = PolicyTier.APPROVAL if next_name is None else TIER_BOUNDS[next_name]
                 yield self._violation(name, bound, observed, amount, retry_at=retry_at, tier=tier)
 
     def _exceeded(
