@@ -9,7 +9,7 @@ Amounts are read as text and added in Python: SQL integers end at 2^63-1.
 
 from typing import Any, Final
 
-from sqlalchemy import ScalarSelect, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, ScalarSelect, bindparam, insert, select, update
 
 from waiaas.database.run import Run, define_upsert
 from waiaas.database.schema import held_totals, reservations, spent_totals, transactions
@@ -72,21 +72,16 @@ _HELD: Final = define(
     )
 )
 _SET_HELD: Final = define_upsert(held_totals, key=("agent_id", "asset", "tier"), columns=("total",))
-_LATEST: Final = (
-    select(func.max(spent_totals.c.settled_at))
+_SPENT: Final = define(
+    select(spent_totals.c.settled_at, spent_totals.c.total)
     .where(
         spent_totals.c.agent_id == bindparam("agent_id"),
         spent_totals.c.asset == bindparam("asset"),
         spent_totals.c.settled_at <= bindparam("until_s"),
     )
-    .scalar_subquery()
-)
-_SPENT: Final = define(
-    select(spent_totals.c.settled_at, spent_totals.c.total).where(
-        spent_totals.c.agent_id == bindparam("agent_id"),
-        spent_totals.c.asset == bindparam("asset"),
-        spent_totals.c.settled_at == _LATEST,
-    )
+    .order_by(spent_totals.c.settled_at.desc())
+    .limit(bindparam("most", type_=BigInteger))
+    .offset(bindparam("skipped", type_=BigInteger))
 )
 _SET_SPENT: Final = define_upsert(
     spent_totals, key=("agent_id", "asset", "settled_at"), columns=("total",)
@@ -173,7 +168,14 @@ class Reservations:
 
 
 def _spent(run: Run, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noqa: ANN401 -- a row
-    rows = run(_SPENT, {"agent_id": agent_id, "asset": asset, "until_s": until_s})
+    parameters: Parameters = {
+        "agent_id": agent_id,
+        "asset": asset,
+        "until_s": until_s,
+        "most": 1,
+        "skipped": 0,
+    }
+    rows = run(_SPENT, parameters)
     return rows[0] if rows else None
 
 
