@@ -286,6 +286,8 @@ attempts: Final = Table(
         sqlite_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
         postgresql_where=text(build_check_sql("state", LIVE_ATTEMPT_STATES)),
     ),
+    # Each step of a payment looks for its attempt; the index above holds the live ones only.
+    Index("idx_attempts_tx_id", "tx_id"),
     Index("idx_attempts_agent_id", "agent_id", "id"),
     sqlite_strict=True,
 )
