@@ -246,6 +246,12 @@ def test_only_a_large_file_that_was_closed_cleanly_is_checked_after_the_start(
     assert must_check_first(was_clean=was_clean, size_bytes=size_bytes) is first
 
 
+def test_an_amount_that_is_no_number_any_more_is_found(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b"native1000000HELD", b"native1p00000HELD"))
+    [found] = check_integrity(file, kind=FULL)
+    assert (found.part, "1p00000" in found.text) == (Part.TOTALS, True)
+
+
 # ── single flipped bits ────────────────────────────────────────────────────────────────────────
 
 

@@ -69,7 +69,11 @@ Line = tuple[Any, ...]
 
 
 def wrong_totals(connection: DatabaseConnection) -> Iterator[str]:
-    """Yield a sentence about each kind of total of which one is not the sum of its rows."""
+    """Yield a sentence about each kind of total of which one is not the sum of its rows.
+
+    Raises:
+        ValueError: an amount is not a number.
+    """
     held = _sums(_lines(connection, _HELD_ROWS, {"state": ReservationState.HELD}))
     # What moves nothing holds nothing, and no total of nothing is looked at either.
     held = (line for line in held if line[-1])
