@@ -12,7 +12,9 @@ from typing import Any, Final, Protocol
 
 import pytest
 from nacl.signing import SigningKey
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
 from tests.fakes.chain import FakeChain, Manners
 from tests.fakes.clock import FakeClock
 
@@ -21,11 +23,12 @@ from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import NetworkType
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import Request, Transfer
 from waiaas.ports import Chain, Payload, Sighting, SignedTransaction, SimulationRefused
 
 FUNDS: Final = 10**10
 AMOUNT: Final = 10**9
+TOKENS: Final = 1000
 
 _seeds = count(1)
 
@@ -36,6 +39,9 @@ class Network(Protocol):
     chain: Chain
 
     def fund(self, address: str) -> None: ...
+    def issue(self, address: str) -> str:
+        """Make a token of which *address* has TOKENS, and all others nothing."""
+
     def pass_blocks(self, blocks: int) -> None: ...
     def lose_requests(self) -> None:
         """Let nothing that is asked arrive."""
@@ -65,6 +71,11 @@ class FakeNetwork:
     def fund(self, address: str) -> None:
         self._fake.fund(address, base_units=FUNDS)
 
+    def issue(self, address: str) -> str:
+        token = solana_address(bytes(_new_key().verify_key))
+        self._fake.fund(address, base_units=TOKENS, asset=token)
+        return token
+
     def pass_blocks(self, blocks: int) -> None:
         self._fake.pass_blocks(blocks)
 
@@ -93,13 +104,30 @@ class FakeNetwork:
 class RealNetwork:
     """The real client before the embedded network."""
 
-    def __init__(self, localnet: RunningLocalnet, chain: SolanaChain) -> None:
+    def __init__(
+        self, localnet: RunningLocalnet, chain: SolanaChain, issue_token: Callable[..., bytes]
+    ) -> None:
         self.chain: Chain = chain
         self._localnet = localnet
+        self._issue_token = issue_token
 
     def fund(self, address: str) -> None:
         self._localnet.network.airdrop(Pubkey.from_string(address), lamports=FUNDS)
         self.pass_blocks(1)
+
+    def issue(self, address: str) -> str:
+        network, issuer, mint = self._localnet.network, Keypair(), Keypair()
+        network.airdrop(issuer.pubkey(), lamports=FUNDS)
+        raw = self._issue_token(
+            *(issuer, mint),
+            to=address,
+            amount=TOKENS,
+            decimals=6,
+            blockhash=str(network.tip.blockhash),
+        )
+        network.submit(VersionedTransaction.from_bytes(raw))
+        self.pass_blocks(1)
+        return str(mint.pubkey())
 
     def pass_blocks(self, blocks: int) -> None:
         self._localnet.network.advance_blocks(blocks)
@@ -149,17 +177,17 @@ class Payer:
     def transfer(self, base_units: int) -> Transfer:
         return Transfer(self.to, base_units)
 
-    def build(self, base_units: int = AMOUNT, *, unit_price: int = 1) -> Any:
-        wanted = self.transfer(base_units)
+    def build(self, wanted: Request | int = AMOUNT, *, unit_price: int = 1) -> Any:
+        request = self.transfer(wanted) if isinstance(wanted, int) else wanted
         built = self.do(
-            lambda chain: chain.build(wanted, from_address=self.address, unit_price=unit_price)
+            lambda chain: chain.build(request, from_address=self.address, unit_price=unit_price)
         )
         assert isinstance(built, Payload | SimulationRefused)
         return built
 
-    def payment(self, base_units: int = AMOUNT, *, unit_price: int = 1) -> "Payment":
-        payload = self.build(base_units, unit_price=unit_price)
-        assert isinstance(payload, Payload)
+    def payment(self, wanted: Request | int = AMOUNT, *, unit_price: int = 1) -> "Payment":
+        payload = self.build(wanted, unit_price=unit_price)
+        assert isinstance(payload, Payload), payload
         signature = self.key.sign(payload.message).signature
         signed = self.network.chain.assemble(
             payload.message, signature=signature, from_address=self.address
@@ -223,11 +251,13 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def real_network(runner: asyncio.Runner) -> Iterator[RealNetwork]:
+def real_network(
+    runner: asyncio.Runner, issue_token: Callable[..., bytes]
+) -> Iterator[RealNetwork]:
     """One network for all tests; each has a payer of its own."""
     with running() as localnet:
         chain = SolanaChain(localnet.url, network=NetworkType.LOCALNET, clock=FakeClock())
-        yield RealNetwork(localnet, chain)
+        yield RealNetwork(localnet, chain, issue_token)
         runner.run(chain.aclose())
 
 

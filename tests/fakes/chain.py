@@ -17,9 +17,10 @@ from nacl.signing import VerifyKey
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from waiaas.domain.enums import TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE
-from waiaas.domain.request import Request, Transfer
+from waiaas.domain.request import Approve, ContractCall, Request, parts_of
 from waiaas.ports import (
     ChainUnavailable,
     HistoryPage,
@@ -46,8 +47,10 @@ PAGE: Final = 3
 """Transactions on one page of an address's history."""
 
 FEE: Final = 5001
-LAMPORTS_MAX: Final = 2**64 - 1
+AMOUNT_MAX: Final = 2**64 - 1
+TOKEN_DECIMALS: Final = 6
 SIGNATURE_BYTES: Final = 64
+APPROVE: Final = TransactionType.APPROVE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,30 @@ class Manners:
 HONEST: Final = Manners()
 
 
+class Deed(NamedTuple):
+    """One thing that a transaction does."""
+
+    kind: str
+    """The type of request that asks for it."""
+    to_address: str
+    """Who gets it, or of an APPROVE, who may take it."""
+    asset: str
+    base_units: int
+
+
 class Paid(NamedTuple):
-    """What a transaction did."""
+    """What a transaction does: all of its deeds or none."""
 
     from_address: str
-    to_address: str
-    base_units: int
+    deeds: tuple[Deed, ...]
+
+    def leaving(self) -> Counter[str]:
+        """Return how much of each asset leaves; an approval moves nothing by itself."""
+        leaving: Counter[str] = Counter()
+        for deed in self.deeds:
+            if deed.kind != APPROVE:
+                leaving[deed.asset] += deed.base_units
+        return leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,42 +144,52 @@ class FakeChain:
         self.undone: set[str] = set()
         """Hashes of what was confirmed in a block that was abandoned all the same."""
         self._perjures = perjures
-        self._funds: Counter[str] = Counter()
+        self._funds: Counter[tuple[str, str]] = Counter()
+        """By address and asset."""
+        self._tokens: set[str] = set()
         self._under_way: list[tuple[int, bytes]] = []
 
     # ── waiaas.ports.Chain ─────────────────────────────────────────────────────────────────────
 
     async def balance(self, address: str) -> int:
         await self._meet("balance")
-        return self._balance(address, height_max=self.tip - 1)
+        return self._balance(address, NATIVE, height_max=self.tip - 1)
 
     def require_possible(self, request: Request, *, from_address: str) -> None:
         del from_address
-        if not isinstance(request, Transfer):
-            raise Refusal(ErrorCode.VALIDATION_FAILED, "this chain moves its own asset only")
+        if any(isinstance(part, ContractCall) for part in parts_of(request)):
+            raise Refusal(ErrorCode.VALIDATION_FAILED, "this chain has no contracts")
 
     async def token_decimals(self, token_address: str) -> int:
-        raise Refusal(ErrorCode.INVALID_ADDRESS, f"there is no token {token_address}")
+        await self._meet("token decimals")
+        if token_address not in self._tokens:
+            raise Refusal(ErrorCode.INVALID_ADDRESS, f"the chain has no token {token_address}")
+        return TOKEN_DECIMALS
 
     async def build(
         self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
-        transfer = _transfer(request)
+        paid = paid_by(request, from_address)
         manners = await self._meet("build")
-        if transfer.base_units > LAMPORTS_MAX:
-            return SimulationRefused(f"a payment moves 1 to {LAMPORTS_MAX} lamports")
+        unknown = {deed.asset for deed in paid.deeds} - self._tokens - {NATIVE}
+        if unknown:
+            return SimulationRefused(f"the chain has no token {min(unknown)}")
+        for deed in paid.deeds:
+            if deed.base_units > AMOUNT_MAX:
+                if deed.asset == NATIVE:
+                    return SimulationRefused(f"a payment moves 1 to {AMOUNT_MAX} lamports")
+                return SimulationRefused(f"of a token, at most {AMOUNT_MAX} are moved or allowed")
         height = self.tip - 1 - manners.lag_blocks
         if height + LIFE_BLOCKS - self.tip + 1 < LIFE_BLOCKS_MIN:
             raise ChainUnavailable("the node lags too far behind to build on")
-        if self._balance(from_address, height_max=height) < transfer.base_units + FEE:
-            return SimulationRefused("the paying wallet holds less than the amount and the fee")
-        paid = Paid(from_address, transfer.to_address, transfer.base_units)
+        error = self._missing(paid, height_max=height)
+        if error is not None:
+            return SimulationRefused(error)
         message = _message(paid, unit_price=unit_price, height=height)
         return Payload(message, unit_price, last_valid_block_height=height + LIFE_BLOCKS)
 
     def check(self, message: bytes, request: Request, *, from_address: str) -> None:
-        transfer = _transfer(request)
-        if _paid(message) != (from_address, transfer.to_address, transfer.base_units):
+        if _paid(message) != paid_by(request, from_address):
             raise ValueError("the message is not what was asked for")
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
@@ -209,7 +240,8 @@ class FakeChain:
             for tx_hash, trace in reversed(self.landed.items())
             if trace.height <= height
             and trace.error is None
-            and address in {trace.paid.from_address, trace.paid.to_address}
+            and address
+            in {trace.paid.from_address, *(deed.to_address for deed in trace.paid.deeds)}
             and not manners.denies
         ]
         page = seen[seen.index(before) + 1 if before in seen else 0 :][:PAGE]
@@ -218,15 +250,16 @@ class FakeChain:
     async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
         await self._meet("movement")
         paid = self.landed[tx_hash].paid
-        if paid.from_address != address or paid.to_address == address:
+        if paid.from_address != address or not paid.leaving():
             return None
-        return Movement(tx_hash, {NATIVE: paid.base_units}, None)
+        return Movement(tx_hash, dict(paid.leaving()), None)
 
     # ── the world behind it ────────────────────────────────────────────────────────────────────
 
-    def fund(self, address: str, *, base_units: int) -> None:
-        """Credit *address*, finally."""
-        self._funds[address] += base_units
+    def fund(self, address: str, *, base_units: int, asset: str = NATIVE) -> None:
+        """Credit *address*, finally; a token that did not exist does so from now on."""
+        self._funds[address, asset] += base_units
+        self._tokens |= {asset} - {NATIVE}
 
     def pass_blocks(self, blocks: int) -> None:
         """Close the open block, and so on."""
@@ -291,23 +324,41 @@ class FakeChain:
         if tx_hash in self.landed or not named < self.tip <= named + LIFE_BLOCKS:
             return
         paid = _paid(message)
-        has_enough = self._balance(paid.from_address, height_max=self.tip) >= paid.base_units + FEE
-        error = None if has_enough else "the paying wallet holds less than the amount and the fee"
+        error = self._missing(paid, height_max=self.tip)
         self.landed[tx_hash] = Trace(self.tip, raw, paid, error)
 
-    def _balance(self, address: str, *, height_max: int) -> int:
-        balance = self._funds[address]
+    def _missing(self, paid: Paid, *, height_max: int) -> str | None:
+        """Say what the payer would need more of than he has; None: of nothing."""
+        for asset, base_units in (Counter({NATIVE: FEE}) + paid.leaving()).items():
+            if self._balance(paid.from_address, asset, height_max=height_max) < base_units:
+                if asset == NATIVE:
+                    return "the paying wallet holds less than the amount and the fee"
+                return "the paying wallet holds less of the token than the amount"
+        return None
+
+    def _balance(self, address: str, asset: str, *, height_max: int) -> int:
+        balance = self._funds[address, asset]
         for trace in self.landed.values():
             if trace.height <= height_max:
-                moved = trace.paid.base_units if trace.error is None else 0
-                balance += moved * (trace.paid.to_address == address)
-                balance -= (moved + FEE) * (trace.paid.from_address == address)
+                balance -= FEE * (asset == NATIVE and trace.paid.from_address == address)
+                for deed in trace.paid.deeds if trace.error is None else ():
+                    if deed.asset == asset and deed.kind != APPROVE:
+                        balance += deed.base_units * (deed.to_address == address)
+                        balance -= deed.base_units * (trace.paid.from_address == address)
         return balance
 
 
-def _transfer(request: Request) -> Transfer:
-    assert isinstance(request, Transfer), "nothing else is ever asked of this chain"
-    return request
+def paid_by(request: Request, from_address: str) -> Paid:
+    """Return what the chain does if it does what is asked for."""
+    deeds = list[Deed]()
+    for part in parts_of(request):
+        assert not isinstance(part, ContractCall), "no call is ever asked of this chain"
+        if isinstance(part, Approve):
+            deed = Deed(part.type, part.spender_address, part.token_address, part.base_units)
+        else:
+            deed = Deed(part.type, part.to_address, part.asset, part.base_units)
+        deeds.append(deed)
+    return Paid(from_address, tuple(deeds))
 
 
 def _message(paid: Paid, *, unit_price: int, height: int) -> bytes:
@@ -316,7 +367,8 @@ def _message(paid: Paid, *, unit_price: int, height: int) -> bytes:
 
 
 def _paid(message: bytes) -> Paid:
-    return Paid(*json.loads(message)["paid"])
+    from_address, deeds = json.loads(message)["paid"]
+    return Paid(from_address, tuple(Deed(*deed) for deed in deeds))
 
 
 def _hash(raw: bytes) -> str:

@@ -222,7 +222,7 @@ def test_without_comparing_the_limit_is_broken(life: Life) -> None:
 
     life.ledger.write(lift)  # the control
     life.pay(DAILY - 100, key="naive")
-    assert sum(paid.base_units for paid in life.chain.effects().elements()) > DAILY
+    assert sum(paid.leaving().total() for paid in life.chain.effects().elements()) > DAILY
 
 
 def test_what_was_signed_before_the_loss_may_land_until_its_time_is_over(life: Life) -> None:

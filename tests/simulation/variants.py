@@ -3,6 +3,7 @@
 They are put in at the ports, from outside: the product has no switch for them.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +13,9 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.signer import FakeSigner
 
 from waiaas.domain.ids import AgentId
-from waiaas.domain.request import Transfer
 from waiaas.ports import (
     ChainUnavailable,
     LedgerTransaction,
-    Payload,
     ProvablyExpired,
     Sighting,
     Unseen,
@@ -36,16 +35,10 @@ class SigningAgain(FakeChain):
         try:
             return await super().send(raw)
         except ChainUnavailable:
-            paid = self.paid(raw[SIGNATURE_BYTES:])
-            built = await self.build(
-                Transfer(paid.to_address, paid.base_units),
-                from_address=paid.from_address,
-                unit_price=999,
-            )
-            if not isinstance(built, Payload):
-                return False
-            signature = self.signer.sign(self.agents[paid.from_address], built.message)
-            return await super().send(signature + built.message)
+            fields = json.loads(raw[SIGNATURE_BYTES:])
+            again = json.dumps({**fields, "unit_price": 999, "height": self.tip - 1}).encode()
+            signature = self.signer.sign(self.agents[self.paid(again).from_address], again)
+            return await super().send(signature + again)
 
 
 class Impatient(FakeChain):

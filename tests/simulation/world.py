@@ -21,7 +21,7 @@ from typing import Any, Final
 import apsw
 from nacl.signing import SigningKey
 from tests.fakes.agents import Rules, ask, insert_agent
-from tests.fakes.chain import Manners, Paid
+from tests.fakes.chain import Manners, paid_by
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
@@ -267,9 +267,7 @@ class Simulation:
         if asked not in self.asked:
             self.asked.append(asked)
             sender = self.signer.generate(asked.caller.agent_id)
-            self.truth.asked[
-                Paid(sender, asked.transfer.to_address, asked.transfer.base_units)
-            ] += 1
+            self.truth.asked[paid_by(asked.transfer, sender)] += 1
         self._newest.start(self._admit(asked, self._newest))
 
     async def _admit(self, asked: Asked, process: Process) -> None:
