@@ -112,11 +112,11 @@ class TransactionTable(Protocol):
     def parts(self, tx_id: TransactionId) -> list[TransactionRecord]:
         """Return the parts of a batch in their order, and nothing for whatever is no batch."""
 
-    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]: ...
+    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
+        """Return those with this status, oldest first, without the parts of batches."""
 
-    def of_agent(
-        self, agent_id: AgentId, *, status: TransactionStatus
-    ) -> list[TransactionRecord]: ...
+    def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
+        """Return an agent's with this status, oldest first, without the parts of batches."""
 
     def are_fewer(
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int

@@ -68,6 +68,7 @@ _OF_AGENT: Final = define(
     .where(
         transactions.c.agent_id == bindparam("agent_id"),
         transactions.c.status == bindparam("status"),
+        transactions.c.parent_id.is_(None),
     )
     .order_by(transactions.c.id)
 )
