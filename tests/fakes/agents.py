@@ -9,7 +9,7 @@ from tests.fakes.clock import NOW_S
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import Request
 from waiaas.pipeline.admit import Admission, AdmissionRules, Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.policy.rule import WaitDefaults
@@ -75,7 +75,7 @@ def insert_limit(
 
 
 async def ask(
-    transfer: Transfer,
+    request: Request,
     *,
     caller: Caller,
     key: str,
@@ -85,7 +85,7 @@ async def ask(
 ) -> Admission:
     """Ask for a payment, as the API does."""
     return await admit(
-        Asked(transfer, key),
+        Asked(request, key),
         caller=caller,
         ledger=ledger,
         clock=clock,

@@ -281,9 +281,9 @@ class FakeChain:
         """
         blocks = min(blocks, self.tip - self.final - 1)
         for tx_hash, trace in list(self.landed.items()):
+            if blocks and self.tip - blocks <= trace.height < self.tip:
+                self.undone.add(tx_hash)  # or its block is open again
             if trace.height > self.tip - blocks:
-                if trace.height < self.tip:
-                    self.undone.add(tx_hash)
                 del self.landed[tx_hash]
                 if not forgets:
                     self._under_way.append((self.tip - blocks + 1, trace.raw))

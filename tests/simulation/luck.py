@@ -8,31 +8,21 @@ import random  # noqa: TID251 -- reproducible cases, not secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, auto
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
+
+from tests.simulation.start import AMOUNTS, AMOUNTS_SMALL, POLICIES
+
+from waiaas.domain.enums import OwnerState
 
 WAITS_S: Final = ((1, 3, 10), (1, 3, 10, 60, 61), (1, 3, 60, 61, 299, 301, 3599, 3600, 86_400))
 """What passes between two steps: a world is slow or fast."""
-WEIGHTS: Final[Mapping[str, float]] = {
-    "go_on": 60,
-    "ask": 20,
-    "decide": 8,
-    "pass_time": 20,
-    "jump": 4,
-    "abandon_blocks": 3,
-    "kill": 1.5,
-    "fill_disk": 0.8,
-    "empty_disk": 3,
-    "open_twice": 0.5,
-    "pause": 1.5,
-    "wake": 3,
-    "copy": 2,
-    "restore": 0.7,
-    "stop_everything": 0.5,
-}
-"""What may happen next, and how likely it is."""
+
+DELAYS_BLOCKS: Final = (0, 0, 1, 20, 140, 160)
+"""How much later something lands where a node disappoints."""
 
 ACCENTS: Final = (0.2, 1, 1, 4)
-"""What these are multiplied with, but for the first, so that worlds differ."""
+"""What the likelihood of an act is multiplied with, so that worlds differ."""
 
 
 class Trouble(IntEnum):
@@ -57,42 +47,102 @@ class Luck:
     troubles: Sequence[Trouble]
     latency_blocks: int
     """How long it takes until something lands, even where all goes well."""
+    delays_blocks: Sequence[int]
     waits_s: Sequence[int]
     likelihood: float
     """Of being held wherever that is possible."""
-    weights: Sequence[float]
-    """Of what may happen next, in the order of `WEIGHTS`."""
+    amounts: Sequence[int]
+    """That are asked for, but for parts of batches."""
+    policies: Sequence[int]
+    """Which sets of limits the agents may have."""
+    owner: OwnerState
+    """How far the agents' owners have got when the world begins."""
+    accents: Mapping[str, float]
+    """What the likelihood of each act is multiplied with."""
 
 
-def draw_luck(source: random.Random, kind: str | None = None) -> Luck:
+QUIET: Final = {"stop_everything": 0, "suspend": 0, "revoke": 0, "terminate": 0, "restore": 0}
+"""Nobody stops anything."""
+
+KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = MappingProxyType(
+    {
+        "any": ({}, {}),
+        "silent": (
+            {"trouble": 0.5, "troubles": [Trouble.SILENT], "latency_blocks": 0},
+            {"ask": 2, **QUIET},
+        ),
+        "late": (
+            {
+                "trouble": 0.4,
+                "troubles": [Trouble.LAGGING, Trouble.DENYING],
+                "latency_blocks": 130,
+                "waits_s": (4, 11),
+                "amounts": AMOUNTS_SMALL,
+                "policies": [2, 4],
+                "likelihood": 0.2,
+            },
+            {"ask": 2, "pass_time": 4, "jump": 0.2, "kill": 0.2, **QUIET},
+        ),
+        "lagging": (
+            {
+                "trouble": 0.8,
+                "troubles": [Trouble.LAGGING, Trouble.DENYING],
+                "latency_blocks": 147,
+                "delays_blocks": (147,),
+                "waits_s": (10, 30, 60),
+                "likelihood": 0.2,
+            },
+            {"ask": 2, "pass_time": 3, "kill": 0.2, **QUIET},
+        ),
+        "crowded": ({"likelihood": 0.9}, {"ask": 6, "pass_time": 0.5, "kill": 0.2, **QUIET}),
+        "restored": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.2,
+                "amounts": AMOUNTS_SMALL,
+                "policies": [2, 4],
+            },
+            {"ask": 4, "copy": 0.5, "pass_time": 2, "reconcile": 4, **QUIET, "restore": 20},
+        ),
+        "restored again": (
+            {"latency_blocks": 100, "waits_s": (3, 10, 40), "likelihood": 0.2, "policies": [2, 4]},
+            {"ask": 3, "copy": 6, "pass_time": 2, "reconcile": 0.5, **QUIET, "restore": 12},
+        ),
+        "stopped": (
+            {"trouble": 0.2, "likelihood": 0.6, "amounts": AMOUNTS_SMALL, "policies": [2, 4]},
+            {"ask": 4, "go_on": 2, "kill": 0.2, **QUIET, "stop_everything": 10, "recover": 0.2},
+        ),
+        "decided": (
+            {
+                "trouble": 0.0,
+                "likelihood": 0.6,
+                "waits_s": (1, 3),
+                "amounts": (101, 250),
+                "policies": [3],
+                "owner": OwnerState.GRACE,
+            },
+            {"ask": 3, "decide": 8, "sign": 4, "jump": 0.2, "kill": 0.2, **QUIET},
+        ),
+        "killed": ({"likelihood": 0.6}, {**QUIET, "kill": 6}),
+    }
+)
+"""For each kind, what is not left to chance: of its luck, and of its accents."""
+
+
+def draw_luck(source: random.Random, acts: Sequence[str], kind: str | None = None) -> Luck:
     """Draw a world's luck, of one of `KINDS` if it is named."""
-    kind = kind or source.choice(["any", "any", "any", *KINDS])
-    accents = {act: source.choice(ACCENTS) if number else 1 for number, act in enumerate(WEIGHTS)}
+    fixed, accents = KINDS[kind or source.choice(["any"] * len(KINDS) + [*KINDS])]
     luck = Luck(
         trouble=source.choice([0.0, 0.2, 0.5]),
         troubles=source.choices(list(Trouble), k=source.randint(1, 6)),
         latency_blocks=source.choice([0, 0, 1, 30, 120, 147]),
+        delays_blocks=DELAYS_BLOCKS,
         waits_s=source.choice(WAITS_S),
         likelihood=source.choice([0.2, 0.6, 0.9]),
-        weights=[],
+        amounts=source.choice([AMOUNTS, AMOUNTS_SMALL, [*AMOUNTS, *AMOUNTS_SMALL]]),
+        policies=range(len(POLICIES)),
+        owner=source.choice([OwnerState.NONE, *OwnerState]),
+        accents={**{act: source.choice(ACCENTS) for act in acts}, **accents},
     )
-    match kind:
-        case "silent":
-            luck = replace(luck, trouble=0.5, troubles=[Trouble.SILENT], latency_blocks=0)
-        case "late":
-            latency_blocks = source.choice([100, 120, 145])
-            troubles = [Trouble.LAGGING, Trouble.DENYING]
-            luck = replace(luck, trouble=0.4, troubles=troubles, latency_blocks=latency_blocks)
-            waits_s = source.choice([(1, 3, 10), (10, 20, 60)])
-            luck = replace(luck, waits_s=waits_s, likelihood=0.2)
-            accents |= {"pass_time": 2, "jump": 4}
-        case "restored":
-            luck = replace(luck, latency_blocks=0, likelihood=0.2, trouble=0.0)
-            accents |= {"restore": 6}
-        case _:
-            pass
-    weights = [weight * accents[act] for act, weight in WEIGHTS.items()]
-    return replace(luck, weights=weights)
-
-
-KINDS: Final = ("silent", "late", "restored")
+    return replace(luck, **fixed)

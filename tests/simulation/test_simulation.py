@@ -6,6 +6,7 @@ one that wakes, restored backups. A world that fails prints its seed, which is k
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -13,12 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
-from tests.simulation.truth import Broken
+from tests.simulation.told import Broken
 from tests.simulation.variants import (
     Impatient,
+    Lifting,
     SigningAgain,
     Unfinalized,
     Variant,
+    decided_anew,
+    not_stopped,
+    refuse_requests,
     unreserved,
 )
 from tests.simulation.world import Simulation, simulate
@@ -30,10 +35,13 @@ SEEDS: Final = Path(__file__).with_name("seeds.txt")
 HALVES: Final = 2
 """Tests that share the seeds, so that they run beside each other."""
 
+CAUGHT_MIN: Final = 0.15
+"""Of the worlds in which a control runs."""
+
 Run = Callable[..., Simulation]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
     """Return `simulate` with a place of its own for every world."""
     numbers = count()
@@ -59,18 +67,36 @@ def keep(seed: str, error: BaseException) -> None:
             file.write(f"{seed} {str(error).splitlines()[0]}\n")
 
 
+REACHED: Final = {
+    "confirmed": ("TX_CONFIRMED", "system"),
+    "approved by owners": ("TX_APPROVED", "owner"),
+    "by operators": ("TX_APPROVED", "operator"),
+    "rejected": ("TX_REJECTED", "operator"),
+    "owners gone": ("OWNER_REMOVED", "owner"),
+    "agents resumed": ("AGENT_RESUMED", "operator"),
+    "switches off": ("KILL_SWITCH_RECOVERED", "operator"),
+    "reconciled": ("LEDGER_RECONCILED", "operator"),
+    "movements found": ("FOREIGN_MOVEMENT_FOUND", "operator"),
+}
+"""What must have happened somewhere in a thousand worlds, or they show little."""
+
+
 @pytest.mark.parametrize("half", range(HALVES))
 @pytest.mark.timeout(7200)
 def test_no_world_breaks_a_promise(half: int, proof: Any, run: Run) -> None:
-    for turn in proof.until(proof.wanted_of_slow(10_000 // HALVES), unit="worlds", budget_s=120):
+    wanted, events = proof.wanted_of_slow(10_000 // HALVES), Counter[tuple[str, str]]()
+    for turn in proof.until(wanted, unit="worlds", budget_s=120):
         seed = f"{proof.seed}:{HALVES * turn + half}"
         try:
-            run(seed)
+            events += run(seed).truth.told.events
         except BaseException as error:  # noqa: BLE001 -- whatever it is, its seed is kept
             proof.lose()
             keep(seed, error)
             pytest.fail(f"seed {seed}: {error!r}; it was added to {SEEDS.name}")
         proof.count()
+    reached = {what: events[event] for what, event in REACHED.items()}
+    proof.control(", ".join(f"{what} {times}" for what, times in reached.items()))
+    assert all(reached.values()) or wanted < 500, reached
 
 
 def test_the_worlds_that_once_found_something_are_well(run: Run) -> None:
@@ -81,7 +107,7 @@ def test_the_worlds_that_once_found_something_are_well(run: Run) -> None:
 def test_the_same_seed_makes_the_same_world(run: Run) -> None:
     first, second = (run("1:7") for _ in range(2))
     assert first.happened == second.happened
-    assert first.truth.statuses == second.truth.statuses
+    assert first.truth.told == second.truth.told
     assert first.truth.signed == second.truth.signed
     assert first.chain.landed == second.chain.landed
 
@@ -90,28 +116,46 @@ def test_where_a_node_perjures_itself_nothing_is_paid_twice_all_the_same(
     proof: Any, run: Run
 ) -> None:
     """Money may be freed that has moved; no single node's word can prevent that. Never twice."""
-    for turn in proof.until(proof.wanted(500), unit="worlds", budget_s=60):
+    for turn in proof.until(proof.wanted(100), unit="worlds", budget_s=60):
         run(f"{proof.seed}:{turn}", variant=Variant(perjures=True), kind="late")
         proof.count()
 
 
-@pytest.mark.parametrize(
-    ("kind", "variant", "words"),
-    [
-        ("silent", Variant(chain=SigningAgain), r"was made 2 times|was not recorded"),
-        ("late", Variant(chain=Impatient), r"that is EXPIRED was made"),
-        ("late", Variant(chain=Unfinalized), r"that is EXPIRED was made"),
-        ("any", Variant(seen_as=unreserved), r"is over \w+ of"),
-        ("restored", Variant(marks_restored=False), r"was made \d times"),
-        ("any", Variant(keeps_commits=False), r"is gone|are gone"),
-    ],
-    ids=["signs again", "wall clock", "unfinalized", "unreserved", "unmarked", "loses commits"],
-)
-def test_control_a_naive_variant_is_caught(
-    kind: str, variant: Variant, words: str, proof: Any, run: Run
-) -> None:
-    found = []
-    for turn in proof.until(proof.wanted(200), unit="worlds", budget_s=60):
+STRONG: Final = 120
+WEAK: Final = 200
+"""How many worlds a control is run in: one that is caught less often needs more to be sure."""
+
+CONTROLS: Final = {
+    "signs again": (
+        *("silent", Variant(chain=SigningAgain), STRONG),
+        r"was made \d times|was not recorded",
+    ),
+    "wall clock": ("late", Variant(chain=Impatient), WEAK, r"that is EXPIRED was made"),
+    "unfinalized": ("lagging", Variant(chain=Unfinalized), STRONG, r"that is EXPIRED was made"),
+    "unreserved": ("crowded", Variant(seen_as=unreserved), STRONG, r"is over \w+ of"),
+    "loses commits": (
+        *("killed", Variant(keeps_commits=False), STRONG),
+        r"is gone|are gone|was not recorded",
+    ),
+    "unmarked": ("restored", Variant(marks_restored=False), WEAK, r"was made \d times"),
+    "lifted": (
+        *("restored", Variant(reconciler=Lifting), WEAK),
+        r"was made \d times|was not recorded|come to an end",
+    ),
+    "refuses only": (
+        *("stopped", Variant(activate=refuse_requests, worker_sees=not_stopped), WEAK),
+        r"signed behind the kill switch",
+    ),
+    "decided anew": ("decided", Variant(seen_as=decided_anew), STRONG, r"was decided twice"),
+}
+"""By name, the kind of its worlds, what is wrong in them, how many, and as what it is noticed."""
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_control_a_naive_variant_is_caught(name: str, proof: Any, run: Run) -> None:
+    kind, variant, worlds, words = CONTROLS[name]
+    wanted, found = proof.wanted(worlds), []
+    for turn in proof.until(wanted, unit="worlds", budget_s=60):
         proof.count()
         try:
             run(f"{proof.seed}:{turn}", variant=variant, kind=kind)
@@ -120,4 +164,4 @@ def test_control_a_naive_variant_is_caught(
     caught = len(found)
     assert all(re.search(words, each) for each in found), found
     proof.control(f"caught in {caught}")
-    assert caught
+    assert caught >= CAUGHT_MIN * wanted

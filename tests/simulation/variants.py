@@ -4,17 +4,30 @@ They are put in at the ports, from outside: the product has no switch for them.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from sqlalchemy import bindparam, update
 from tests.fakes.chain import SIGNATURE_BYTES, FakeChain
 from tests.fakes.clock import FakeClock
 from tests.fakes.signer import FakeSigner
 
+from waiaas.database import pending_approvals
+from waiaas.database.statements import define
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import AuditAction, KillSwitchState
 from waiaas.domain.ids import AgentId
+from waiaas.domain.records import KillSwitch
+from waiaas.pipeline.kill_switch import activate
+from waiaas.pipeline.reconcile import Reconciler, Reconciliation
+from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.restored import restored_at, take_mark_off
 from waiaas.ports import (
     ChainUnavailable,
+    Clock,
+    Ledger,
     LedgerTransaction,
     ProvablyExpired,
     Sighting,
@@ -67,31 +80,77 @@ class Unfinalized(FakeChain):
         return ProvablyExpired() if is_over and isinstance(sighting, Unseen) else sighting
 
 
-class _Nothing:
-    """Reservations of which none is held."""
+class _Instead:
+    """Something of which some members are others."""
 
-    def __init__(self, reservations: Any) -> None:
-        self._reservations = reservations
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reservations, name)
-
-    def held(self, *_: object, **__: object) -> list[Any]:
-        return []
-
-
-class _Unreserved:
-    def __init__(self, tx: LedgerTransaction) -> None:
-        self._tx = tx
-        self.reservations = _Nothing(tx.reservations)
+    def __init__(self, real: Any, **instead: Any) -> None:
+        self._real = real
+        self.__dict__.update(instead)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._tx, name)
+        return getattr(self._real, name)
 
 
 def unreserved(tx: LedgerTransaction) -> Any:
     """Show a ledger in which money in flight does not count."""
-    return _Unreserved(tx)
+    return _Instead(tx, reservations=_Instead(tx.reservations, held=lambda *_, **__: []))
+
+
+def decided_anew(tx: LedgerTransaction) -> Any:
+    """Show a ledger that takes a decision on an approval whether there is one or not."""
+    run = tx.approvals._run  # type: ignore[attr-defined]  # -- nothing else lets it be done wrong
+
+    def decide(tx_id: str, *, now_s: int, owner_signature: str | None = None, **at: Any) -> bool:
+        decision = {"approved_at": None, "rejected_at": None, **dict.fromkeys(at, now_s)}
+        run(_DECIDE, {"of_tx": tx_id, "owner_signature": owner_signature, **decision})
+        return True
+
+    approve, reject = partial(decide, approved_at=True), partial(decide, rejected_at=True)
+    return _Instead(tx, approvals=_Instead(tx.approvals, approve=approve, reject=reject))
+
+
+_DECIDE: Final = define(
+    update(pending_approvals)
+    .where(pending_approvals.c.tx_id == bindparam("of_tx"))
+    .values({name: bindparam(name) for name in ("approved_at", "rejected_at", "owner_signature")})
+)
+
+
+def not_stopped(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose kill switch is off."""
+    return _Instead(tx, kill_switch=_Instead(tx.kill_switch, current=KillSwitch))
+
+
+async def refuse_requests(
+    reason: str | None, *, ip_address: str | None, ledger: Ledger, clock: Clock
+) -> None:
+    """Turn a kill switch on of which nothing knows but what takes requests in."""
+
+    def unit(tx: LedgerTransaction) -> None:
+        now_s = ledger_time(tx, wall_s=clock.now_s())
+        tx.kill_switch.move(KillSwitch(KillSwitchState.ACTIVATED, now_s, reason))
+        event = AuditEvent(AuditAction.KILL_SWITCH_ACTIVATED, OPERATOR, ip_address=ip_address)
+        remember(tx, event, now_s=now_s)
+
+    await ledger.write_async(unit)
+
+
+class Lifting(Reconciler):
+    """A restored ledger is taken for reconciled because somebody says so."""
+
+    async def reconcile(
+        self, *, accepted: int | None, without: Collection[AgentId]
+    ) -> Reconciliation:
+        del accepted, without
+
+        def unit(tx: LedgerTransaction) -> None:
+            if restored_at(tx) is not None:
+                now_s = ledger_time(tx, wall_s=self.clock.now_s())
+                take_mark_off(tx, now_s=now_s)
+                remember(tx, AuditEvent(AuditAction.LEDGER_RECONCILED, OPERATOR), now_s=now_s)
+
+        await self.ledger.write_async(unit)
+        return Reconciliation(is_reconciled=True)
 
 
 def as_it_is(tx: LedgerTransaction) -> LedgerTransaction:
@@ -104,6 +163,9 @@ class Variant:
 
     chain: type[FakeChain] = FakeChain
     seen_as: Callable[[LedgerTransaction], LedgerTransaction] = as_it_is
+    worker_sees: Callable[[LedgerTransaction], LedgerTransaction] = as_it_is
+    activate: Callable[..., Awaitable[object]] = activate
+    reconciler: type[Reconciler] = Reconciler
     marks_restored: bool = True
     keeps_commits: bool = True
     """Whether a kill leaves what the operating system was given."""

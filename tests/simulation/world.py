@@ -1,9 +1,9 @@
 """A world made from one seed: the real pipeline and ledger, a chain, a clock, and bad luck.
 
-Everything that happens is chosen by one source of randomness, one step at a time, and after each
-step `truth.Truth` is asked whether all is well. The ledger is the real one on a file. A kill leaves
-what the operating system was given: the files are copied as they are, and a new process opens the
-copy while the old one is forgotten in the middle of whatever it did.
+Everything that happens is chosen by one source of randomness, one step at a time (`acts`), and
+after each step `promises.Truth` is asked whether all is well. The ledger is the real one on a file.
+A kill leaves what the operating system was given: the files are copied as they are, and a new
+process opens the copy while the old one is forgotten in the middle of whatever it did.
 """
 
 import asyncio
@@ -11,21 +11,22 @@ import random  # noqa: TID251 -- reproducible cases, not secrets
 import shutil
 from collections import Counter
 from collections.abc import Coroutine, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
-from nacl.signing import SigningKey
-from tests.fakes.agents import Rules, ask, insert_agent
-from tests.fakes.chain import Manners, paid_by
+from tests.fakes.agents import ask
+from tests.fakes.chain import FakeChain, Manners
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
-from tests.simulation.luck import WEIGHTS, Trouble, draw_luck
+from tests.simulation.acts import ACTS, do, issued, sign_and_hand_in
+from tests.simulation.luck import Trouble, draw_luck
+from tests.simulation.promises import Truth
 from tests.simulation.stage import (
     STAGE,
     Stage,
@@ -34,116 +35,61 @@ from tests.simulation.stage import (
     pause,
     until_nothing_moves,
 )
-from tests.simulation.truth import Truth, require
+from tests.simulation.start import (
+    AGENTS,
+    OWNERS,
+    POLICIES,
+    TOKEN,
+    Files,
+    make_id,
+    make_template,
+)
+from tests.simulation.told import require
 from tests.simulation.variants import RIGHT, Variant
 
 from waiaas.database import Ledger, open_ledger
-from waiaas.database.errors import AlreadyOpen, LedgerFull
-from waiaas.domain.addresses import solana_address
-from waiaas.domain.enums import NetworkType, TransactionStatus
-from waiaas.domain.errors import Refusal
+from waiaas.domain.enums import NetworkType, OwnerState
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
-from waiaas.domain.request import Transfer
-from waiaas.domain.transaction import is_terminal
+from waiaas.domain.owner import OwnerAction, Proof
+from waiaas.domain.request import Request
 from waiaas.pipeline.admit import Caller
-from waiaas.pipeline.decide import Decider, approve, cancel, reject
-from waiaas.pipeline.kill_switch import activate
+from waiaas.pipeline.owner import set_owner
 from waiaas.pipeline.perform import World
 from waiaas.pipeline.restored import mark_restored
 from waiaas.pipeline.worker import Worker
 from waiaas.ports import LedgerTransaction
 
-STEPS: Final = (20, 50)
+STEPS: Final = (15, 45)
 """How many things happen in a world, at least and at most."""
+
+STEPS_AFTERWARDS: Final = 12
+"""How many more, where a restored ledger was reconciled."""
 
 BLOCKS_PER_S: Final = 2.5
 BLOCKS_MAX: Final = 250
 """In one step, however long: more tells nothing new."""
 
-AMOUNTS: Final = (1, 10, 39, 40, 41, 60, 61, 99, 100, 101, 250, 2**64, 2**256 - 1)
-JUMPS_S: Final = (-86_400, -3600, -60, -1, 1, 60, 3600, 86_400)
+LAGS_BLOCKS: Final = (1, 5, 40, 200)
 
-BAD_TURNS: Final = 8
+TURN_S: Final = 60
+"""What passes at a time at the end."""
+
+BAD_TURNS: Final = 3
 """How long bad luck lasts at the end."""
 
-LAGS: Final = (1, 5, 40, 200)
-DELAYS: Final = (0, 0, 1, 20, 140, 160)
-
-RECIPIENTS: Final = [
-    solana_address(bytes(SigningKey(bytes([n + 1]) * 32).verify_key)) for n in range(60)
-]
-
-TIERS: Final = {
-    "asset": "native",
-    "instant_max": "40",
-    "notify_max": "60",
-    "delay_max": "100",
-    "delay_seconds": 60,
-    "approval_timeout": 300,
-}
-POLICIES: Final[tuple[tuple[Rules, ...], ...]] = (
-    ({**TIERS, "hourly_max": "200", "daily_max": "300"},),
-    (
-        {**TIERS, "weekly_max": "500"},
-        {"asset": "native", "instant_max": "100", "hourly_max": "160"},
-    ),
-    ({"asset": "native", "instant_max": "100", "monthly_max": "400"},),
-    ({**TIERS, "per_transaction_max": "250", "daily_max": "350"},),
-    ({"asset": "native", "instant_max": str(2**256 - 1)},),
-)
-"""Sets of limits; the first agent has one of them, the second another."""
-
-AGENTS: Final = (AgentId("00000000-0000-7000-8000-00000000000a"),
-                 AgentId("00000000-0000-7000-8000-00000000000b"))  # fmt: skip
+TURNS_MAX: Final = 60
+"""How long it may take until everything has ended."""
 
 
-def _id(number: int) -> str:
-    return f"00000000-0001-7000-8000-{number:012x}"
-
-
-def make_template(folder: Path, policies: tuple[int, int]) -> None:
-    """Make the ledger that a world with these policies begins with."""
-    signer, numbers = FakeSigner(), count(1)
-    with open_ledger(folder) as ledger:
-
-        def unit(tx: LedgerTransaction) -> None:
-            for agent_id, policy in zip(AGENTS, policies, strict=True):
-                insert_agent(
-                    tx,
-                    agent_id,
-                    address=signer.generate(agent_id),
-                    limits=POLICIES[policy],
-                    generate_id=lambda: _id(next(numbers)),
-                )
-
-        ledger.write(unit)
-
-
-@dataclass(frozen=True)
-class Files:
-    """A ledger's files as the operating system has them."""
-
-    main: bytes
-    log: bytes
-
-    @classmethod
-    def of(cls, folder: Path) -> "Files":
-        log = folder / "ledger.db-wal"
-        return cls((folder / "ledger.db").read_bytes(), log.read_bytes() if log.exists() else b"")
-
-    def lay_out(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700)
-        (folder / "ledger.db").write_bytes(self.main)
-        if self.log:
-            (folder / "ledger.db-wal").write_bytes(self.log)
+NAMES: Final = tuple(ACTS)
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request of an agent, under a key of its own."""
 
-    caller: Caller
-    transfer: Transfer
+    agent_id: AgentId
+    request: Request
     key: str
 
 
@@ -153,20 +99,19 @@ class Process:
 
     stage: Stage
     worker: Worker
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, object]) -> None:
         context = copy_context()
         context.run(STAGE.set, self.stage)
         self.tasks.append(asyncio.get_running_loop().create_task(work, context=context))
 
-    def is_dead(self) -> bool:
-        """Tell whether something ended it; raise what it was."""
+    def raise_what_ended(self) -> None:
+        """Raise what ended any of it, if something did."""
         for task in self.tasks:
             if task.done():
                 task.result()
         self.tasks = [task for task in self.tasks if not task.done()]
-        return False
 
     async def kill(self) -> None:
         """Forget everything it was doing, where it was doing it."""
@@ -191,26 +136,39 @@ class Simulation:
         self.variant = variant
         self.clock = FakeClock()
         self.signer = FakeSigner()
-        self.chain = variant.chain(manners=self._manners, pause=pause, perjures=variant.perjures)
-        self.luck = draw_luck(self.source, kind)
-        policies = (self.source.randrange(len(POLICIES)), self.source.randrange(len(POLICIES)))
+        self.chain: FakeChain = variant.chain(
+            manners=self._manners, pause=pause, perjures=variant.perjures
+        )
+        self.luck = draw_luck(self.source, list(ACTS), kind)
+        likelihoods = (each.likelihood * self.luck.accents[act] for act, each in ACTS.items())
+        self._likelihoods = list(accumulate(likelihoods))
+        policies = (self.source.choice(self.luck.policies), self.source.choice(self.luck.policies))
         self._template = templates / f"{policies[0]}-{policies[1]}"
         self._home = home
         self._folders = 0
-        self._ids = 1000
+        self._numbers = 1000
         self.asked: list[Asked] = []
-        self.seen: list[TransactionId] = []
+        """What may be asked for again: the ledger knows it, or nobody was told anything."""
+        self.sessions: dict[AgentId, SessionId] = {}
+        """By agent, the one it was given last."""
+        self.payments: list[TransactionId] = []
+        self.proofs: list[tuple[OwnerAction, str, Proof]] = []
         self.processes: list[Process] = []
-        self.copies: list[Files] = []
         self.happened: Counter[str] = Counter()
-        self.signed_before_restore: int | None = None
+        self._copies: list[Files] = []
+        self.is_disk_full: bool = False
+        self._signed_before_restore: int | None = None
         self._open = ExitStack()
-        addresses = {agent_id: self.signer.generate(agent_id) for agent_id in AGENTS}
-        for address in addresses.values():
-            self.chain.fund(address, base_units=self.source.choice([10**9, 10**9, 10**9, 10_100]))
+        self._addresses = {agent_id: self.signer.generate(agent_id) for agent_id in AGENTS}
+        for address in self._addresses.values():
+            lamports = self.source.choice([10**9, 10**9, 10**9, 10_100])
+            self.chain.fund(address, base_units=lamports)
+            self.chain.fund(address, base_units=self.source.choice([10**9, 90]), asset=TOKEN)
         self.truth = Truth(
             self.chain,
             {agent: POLICIES[each] for agent, each in zip(AGENTS, policies, strict=True)},
+            OWNERS,
+            {address: agent_id for agent_id, address in self._addresses.items()},
             is_perjured=variant.perjures,
         )
         if not self._template.exists():
@@ -219,228 +177,256 @@ class Simulation:
         self.chain.__dict__.update(
             signer=self.signer,
             clock=self.clock,
-            agents={address: agent_id for agent_id, address in addresses.items()},
+            agents={address: agent_id for agent_id, address in self._addresses.items()},
         )
 
     async def run(self) -> None:
         """Let the world happen, then let everything come to an end."""
         with self._open:
-            self.copies.append(Files.of(self._template))
-            self._boot(self.copies[0], is_new=True)
+            self._copies.append(Files.of(self._template))
+            self._boot(self._copies[0], is_new=True)
             try:
-                for _ in range(self.source.randint(*STEPS)):
-                    await self._happen()
-                    self._check()
-                await self._come_to_an_end()
+                await self._register_owners()
+                await self._live(self.source.randint(*STEPS))
+                if self.truth.restored_from is not None:
+                    await self._live_on()
             finally:
                 await self._stop()
 
-    # ── what happens ───────────────────────────────────────────────────────────────────────────
+    async def _live(self, steps: int) -> None:
+        """Let things happen, then let all that was begun come to its end."""
+        for _ in range(steps):
+            await self._happen()
+            self._check()
+        luck = self.luck
+        await self._come_to_an_end()
+        self.luck = luck
+        for process in self.processes:
+            process.stage.likelihood = luck.likelihood
+
+    async def _live_on(self) -> None:
+        """Give the agents of a reconciled ledger new sessions, and let them go on."""
+        for agent_id in AGENTS:
+            do(self, issued(self, agent_id))
+            await until_nothing_moves()
+        await self._live(STEPS_AFTERWARDS)
+
+    async def _register_owners(self) -> None:
+        """Let the agents' owners get as far as luck will have it."""
+        stage, likelihood = self.newest.stage, self.luck.likelihood
+        stage.likelihood = 0
+        for agent_id, address in zip(AGENTS, OWNERS, strict=True):
+            if self.luck.owner is not OwnerState.NONE:
+                terms: Any = {"ip_address": None, "ledger": self.ledger, "clock": self.clock}
+                self.newest.start(set_owner(agent_id, address, **terms))
+                await until_nothing_moves()
+            if self.luck.owner is OwnerState.LOCKED:
+                work = sign_and_hand_in(self, OwnerAction.VERIFY, agent_id, is_right=True)
+                self.newest.start(work)
+                await until_nothing_moves()
+        stage.likelihood = likelihood
 
     async def _happen(self) -> None:
-        act = self.source.choices(list(ACTS), self.luck.weights)[0]
-        self.happened[act] += 1
-        done = ACTS[act](self)
+        name = self._draw_act()
+        while not ACTS[name].when(self):
+            name = self._draw_act()
+        self.happened[name] += 1
+        done = ACTS[name].do(self)
         if done is not None:
             await done
         await until_nothing_moves()
         for process in self.processes:
-            process.is_dead()
+            process.raise_what_ended()
 
-    def _go_on(self) -> None:
-        self.source.choice(self.processes).stage.let_one_go()
+    def _draw_act(self) -> str:
+        return self.source.choices(NAMES, cum_weights=self._likelihoods)[0]
 
-    def _ask(self) -> None:
-        """Ask for a payment: a new one, or one that was asked for before."""
-        agent_id = self.source.choice(AGENTS)
-        caller = Caller(agent_id, self._sessions[agent_id], None)
-        if self.asked and self.source.random() < 1 / 4:
-            asked = self.source.choice(self.asked)
-        elif self.asked and self.source.random() < 1 / 6:
-            # An equal payment is another one if its key is.
-            transfer = self.source.choice(self.asked).transfer
-            asked = Asked(caller, transfer, f"key {len(self.asked)}")
-        else:
-            to = RECIPIENTS[len(self.asked) % len(RECIPIENTS)]
-            transfer = Transfer(to, self.source.choice(AMOUNTS))
-            asked = Asked(caller, transfer, f"key {len(self.asked)}")
-        if asked not in self.asked:
-            self.asked.append(asked)
-            sender = self.signer.generate(asked.caller.agent_id)
-            self.truth.asked[paid_by(asked.transfer, sender)] += 1
-        self._newest.start(self._admit(asked, self._newest))
+    # ── for whoever acts ───────────────────────────────────────────────────────────────────────
 
-    async def _admit(self, asked: Asked, process: Process) -> None:
-        with suppress(Refusal, LedgerFull):
-            admission = await ask(
-                asked.transfer,
-                caller=asked.caller,
-                key=asked.key,
-                ledger=self._stepped,
-                clock=self.clock,
-                generate_id=self._generate_id,
-            )
-            self.seen.append(admission.transaction.id)
-            process.worker.wake(admission.transaction)
+    @property
+    def newest(self) -> Process:
+        return self.processes[-1]
 
-    def _decide(self) -> None:
-        if self.seen:
-            decision = self.source.choice([cancel, approve, approve, reject])
-            tx_id = self.source.choice(self.seen)
-            self._newest.start(self._decided(decision, tx_id, self._newest))
+    def address_of(self, agent_id: AgentId) -> str:
+        return self._addresses[agent_id]
 
-    async def _decided(self, decision: Any, tx_id: TransactionId, process: Process) -> None:
-        with suppress(Refusal, LedgerFull):
-            by = Decider(None, None, None)
-            decided = await decision(tx_id, by=by, ledger=self._stepped, clock=self.clock)
-            process.worker.wake(decided)
+    @property
+    def owners(self) -> Mapping[str, tuple[str | None, bool]]:
+        """By agent, the registered address and whether it is proved."""
+        return self.truth.told.owners
 
-    def _pass_time(self) -> None:
-        self._wait(self.source.choice(self.luck.waits_s))
+    def waiting_for_person(self) -> list[TransactionId]:
+        """Return the payments that somebody was told of and nobody has decided on."""
+        told = self.truth.told
+        return [
+            each
+            for each in self.payments
+            if told.statuses.get(each) == "QUEUED" and told.tiers[each] == "APPROVAL"
+        ]
 
-    def _wait(self, seconds: float) -> None:
+    def any_payment(self) -> TransactionId:
+        """Choose a payment; one that waits for a person, if luck will have it."""
+        waiting = self.waiting_for_person()
+        is_apt = waiting and self.source.random() < 5 / 6
+        return self.source.choice(waiting if is_apt else self.payments)
+
+    def new_request(self, agent_id: AgentId, request: Request) -> Asked:
+        asked = Asked(agent_id, request, f"key {self._number()}")
+        self.asked.append(asked)
+        return asked
+
+    async def admit(self, asked: Asked, session_id: SessionId, process: Process) -> None:
+        """Ask the daemon for a payment, and hand it over."""
+        admission = await ask(
+            asked.request,
+            caller=Caller(asked.agent_id, session_id, None),
+            key=asked.key,
+            ledger=self.ledger,
+            clock=self.clock,
+            generate_id=self.generate_id,
+        )
+        self.payments.append(admission.transaction.id)
+        process.worker.wake(admission.transaction)
+
+    def wait(self, seconds: float) -> None:
         self.chain.pass_blocks(min(int(seconds * BLOCKS_PER_S) + 1, BLOCKS_MAX))
         self.clock.pass_time(seconds)
 
-    def _jump(self) -> None:
-        self.clock.jump(self.source.choice(JUMPS_S))
+    def limit_pages(self, *, is_full: bool) -> None:
+        self.is_disk_full = is_full
+        self._ledger._writer._sqlite.pragma("max_page_count", 1 if is_full else 2**30)
 
-    def _abandon_blocks(self) -> None:
-        blocks = self.source.choice([1, 1, 2, 5, 31])
-        self.chain.abandon_blocks(blocks, forgets=self.source.random() < 1 / 2)
-
-    def _fill_disk(self) -> None:
-        """Let the file grow no more; SQLite says so itself."""
-        self._ledger._writer._sqlite.pragma("max_page_count", 1)
-
-    def _empty_disk(self) -> None:
-        self._ledger._writer._sqlite.pragma("max_page_count", 2**30)
-
-    def _open_twice(self) -> None:
-        with suppress(AlreadyOpen):
-            open_ledger(self._folder).close()
-            require(holds=False, what="a second daemon opened the ledger")
-
-    def _pause(self) -> None:
-        """Stop the process where it is; another one takes over."""
-        if len(self.processes) == 1:
-            self._newest.stage.is_frozen = True
-            self._start()
-
-    def _wake(self) -> None:
-        for process in self.processes:
-            process.stage.is_frozen = False
-
-    async def _kill(self) -> None:
+    async def kill(self) -> None:
         """End every process where it is, and start a new one on what is left."""
         await self._stop()
-        files = Files.of(self._folder)
+        files = Files.of(self.folder)
         self._boot(files if self.variant.keeps_commits else Files(files.main, b""))
 
-    def _copy(self) -> None:
-        self.copies.append(Files.of(self._folder))
+    def back_up(self) -> None:
+        self._copies.append(Files.of(self.folder))
 
-    async def _restore(self) -> None:
-        """Start again with an older ledger, as a restore does."""
-        if self.signed_before_restore is None:
-            await self._stop()
-            self.truth.forget()
-            self._boot(self.source.choice(self.copies), marks=self.variant.marks_restored)
-            if self.variant.marks_restored:
-                self.signed_before_restore = self.signer.signed
+    async def restore(self) -> None:
+        """Start again with an older ledger, and let those who are not answered ask again.
 
-    def _stop_everything(self) -> None:
-        """Turn the kill switch on; it stays on."""
-        self._newest.start(self._activate())
+        What the ledger does not know may have been paid: only before reconciliation is it asked
+        for again, with the sessions of then, and it must be refused however late it comes.
+        """
+        await self._stop()
+        self.truth.forget(make_id(self._number()))
+        self._boot(self.source.choice(self._copies), is_restored=True)
+        everything = self.asked
+        if self.variant.marks_restored:
+            self._signed_before_restore = self.signer.signed
+            known = {key for (key,) in self._rows.execute("SELECT idempotency_key FROM requests")}
+            self.asked = [asked for asked in everything if asked.key in known]
+        self._ask_again(everything)
 
-    async def _activate(self) -> None:
-        with suppress(LedgerFull):  # the reserve helps where files cannot grow, not against SQLite
-            await activate(None, ip_address=None, ledger=self._stepped, clock=self.clock)
+    async def reconcile(self, *, gives_up: bool) -> None:
+        """Compare with the chain, look at what was found, and accept it.
+
+        Args:
+            gives_up: whether agents are left out, and terminated, whose history is not readable.
+        """
+        chains = {NetworkType.LOCALNET: self.chain}
+        reconciler = self.variant.reconciler(self.ledger, chains, self.clock, None)
+        seen = await reconciler.reconcile(accepted=None, without=())
+        without = [each.agent_id for each in seen.unread] if gives_up else []
+        await reconciler.reconcile(accepted=seen.transaction_count, without=without)
 
     # ── the daemon ─────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def _newest(self) -> Process:
-        return self.processes[-1]
-
-    def _boot(self, files: Files, *, marks: bool = False, is_new: bool = False) -> None:
+    def _boot(self, files: Files, *, is_restored: bool = False, is_new: bool = False) -> None:
         self._folders += 1
-        self._folder = self._home / f"{self._folders}"
-        files.lay_out(self._folder)
-        self._ledger: Ledger = self._open.enter_context(open_ledger(self._folder))
-        self._stepped = SteppedLedger(self._ledger, self.variant.seen_as)
-        if marks:
+        self.folder = self._home / f"{self._folders}"
+        files.lay_out(self.folder)
+        self.is_disk_full = False
+        self._ledger: Ledger = self._open.enter_context(open_ledger(self.folder))
+        self.ledger = SteppedLedger(self._ledger, self.variant.seen_as)
+        if is_restored and self.variant.marks_restored:
             self._ledger.write(
                 lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details=BACKUP)
             )
         self._rows = apsw.Connection(self._ledger.path, flags=apsw.SQLITE_OPEN_READONLY)
         self._open.callback(self._rows.close)
-        self._sessions: dict[AgentId, SessionId] = dict(
-            self._rows.execute("SELECT agent_id, id FROM sessions")
-        )
+        self.sessions.update(self._rows.execute("SELECT agent_id, id FROM sessions ORDER BY id"))
         self._check(is_new=True)
-        self._start()
-        if not is_new:
-            self.happened["start"] += 1
-            for asked in self.asked:  # Who was not answered asks again.
-                if self.source.random() < 1 / 2:
-                    self._newest.start(self._admit(asked, self._newest))
+        self.start()
+        if not (is_new or is_restored):
+            self._ask_again(self.asked)
 
-    def _start(self) -> None:
+    def _ask_again(self, asked: list[Asked]) -> None:
+        """Let who was not answered ask again, as far as he has noticed."""
+        for each in asked:
+            if self.source.random() < 1 / 2:
+                do(self, self.admit(each, self.sessions[each.agent_id], self.newest))
+
+    def start(self) -> None:
+        """Start a daemon on the ledger as it is."""
         world = World(
-            ledger=self._stepped,
+            ledger=replace(self.ledger, seen_as=self._seen_by_worker),
             signer=self.signer,
             chains={NetworkType.LOCALNET: self.chain},
             clock=SteppedClock(self.clock),
-            generate_id=self._generate_id,
+            generate_id=self.generate_id,
         )
         worker = Worker(world, report=lambda *_: None)
         process = Process(Stage(self.source, self.luck.likelihood), worker)
         self.processes.append(process)
         process.start(worker.run())
 
+    def _seen_by_worker(self, tx: LedgerTransaction) -> LedgerTransaction:
+        return self.variant.worker_sees(self.variant.seen_as(tx))
+
     async def _stop(self) -> None:
         for process in self.processes:
             await process.kill()
         self.processes.clear()
 
-    def _generate_id(self) -> str:
-        self._ids += 1
-        return _id(self._ids)
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
 
-    def _manners(self, _call: str) -> Manners:
+    def generate_id(self) -> str:
+        return make_id(self._number())
+
+    def generate_secret(self) -> str:
+        return f"{self._number():043}"
+
+    def _manners(self, call: str) -> Manners:
         """Choose how a node treats a call."""
-        source, latency_blocks = self.source, self.luck.latency_blocks
-        if source.random() >= self.luck.trouble:
-            return Manners(delay_blocks=latency_blocks)
-        trouble = source.choice(self.luck.troubles)
+        source, luck = self.source, self.luck
+        if source.random() >= luck.trouble:
+            return Manners(delay_blocks=luck.latency_blocks)
+        trouble = source.choice(luck.troubles)
+        # Nobody else is asked for a history: one that leaves something out is taken for proof.
+        may_deny = call != "history" or self.variant.perjures
         return Manners(
             reaches=trouble is not Trouble.AWAY,
             answers=trouble is not Trouble.SILENT,
             takes=trouble is not Trouble.DOUBTFUL,
             drops=trouble is Trouble.FORGETFUL,
-            denies=trouble is Trouble.DENYING,
-            lag_blocks=source.choice(LAGS) if trouble is Trouble.LAGGING else 0,
-            delay_blocks=max(latency_blocks, source.choice(DELAYS)),
+            denies=trouble is Trouble.DENYING and may_deny,
+            lag_blocks=source.choice(LAGS_BLOCKS) if trouble is Trouble.LAGGING else 0,
+            delay_blocks=max(luck.latency_blocks, source.choice(luck.delays_blocks)),
         )
 
     def _check(self, *, is_new: bool = False) -> None:
         self.truth.check(self._rows, wall_s=self.clock.now_s(), is_new=is_new)
-        if self.signed_before_restore is not None:
-            require(
-                self.signer.signed == self.signed_before_restore,
-                "something was signed on a restored ledger",
-            )
+        if self.truth.is_complete:
+            self._signed_before_restore = None
+        elif self._signed_before_restore is not None:
+            is_same = self.signer.signed == self._signed_before_restore
+            require(is_same, "something was signed on a restored ledger")
 
     # ── the end ────────────────────────────────────────────────────────────────────────────────
 
     async def _come_to_an_end(self) -> None:
         """Let time pass, and luck turn good, until every payment has ended; look a last time."""
-        self._empty_disk()
-        self._wake()
+        self.limit_pages(is_full=False)
         for process in self.processes:
+            process.stage.is_frozen = False
             process.stage.likelihood = 0
-        for turn in range(60):
+        for turn in range(TURNS_MAX):
             if turn == BAD_TURNS:
                 self.luck = replace(self.luck, trouble=0, latency_blocks=0)
             for process in self.processes:
@@ -448,21 +434,20 @@ class Simulation:
                     process.stage.let_one_go()
                     await until_nothing_moves()
             self._check()
-            if self._has_ended():
+            if self.truth.has_ended() and not self.truth.told.is_quarantined:
                 break
-            self._wait(20)
+            if self.truth.told.is_quarantined and turn % 2 == 0:
+                do(self, self.reconcile(gives_up=turn > TURNS_MAX // 2))
+            self.wait(TURN_S)
             # The wall clock may have been set back, which lengthens what waits.
             self.clock.jump(86_400)
             await until_nothing_moves()
         self._check(is_new=True)
-        if self.signed_before_restore is None and not self.variant.perjures:
-            require(self._has_ended(), "a payment does not come to an end")
-
-    def _has_ended(self) -> bool:
-        return all(is_terminal(TransactionStatus(each)) for each in self.truth.statuses.values())
-
-
-ACTS: Final[Mapping[str, Any]] = {act: getattr(Simulation, f"_{act}") for act in WEIGHTS}
+        for process in self.processes:
+            process.raise_what_ended()
+        if self.variant.marks_restored and not self.variant.perjures:
+            require(self.truth.is_complete, "a restored ledger is never reconciled")
+            require(self.truth.has_ended(), "a payment does not come to an end")
 
 
 def simulate(
