@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, update
 from tests.fakes.chain import SIGNATURE_BYTES, FakeChain
 from tests.fakes.clock import FakeClock
+from tests.fakes.events import details_of
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import pending_approvals
@@ -121,6 +122,10 @@ def not_stopped(tx: LedgerTransaction) -> Any:
     return _Instead(tx, kill_switch=_Instead(tx.kill_switch, current=KillSwitch))
 
 
+def _event(action: AuditAction, ip_address: str | None = None) -> AuditEvent:
+    return AuditEvent(action, OPERATOR, details=details_of(action), ip_address=ip_address)
+
+
 async def refuse_requests(
     reason: str | None, *, ip_address: str | None, ledger: Ledger, clock: Clock
 ) -> None:
@@ -129,8 +134,7 @@ async def refuse_requests(
     def unit(tx: LedgerTransaction) -> None:
         now_s = ledger_time(tx, wall_s=clock.now_s())
         tx.kill_switch.move(KillSwitch(KillSwitchState.ACTIVATED, now_s, reason))
-        event = AuditEvent(AuditAction.KILL_SWITCH_ACTIVATED, OPERATOR, ip_address=ip_address)
-        remember(tx, event, now_s=now_s)
+        remember(tx, _event(AuditAction.KILL_SWITCH_ACTIVATED, ip_address), now_s=now_s)
 
     await ledger.write_async(unit)
 
@@ -147,7 +151,7 @@ class Lifting(Reconciler):
             if restored_at(tx) is not None:
                 now_s = ledger_time(tx, wall_s=self.clock.now_s())
                 take_mark_off(tx, now_s=now_s)
-                remember(tx, AuditEvent(AuditAction.LEDGER_RECONCILED, OPERATOR), now_s=now_s)
+                remember(tx, _event(AuditAction.LEDGER_RECONCILED), now_s=now_s)
 
         await self.ledger.write_async(unit)
         return Reconciliation(is_reconciled=True)
