@@ -186,6 +186,15 @@ class DecisionTable(Protocol):
     def terms(self, sha256: str) -> str:
         """Return the document with this hash; there is one for every decision."""
 
+    def terms_of(self, tx_id: TransactionId) -> str:
+        """Return the document of the terms a transaction was decided under, or the empty text."""
+
+    def admitted_before(self, decision: DecisionRecord, *, most: int) -> list[int]:
+        """Return when the agent's requests were admitted that were decided on before, in order.
+
+        So many at most, the newest.
+        """
+
 
 class AttemptTable(Protocol):
     """Signing attempts; a transaction has at most one that may still land."""
@@ -226,6 +235,9 @@ class ReservationTable(Protocol):
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         """Return all that is still in flight, whatever its age, one sum for each tier."""
+
+    def signed(self, agent_id: AgentId, *, asset: str) -> int:
+        """Return the base units in flight of transactions that are signed, maybe sent."""
 
     def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
         """Return the base units ever recorded as moved, up to and with the second *until_s*."""

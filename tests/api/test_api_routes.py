@@ -190,6 +190,7 @@ def test_every_code_is_refused_with_somewhere() -> None:
     of_the_table = {ErrorCode.ROUTE_NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
     of_transactions = {
         ErrorCode.TX_CANCELLED,
+        ErrorCode.POLICY_TIGHTENED,
         ErrorCode.SIMULATION_FAILED,
         ErrorCode.TRANSACTION_FAILED_ON_CHAIN,
         ErrorCode.TRANSACTION_EXPIRED,

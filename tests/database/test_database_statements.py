@@ -285,6 +285,9 @@ def _decide(connection: DatabaseConnection) -> None:
     tables.decisions.insert(decision, terms='{"document":1}')
     assert tables.decisions.get(tx_id) == decision
     assert tables.decisions.terms("b" * 64) == '{"document":1}'
+    assert tables.decisions.terms_of(tx_id) == '{"document":1}'
+    assert not tables.decisions.terms_of(TransactionId("none"))
+    assert not tables.decisions.admitted_before(decision, most=1)
     [(found, request)] = [
         each for each in read_decisions(connection, since_s=4) if each[0].tx_id == tx_id
     ]
@@ -337,6 +340,7 @@ def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     """Call every method of the table of reservations."""
     tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
     assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
+    assert tables.reservations.signed(agent_id, asset="native") >= 0
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
     assert tables.reservations.spent_until(agent_id, asset="native", until_s=2) == 5
     assert tables.reservations.amount_of(tx_id, asset="native") == 5

@@ -104,11 +104,18 @@ def test_every_type_lets_through_what_it_says_and_nothing_else(waiaas: Any) -> N
             assert agent.rule(fails) == denied_by
         if kind != "APPROVED_SPENDERS":
             rules.remove(policy)
+    limit = {"asset": "native", "instant_max": "60", "delay_max": "99", "delay_seconds": 8}
+    rules.set("SPENDING_LIMIT", limit)
     command = ("policy", "set", "--agent", rules.agent_id, "--type", "RATE_LIMIT", "--rules")
+    waits: dict[str, Any] = {}
     for most_requests, rule in ((1000, "INSTANT"), (1, "RATE_LIMIT")):
         text = json.dumps({"max_requests": most_requests, "window_seconds": 3600})
         waiaas.json(*command, text, password=True)
         assert agent.rule(pay(ALICE, 11)) == rule
+        waits = waits or agent.ask("POST", "/v1/transactions/send", pay(ALICE, 61))
+    ended = agent.ended(waits["id"])  # it was not the first in the hour, and nothing is signed yet
+    assert (ended["status"], ended["tier"]) == ("CANCELLED", "DELAY")
+    assert ended["error"].startswith("POLICY_TIGHTENED: policies changed before it was signed")
     listed = json.loads(waiaas.run("policy", "list", "--agent", rules.agent_id).stdout)
     assert {each["type"] for each in listed} == {
         "SPENDING_LIMIT",

@@ -69,25 +69,26 @@ def test_what_waits_is_called_off_approved_or_expires(
     late = waiaas.run("tx", "cancel", off["id"], code=1)  # by the operator
     assert "TX_ALREADY_PROCESSED" in late.stderr
 
-    set_rules(waiaas, agent, instant_max=0)  # how long it waits is the setting's to say
-    large = [waiaas.json(*send, "--amount", "1000000")["id"] for _ in range(2)]
+    # How long is waited for a person is the setting's to say. What was sent first still only waits.
+    set_rules(waiaas, agent, instant_max=0, delay_max=5_000_000)
+    large = [waiaas.json(*send, "--amount", "6000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
     assert [each["expiresAt"] - each["createdAt"] for each in listed] == [7200, 7200]
     assert [each["transactionId"] for each in listed] == large
-    crowded = waiaas.run(*send, "--amount", "1000000", code=1)  # three wait already
+    crowded = waiaas.run(*send, "--amount", "6000000", code=1)  # three wait already
     assert "TOO_MANY_PENDING" in crowded.stderr
     assert waiaas.json("approval", "reject", large[0])["status"] == "CANCELLED"
     approved = waiaas.json("approval", "approve", large[1], password=True)
     assert approved == {"id": large[1], "status": "QUEUED"}
     late = waiaas.run("approval", "approve", large[0], password=True, code=1)
     assert "TX_ALREADY_PROCESSED" in late.stderr
-    set_rules(waiaas, agent, instant_max=0, approval_timeout=2)
-    nobody = waiaas.json(*send, "--amount", "1000000")["id"]
+    set_rules(waiaas, agent, instant_max=0, delay_max=5_000_000, approval_timeout=2)
+    nobody = waiaas.json(*send, "--amount", "6000000")["id"]
     assert agent.ended(large[1])["status"] == "CONFIRMED"
 
     assert agent.ended(nobody)["status"] == "EXPIRED"
     assert agent.get(f"/v1/transactions/{sent['id']}")["status"] == "QUEUED"
-    assert chain_of(waiaas).balance(recipient) == 1_000_000
+    assert chain_of(waiaas).balance(recipient) == 6_000_000
 
 
 @pytest.mark.timeout(180)

@@ -53,6 +53,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.POLICY_DENIED: 403,
     ErrorCode.SPENDING_LIMIT_EXCEEDED: 403,
     ErrorCode.RATE_LIMIT_EXCEEDED: 429,
+    ErrorCode.POLICY_TIGHTENED: 403,
     ErrorCode.KILL_SWITCH_ACTIVE: 409,
     ErrorCode.KILL_SWITCH_NOT_ACTIVE: 409,
     ErrorCode.RECOVERY_WAIT_REQUIRED: 409,

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import BigInteger, bindparam, insert, select
 
 from waiaas.database.run import Run, define_upsert
-from waiaas.database.schema import decisions, terms
-from waiaas.database.statements import define
+from waiaas.database.schema import decisions, requests, terms
+from waiaas.database.statements import Parameters, define
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import DecisionRecord
@@ -26,6 +26,28 @@ _INSERT: Final = define(
 )
 _INSERT_TERMS: Final = define_upsert(terms, key=("sha256",), columns=("document",), keeps=True)
 _GET: Final = define(select(*_COLUMNS).where(decisions.c.tx_id == bindparam("tx_id")))
+_TERMS_OF: Final = define(
+    select(terms.c.document)
+    .join(decisions, decisions.c.terms_sha256 == terms.c.sha256)
+    .where(decisions.c.tx_id == bindparam("tx_id"))
+)
+_NUMBER: Final = (
+    select(decisions.c.number).where(decisions.c.tx_id == bindparam("tx_id")).scalar_subquery()
+)
+_ADMITTED_BEFORE: Final = define(
+    select(requests.c.admitted_at)
+    .join(decisions, decisions.c.tx_id == requests.c.tx_id)
+    .where(
+        requests.c.agent_id == bindparam("agent_id"),
+        # Its own second is the last one; the numbers tell the order within it.
+        requests.c.admitted_at <= bindparam("until_s"),
+        decisions.c.number < _NUMBER,
+    )
+    .order_by(requests.c.admitted_at.desc())
+    # SQLAlchemy writes an offset of its own, as a constant, where there is none.
+    .limit(bindparam("most", type_=BigInteger))
+    .offset(bindparam("skipped", type_=BigInteger))
+)
 _TERMS: Final = define(select(terms.c.document).where(terms.c.sha256 == bindparam("sha256")))
 
 
@@ -48,6 +70,20 @@ class Decisions:
     def terms(self, sha256: str) -> str:
         [row] = self._run(_TERMS, {"sha256": sha256})
         return str(row.document)
+
+    def terms_of(self, tx_id: TransactionId) -> str:
+        rows = self._run(_TERMS_OF, {"tx_id": tx_id})
+        return str(rows[0].document) if rows else ""
+
+    def admitted_before(self, decision: DecisionRecord, *, most: int) -> list[int]:
+        parameters: Parameters = {
+            "tx_id": decision.tx_id,
+            "agent_id": decision.agent_id,
+            "until_s": decision.decided_at,
+            "most": most,
+            "skipped": 0,
+        }
+        return [row.admitted_at for row in reversed(self._run(_ADMITTED_BEFORE, parameters))]
 
 
 def decision_record(  # noqa: PLR0917 -- the columns in their order

@@ -71,6 +71,17 @@ _HELD: Final = define(
         held_totals.c.agent_id == bindparam("agent_id"), held_totals.c.asset == bindparam("asset")
     )
 )
+_SIGNED: Final = define(
+    select(reservations.c.amount)
+    .join(transactions, transactions.c.id == reservations.c.tx_id)
+    .where(
+        reservations.c.agent_id == bindparam("agent_id"),
+        reservations.c.asset == bindparam("asset"),
+        reservations.c.state == bindparam("state"),
+        # Written down together with the signed bytes.
+        transactions.c.tx_hash.is_not(None),
+    )
+)
 _SET_HELD: Final = define_upsert(held_totals, key=("agent_id", "asset", "tier"), columns=("total",))
 _SPENT: Final = define(
     select(spent_totals.c.settled_at, spent_totals.c.total)
@@ -135,6 +146,10 @@ class Reservations:
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         rows = self._run(_HELD, {"agent_id": agent_id, "asset": asset})
         return [Held(_TIERS[row.tier], int(row.total)) for row in rows]
+
+    def signed(self, agent_id: AgentId, *, asset: str) -> int:
+        given = {"agent_id": agent_id, "asset": asset, "state": ReservationState.HELD}
+        return sum(int(row.amount) for row in self._run(_SIGNED, given))
 
     def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
         row = _spent(self._run, agent_id, asset, until_s)

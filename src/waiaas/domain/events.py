@@ -105,6 +105,15 @@ _DENIAL: Final[Form] = {
     "retryAt": or_null(TIME),
 }
 
+_TIGHTENED: Final[Form] = {
+    "code": CODE,
+    "reason": TEXT,
+    "tier": one_of(PolicyTier),
+    "decidedUnder": or_null(HASH),
+    "judgedUnder": HASH,
+}
+"""Null: the policies it was decided under cannot be read."""
+
 _MOVE: Final[Form] = {"from": one_of(TransactionStatus), "to": one_of(TransactionStatus)}
 
 _EVIDENCE: Final[Form] = {
@@ -167,8 +176,9 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
             ({"code": CODE},),
         ),
         AuditAction.POLICY_VIOLATION: Event(
-            "A payment was denied: by which rule, and what would have passed.",
-            tuple({**request, **_DENIAL} for request in _REQUESTS),
+            "A payment was denied: by which rule, and what would have passed; or ended by policies"
+            " that changed before it was signed.",
+            (*({**request, **_DENIAL} for request in _REQUESTS), _TIGHTENED),
         ),
         AuditAction.TX_QUEUED: Event(
             "The payment waits, for a second (DELAY) or until then for a person (APPROVAL).",

@@ -18,12 +18,12 @@ def refusal_of(verdict: Verdict, tx_id: TransactionId | None) -> Refusal | None:
     """
     if isinstance(verdict, Allow):
         return None
-    shown = _shown(verdict)
+    first = shown(verdict)
     return Refusal(
-        shown.code,
+        first.code,
         "; ".join(map(_words, verdict.violations)),
-        hint=_hint(shown),
-        details=_details(shown, tx_id),
+        hint=_hint(first),
+        details=_details(first, tx_id),
     )
 
 
@@ -34,7 +34,7 @@ def _words(violation: Violation) -> str:
     return f"instructions[{violation.part}]: {violation.message}"
 
 
-def _shown(denial: Deny) -> Violation:
+def shown(denial: Deny) -> Violation:
     """Return the one violation that is shown: the most fundamental, and of those the tightest.
 
     What to ask for instead, and when, has to get past all of them.

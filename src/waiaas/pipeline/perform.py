@@ -9,7 +9,7 @@ was faster it changes nothing.
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from waiaas.domain.audit import SYSTEM, AuditEvent
@@ -27,6 +27,7 @@ from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.restored import restored_at
 from waiaas.pipeline.session_use import objection
+from waiaas.pipeline.tightened import Tightening, remember_tightening, tightening
 from waiaas.ports import (
     Chain,
     ChainUnavailable,
@@ -93,6 +94,8 @@ class Standing:
     kill_switch_on: bool
     approval_lapsed: bool
     """Whether the owner approved it under other policies, or is the owner no more."""
+    tightening: Tightening | None = None
+    """Why policies that changed since end what would be prepared or signed next."""
 
     @property
     def step(self) -> Step | None:
@@ -112,6 +115,7 @@ class Standing:
             or self.session_revoked
             or self.session_objection is not None
             or self.approval_lapsed
+            or self.tightening is not None
             or self.agent.status is not AgentStatus.ACTIVE
         )
 
@@ -145,7 +149,7 @@ def read_standing(
     assert accepted is not None, "a request and its transaction are written together"
     assert agent is not None, "agents with transactions are never deleted"
     session = None if current.session_id is None else tx.sessions.get(current.session_id)
-    return Standing(
+    standing = Standing(
         transaction=current,
         accepted=accepted,
         attempt=tx.attempts.of_transaction(transaction.id),
@@ -157,6 +161,9 @@ def read_standing(
         kill_switch_on=is_on(tx),
         approval_lapsed=approval_lapsed(tx, current),
     )
+    if standing.step not in {Step.PREPARE, Step.SIGN}:
+        return standing  # It still waits, or is signed.
+    return replace(standing, tightening=tightening(tx, current, accepted, wall_s=wall_s))
 
 
 def _read_wait(
@@ -432,8 +439,12 @@ def _end_if_forbidden(tx: LedgerTransaction, now: Standing, now_s: int) -> bool:
         error = f"{ErrorCode.CONSTRAINT_VIOLATED}: {now.session_objection}"
     elif now.agent.status is not AgentStatus.ACTIVE:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {now.agent.status}"
-    else:
+    elif now.approval_lapsed:
         error = f"{ErrorCode.CHALLENGE_STALE}: policies or owner changed after the owner's approval"
+    else:
+        assert now.tightening is not None, "something forbids it"
+        remember_tightening(tx, now.transaction, now.tightening, now_s=now_s)
+        error = now.tightening.error
     return cancel_unsigned(tx, now.transaction, error=error, now_s=now_s)
 
 

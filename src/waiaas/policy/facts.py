@@ -8,7 +8,7 @@ known from the `History`, exactly; what neither knows is never guessed.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from waiaas.domain.records import SessionUse
 from waiaas.policy.rate_limit import REQUESTS_MAX
@@ -82,8 +82,18 @@ class RecordingUsage:
             self.spent_after(asset, EVER_S)
 
 
+class Moved(Protocol):
+    """What had moved of one asset of an agent, as far back as windows reach."""
+
+    def until(self, second: int) -> int:
+        """Return the base units that had moved up to and with *second*."""
+
+    def reaches(self, base_units: int, *, by_s: int) -> int:
+        """Return the first second with this total; *by_s* if that is not before it."""
+
+
 class Spent:
-    """The running totals of one asset of an agent: what had ever moved, by second."""
+    """`Moved` from running totals of one asset of an agent: what had ever moved, by second."""
 
     def __init__(self, totals: Sequence[tuple[int, int]], *, before: int = 0) -> None:
         """Take seconds with their totals, in order, and the total before the first of them."""
@@ -108,7 +118,7 @@ class History:
     Running totals may go on past the decision that is looked at; admissions end before it.
     """
 
-    spent: Mapping[str, Spent]
+    spent: Mapping[str, Moved]
     """By asset."""
     admissions: Sequence[int]
     """When its requests were admitted, oldest first."""
@@ -166,7 +176,7 @@ class RecordedUsage:
             raise NotRecorded("what the session had used")
         return self._answers.session
 
-    def _spent(self, asset: str) -> Spent:
+    def _spent(self, asset: str) -> Moved:
         return self._past().spent.get(asset, NO_SPENDING)
 
     def _past(self) -> History:
