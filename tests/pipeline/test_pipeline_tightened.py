@@ -6,23 +6,34 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.fakes.chain import FakeChain
-from tests.fakes.decisions import START_S, A, B, Desk
+from tests.fakes.decisions import RULES, START_S, A, B, Desk, limits
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import AuditAction, NetworkType, PolicyTier, PolicyType, TransactionStatus
-from waiaas.domain.errors import ErrorCode
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import TransactionId
+from waiaas.domain.money import NATIVE
 from waiaas.domain.owner import NO_OWNER, Challenge, Owner, OwnerAction
-from waiaas.domain.records import PolicyRecord, TransactionRecord
+from waiaas.domain.records import PolicyRecord, SessionUse, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline import perform as perform_module
+from waiaas.pipeline import tightened as tightened_module
+from waiaas.pipeline.backtest import NewRules
 from waiaas.pipeline.decide import Decider, let_go
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
-from waiaas.pipeline.tightened import objection_to
+from waiaas.pipeline.tightened import Gone, LedgerSpent, objection_to
+from waiaas.policy.facts import Answers, RecordedUsage
+from waiaas.policy.policies import parse_policy
+from waiaas.policy.spending_limit import WINDOWS_S, SpendingLimit
+from waiaas.policy.usage import InFlight
 from waiaas.policy.verdict import Allow, Deny, Violation
 from waiaas.policy.version import policy_version
+from waiaas.ports import LedgerTransaction
 
 AMOUNT: Final = 100
 LIMIT: Final = PolicyType.SPENDING_LIMIT
@@ -90,10 +101,9 @@ class Shop(Desk):
         assert found is not None
         return found
 
-    def approve(self, transaction: TransactionRecord, by: Decider = OPERATOR) -> None:
+    def approve(self, transaction: TransactionRecord, by: Decider = OPERATOR) -> Refusal | None:
         current, now_s = self.now(transaction), self.clock.now_s()
-        refusal = self.ledger.write(lambda tx: let_go(tx, current, by, now_s=now_s))
-        assert refusal is None
+        return self.ledger.write(lambda tx: let_go(tx, current, by, now_s=now_s))
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         return list(self.ledger.connection.sqlite.execute(sql, values))
@@ -209,7 +219,7 @@ def bring(shop: Shop, state: str, change: Any) -> TransactionRecord:
     if state == "during APPROVAL":
         change(shop)
     if tier is PolicyTier.APPROVAL:
-        shop.approve(transaction)
+        assert shop.approve(transaction) is None
     if state.endswith("before SIGN"):
         assert shop.step(transaction).status is TransactionStatus.EXECUTING
     if not state.startswith("during"):
@@ -360,6 +370,53 @@ def test_what_overtook_it_and_has_left_the_window_does_not(shop: Shop) -> None:
     assert shop.finish(slow).status is TransactionStatus.CONFIRMED
 
 
+def test_what_had_moved_before_it_was_decided_counts(shop: Shop) -> None:
+    shop.limit(PolicyTier.INSTANT)
+    assert shop.finish(shop.pay()).status is TransactionStatus.CONFIRMED
+    shop.clock.jump(7200)
+    transaction = shop.pay()
+    shop.limit(PolicyTier.INSTANT, hourly_max="150")
+    assert shop.standing(transaction).tightening is None
+    shop.limit(PolicyTier.INSTANT, daily_max="150")
+    assert "would bring it to 200" in (shop.step(transaction).error or "")
+
+
+def test_what_had_moved_by_a_second_is_read_from_the_ledger(shop: Shop) -> None:
+    shop.limit(PolicyTier.INSTANT)
+    shop.finish(shop.pay(30))
+    shop.clock.jump(10)
+    shop.finish(shop.pay(30))
+
+    def unit(tx: LedgerTransaction) -> None:
+        moved = LedgerSpent(tx, shop.agent_id, NATIVE)
+        assert [moved.until(START_S + second) for second in (-1, 0, 9, 10)] == [0, 30, 30, 60]
+        reached = [moved.reaches(amount, by_s=START_S + 10) for amount in (1, 30, 31, 60, 61)]
+        assert reached == [START_S, START_S, *[START_S + 10] * 3]
+        assert moved.reaches(31, by_s=START_S + 5) == START_S + 5
+
+    shop.ledger.read(unit)
+
+
+def test_beside_what_is_gone_requests_are_counted_as_they_were(shop: Shop) -> None:
+    shop.limit(PolicyTier.INSTANT)
+    shop.finish(shop.pay(30))
+    shop.step(shop.pay(20), 2)  # signed
+    shop.pay(7)
+    answers = Answers(admitted_after={5: 2}, admitted_at={1: 7}, session=SessionUse(3, 4))
+    then = RecordedUsage(answers, now_s=START_S)
+    [(decision, _), *_] = shop.decisions()
+
+    def unit(tx: LedgerTransaction) -> None:
+        gone = Gone(tx, decision, then, now_s=START_S + 60)
+        assert gone.in_flight(NATIVE) == InFlight(0, 20)
+        assert [gone.spent_after(NATIVE, START_S - each) for each in (61, 60, 59)] == [30, 0, 0]
+        assert gone.spent_so_far(NATIVE, START_S - 61, 30) == START_S
+        counted = (gone.admitted_after(5), gone.admitted_at(1), gone.session())
+        assert counted == (2, 7, SessionUse(3, 4))
+
+    shop.ledger.read(unit)
+
+
 def test_what_was_admitted_later_does_not_count_against_its_number(shop: Shop) -> None:
     shop.limit(PolicyTier.INSTANT)
     payments = [shop.pay(10) for _ in range(3)]
@@ -404,7 +461,8 @@ def test_an_owners_approval_does_not_lift_what_policies_forbid_by_then(
         lambda tx: tx.owners.compare_and_set(shop.agent_id, old=NO_OWNER, new=owner, now_s=START_S)
     )
     shop.ledger.write(lambda tx: tx.challenges.insert(approved))
-    shop.approve(transaction, Decider(None, None, None, owner_address=OWNER))
+    by = Decider(None, None, None, owner_address=OWNER)
+    assert shop.approve(transaction, by) is None
     if when == "after":
         tightened(shop)
         error = shop.finish(transaction).error or ""
@@ -446,3 +504,85 @@ def test_a_request_that_was_tampered_with_is_left_to_whoever_builds_on_it(shop: 
         shop.run(f"DROP TRIGGER {name[0]}")
     shop.run("UPDATE requests SET request = '{}'")
     assert shop.standing(transaction).tightening is None
+
+
+# ── whatever happens ───────────────────────────────────────────────────────────────────────────
+
+ACTS = st.one_of(
+    st.tuples(st.just("ask"), st.integers(1, 60)),
+    st.tuples(st.just("step"), st.integers(0, 5)),
+    st.tuples(st.just("step"), st.integers(0, 5)),
+    st.tuples(st.just("approve"), st.integers(0, 5)),
+    st.tuples(st.just("change"), st.lists(limits() | RULES, min_size=1, max_size=2)),
+    st.tuples(st.just("pass"), st.sampled_from([1, 300, 3000])),
+)
+WIDE: Final = (LIMIT, {"asset": "native", "instant_max": "60", "delay_max": "90"})
+
+
+def denied_by_a_back_test(shop: Shop, tx_id: TransactionId) -> bool:
+    """Tell what `waiaas policy backtest` says of the policies of now."""
+    report = shop.try_rules(NewRules(tuple(shop.policies), shop.agent_id))
+    assert not report.unknown
+    return tx_id in {each.tx_id for each in report.newly_denied}
+
+
+def overspent(shop: Shop) -> list[str]:
+    """Return the windows that deny, and above which is what has been signed or has moved."""
+    now_s = max(shop.clock.now_s(), shop.ledger.read(lambda tx: tx.audit.latest_timestamp()))
+    sql = "SELECT r.amount, r.settled_at FROM reservations r JOIN transactions t ON t.id = r.tx_id"
+    gone = shop.rows(f"{sql} WHERE t.tx_hash IS NOT NULL AND r.state != 'RELEASED'")
+    found = []
+    for rule in [parse_policy(each) for each in shop.policies]:
+        if isinstance(rule, SpendingLimit) and rule.subject == NATIVE and rule.on_exceed == "deny":
+            for name, most in rule.window_max.items():
+                since_s = now_s - WINDOWS_S[name]
+                spent = [int(each) for each, at in gone if at is None or at > since_s]
+                found += [name] if sum(spent) > most else []
+    return found
+
+
+def play(acts: list[tuple[str, Any]]) -> tuple[int, list[str]]:
+    """Let everything happen; return how much was signed, and what of it the policies deny."""
+    wrong: list[str] = []
+    with Shop() as shop:
+        shop.set(WIDE)
+        asked: list[TransactionRecord] = []
+        for act, given in [*acts, *(("step", n) for n in range(6) for _ in range(2))]:
+            if act == "ask":
+                asked.append(shop.ask(Transfer(A, given)).transaction)
+            elif act == "pass":
+                shop.clock.jump(given)
+            elif act == "change":
+                shop.clear()
+                shop.set(WIDE, *given)
+            elif given < len(asked):
+                transaction = shop.now(asked[given])
+                if act == "approve":
+                    shop.approve(transaction)
+                else:
+                    shop.chain.pass_blocks(1)
+                    now = shop.step(transaction)
+                    if now.tx_hash is not None and transaction.tx_hash is None:
+                        wrong += ["denied"] if denied_by_a_back_test(shop, now.id) else []
+                        wrong += overspent(shop)
+        return shop.signer.signed, wrong
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(ACTS, min_size=6, max_size=20))
+def test_nothing_is_signed_that_the_policies_at_signing_deny(acts: list[tuple[str, Any]]) -> None:
+    assert play(acts)[1] == []
+
+
+LOWERED = (LIMIT, {"asset": "native", "instant_max": "60", "daily_max": "50"})
+OVERTAKEN = [("ask", 30), ("ask", 30), ("step", 1), ("step", 1), ("change", [LOWERED])]
+"""The second one is signed, and then there is no more room for the first."""
+
+
+def test_control_what_is_not_judged_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert play(OVERTAKEN) == (1, [])
+    monkeypatch.setattr(tightened_module, "Gone", lambda _tx, _decision, then, **_: then)
+    assert play(OVERTAKEN) == (2, ["daily_max"])  # the facts of its decision alone let it through
+    monkeypatch.setattr(perform_module, "tightening", lambda *_args, **_kwargs: None)
+    lowered_twice = [*OVERTAKEN, ("change", [(LIMIT, {**LOWERED[1], "daily_max": "1"})])]
+    assert play(lowered_twice) == (2, ["denied", "daily_max"])
