@@ -24,6 +24,7 @@ from typing import Any, Final
 from waiaas.database import Ledger, open_ledger
 from waiaas.database.audit_verify import audit_snapshot
 from waiaas.database.ids import generate_id
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
@@ -83,6 +84,10 @@ class SteppingClock:
     def monotonic_s(self) -> float:
         """Return the same, as a steady clock does."""
         return self.second
+
+    def doubt(self) -> ClockDoubt | None:
+        """Believe it."""
+        return None
 
     async def sleep(self, seconds: float) -> None:
         """Nobody does."""

@@ -39,6 +39,7 @@ from waiaas.database.ids import generate_id
 from waiaas.database.statements import Parameters, Statement
 from waiaas.database.tables import Tables
 from waiaas.domain.assets import Network
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.money import NATIVE
@@ -339,7 +340,7 @@ def print_beside(folder: Path, *, rows: int, seconds: float) -> None:
 
 
 class Clock:
-    """A clock that stands still: `waiaas.ports.Clock`."""
+    """A clock that stands still: `waiaas.ports.GuardedClock`."""
 
     def now_s(self) -> int:
         """Return the second of this benchmark."""
@@ -348,6 +349,10 @@ class Clock:
     def monotonic_s(self) -> float:
         """Return the real one; nobody asks."""
         return time.perf_counter()
+
+    def doubt(self) -> ClockDoubt | None:
+        """Believe it."""
+        return None
 
     async def sleep(self, seconds: float) -> None:
         """Return at once; nobody waits."""

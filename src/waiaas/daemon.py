@@ -67,16 +67,19 @@ from waiaas.logs import Stderr, log_to_stderr
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
+from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.recover import count_found, read_unfinished
 from waiaas.pipeline.worker import SignerShut, Worker
 from waiaas.ports import ChainUnavailable, Clock
-from waiaas.system import SystemClock, generate_secret
+from waiaas.system import SystemClock, generate_secret, read_boot_id
 from waiaas.upkeep import (
     keep_checking,
+    keep_watching_clock,
     notices,
     report_opening,
+    start_clock,
     start_in_ledger,
     stop_in_ledger,
     while_sound,
@@ -164,11 +167,13 @@ def run(
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
             lock = stack.enter_context(claimed(directory))
-            told = notices(SystemClock())
+            clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
+            told = notices(clock)
             ledger = stack.enter_context(
                 open_ledger(directory, lock=lock, notices=told, must_exist=True)
             )
             ledger.add_failure_callback(_die)
+            start_clock(ledger, clock)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)
             listener = stack.enter_context(_listen(config.daemon.port))
@@ -185,6 +190,7 @@ def run(
                         config=config,
                         ledger=ledger,
                         keystore=keystore,
+                        clock=clock,
                         listener=listener,
                         localnet_url=localnet_url,
                         announce=announce,
@@ -253,13 +259,13 @@ async def _serve(
     config: Config,
     ledger: Ledger,
     keystore: FileKeystore,
+    clock: ClockGuard,
     listener: socket.socket,
     localnet_url: str | None,
     announce: Callable[[Address], None],
     life: _Life,
 ) -> None:
     """Serve until told to stop."""
-    clock = SystemClock()
     report_opening(ledger)
     about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
     if ledger.condition().problem is None:
@@ -294,6 +300,7 @@ async def _serve(
             chains=chains,
             faucet=chains.get(NetworkType.LOCALNET),
             clock=clock,
+            accept_clock=clock.accept,
             generate_id=generate_id,
             generate_secret=generate_secret,
             admission=config.security.admission(),
@@ -341,6 +348,7 @@ async def _serve(
                         lambda: while_sound(ledger, worker.run),
                         lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
                         lambda: while_sound(ledger, schedule.run),
+                        lambda: while_sound(ledger, lambda: keep_watching_clock(ledger, clock)),
                     )
                 ]
                 await _until_failure(lambda: server.serve(sockets=[listener]), life)
@@ -395,7 +403,7 @@ async def _chains(
 
 
 def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
-    if isinstance(error, LedgerRestored | SignerShut):
+    if isinstance(error, LedgerRestored | ClockInDoubt | SignerShut):
         log.warning("payment held", tx_id=tx_id, step=step, reason=str(error))
     elif isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.domain.request import Request
@@ -44,10 +45,20 @@ class Clock(Protocol):
         """Return the wall clock in Unix epoch seconds. It may jump; ledger time does not."""
 
     def monotonic_s(self) -> float:
-        """Return seconds since an arbitrary start; never goes back."""
+        """Return seconds since an arbitrary start, those of sleep too; never goes back."""
 
     async def sleep(self, seconds: float) -> None:
         """Return after *seconds*."""
+
+
+class GuardedClock(Clock, Protocol):
+    """A clock that knows whether its wall clock may be believed.
+
+    While it may not, `now_s` is the earlier one of what it shows and what it should show.
+    """
+
+    def doubt(self) -> ClockDoubt | None:
+        """Return what is wrong with the wall clock now, or None."""
 
 
 GenerateId = Callable[[], str]

@@ -13,12 +13,17 @@ from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.notices import Notice, Notices
 from waiaas.domain.audit import SYSTEM, AuditEvent
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AuditAction
+from waiaas.pipeline.clock_guard import ClockGuard, note
 from waiaas.pipeline.record import ledger_time
-from waiaas.ports import Clock, LedgerTransaction
+from waiaas.ports import Clock, GuardedClock, LedgerTransaction
 
 CHECK_INTERVAL_S: Final = 24 * 60 * 60
 """Between two full checks of the ledger; a restart in between does not begin it anew."""
+
+CLOCK_INTERVAL_S: Final = 5
+"""Between two looks whether the wall clock has jumped; whoever spends looks for himself."""
 
 CHECK_RETRY_S: Final = 60 * 60
 """After one that could not be made, or not be recorded."""
@@ -64,6 +69,15 @@ def report_opening(ledger: Ledger) -> None:
     )
     if ledger.damage is not None:
         log.critical("ledger", notice=Notice.DAMAGED, reason=str(ledger.damage))
+
+
+def start_clock(ledger: Ledger, clock: ClockGuard) -> None:
+    """Let *clock* know what the ledger knows of time; in what is written next it is believed."""
+    clock.start(ledger)
+    try:
+        ledger.write(clock.keep)
+    except (LedgerFull, LedgerDamaged) as error:
+        log.warning("the clock could not be recorded", reason=str(error))
 
 
 def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str) -> str:
@@ -121,6 +135,33 @@ async def while_sound(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> 
 
 def _is_sound(ledger: Ledger) -> bool:
     return ledger.damage is None
+
+
+async def keep_watching_clock(ledger: Ledger, clock: GuardedClock) -> None:
+    """Write down and log when the wall clock gets into doubt, and out of it; until cancelled."""
+    while True:
+        doubt = clock.doubt()
+        try:
+            is_new = await _note(ledger, doubt, wall_s=clock.now_s())
+        except DatabaseError as error:
+            log.warning("the state of the clock could not be recorded", reason=str(error))
+        else:
+            if is_new:
+                _tell_of_clock(doubt)
+        await clock.sleep(CLOCK_INTERVAL_S)
+
+
+async def _note(ledger: Ledger, doubt: ClockDoubt | None, *, wall_s: int) -> bool:
+    return await ledger.write_async(
+        lambda tx: note(tx, doubt, now_s=ledger_time(tx, wall_s=wall_s))
+    )
+
+
+def _tell_of_clock(doubt: ClockDoubt | None) -> None:
+    if doubt is None:
+        log.info("the clock shows what it should again")
+    else:
+        log.critical("the clock is in doubt: nothing is paid", **doubt._asdict())
 
 
 async def keep_checking(ledger: Ledger, clock: Clock) -> None:

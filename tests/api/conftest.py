@@ -48,6 +48,7 @@ from waiaas.database import (
 from waiaas.database.connection import open_reader
 from waiaas.database.schema import attempts, challenges, kill_switch, requests, reservations, waits
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AgentId
@@ -57,6 +58,7 @@ from waiaas.domain.request import Request
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.admit import AdmissionRules
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import count_found
 from waiaas.ports import Chain, Keystore
@@ -102,7 +104,7 @@ HEADERS_OF_EVERY_ANSWER: Final = {
 
 
 class TestClock:
-    """`waiaas.ports.Clock` for tests: time passes when a test says so or somebody waits."""
+    """`waiaas.ports.GuardedClock`, unguarded: time passes when a test says so or somebody waits."""
 
     __test__ = False
 
@@ -116,6 +118,9 @@ class TestClock:
 
     def monotonic_s(self) -> float:
         return self.elapsed_s
+
+    def doubt(self) -> ClockDoubt | None:
+        return None
 
     def advance(self, seconds: float) -> None:
         self.wall_s += int(seconds)
@@ -245,6 +250,8 @@ class Desk:
     def open(cls, directory: Path, keystore: FileKeystore, *, ledger_of: Path) -> Self:
         shutil.copytree(ledger_of, directory)
         ledger, clock = open_ledger(directory), TestClock()
+        guard = ClockGuard(clock, boot_id="boot")
+        guard.start(ledger)
         quick = QuickKeystore(keystore)
         (directory / "keystore").mkdir(mode=0o700)
         # Not the keys that other tests have stored by now: those would soon be hundreds.
@@ -266,6 +273,7 @@ class Desk:
             chains={NetworkType.LOCALNET: NO_NODE},
             faucet=None,
             clock=clock,
+            accept_clock=guard.accept,
             generate_id=generate_id,
             generate_secret=generate_secret,
             admission=AdmissionRules(),
@@ -378,6 +386,7 @@ class Desk:
             "Approve": {"password": PASSWORD},
             "ActivateKillSwitch": {},
             "RecoverKillSwitch": {"password": PASSWORD},
+            "AcceptClock": {"password": PASSWORD, "difference": 0},
             "SuspendAgent": {"reason": "a test"},
             "SetOwner": {"ownerAddress": RECIPIENT},
             "RemoveOwner": {},

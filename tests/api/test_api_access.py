@@ -59,6 +59,8 @@ TABLE = [
     ("POST", "/v1/agents/{id}/terminate", "operator", 200),
     ("GET", "/v1/sessions", "operator-look", 200),
     ("DELETE", "/v1/sessions/{id}", "operator-look", 200),
+    ("GET", "/v1/admin/clock", "operator-look", 200),
+    ("POST", "/v1/admin/clock", "operator", 200),
     ("GET", "/v1/agents/{id}/owner", "operator-look", 200),
     ("PUT", "/v1/agents/{id}/owner", "operator", 200),
     ("POST", "/v1/agents/{id}/owner/remove", "operator", 200),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from waiaas.database.errors import DatabaseError, NotADatabase
 from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
 from waiaas.logs import log_to_stderr
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.upkeep import (
     CHECK_INTERVAL_S,
     CHECK_RETRY_S,
     keep_checking,
+    keep_watching_clock,
     notices,
     report_opening,
     seconds_to_next_check,
+    start_clock,
     start_in_ledger,
     stop_in_ledger,
     while_sound,
@@ -50,6 +54,28 @@ class DayClock:
             raise asyncio.CancelledError
         self.waits.append(seconds)
         self.wall_s += int(seconds)
+
+
+class SetClock:
+    """A clock that somebody sets each time somebody waits; it stops whoever waits too often."""
+
+    def __init__(self, *, jumps_s: list[int]) -> None:
+        self.passed_s = 0
+        self.ahead_s = 0
+        self._jumps_s = iter(jumps_s)
+
+    def now_s(self) -> int:
+        return NOW_S + self.passed_s + self.ahead_s
+
+    def monotonic_s(self) -> float:
+        return float(self.passed_s)
+
+    async def sleep(self, seconds: float) -> None:
+        jump_s = next(self._jumps_s, None)
+        if jump_s is None:
+            raise asyncio.CancelledError
+        self.passed_s += int(seconds)
+        self.ahead_s += jump_s
 
 
 @pytest.fixture
@@ -135,6 +161,38 @@ def test_a_first_start_on_a_ledger_that_takes_no_writes_is_refused(
     ledger.stop_writing(["page 3"])
     with pytest.raises(LedgerDamaged):
         start_in_ledger(ledger, clock, version="1")
+
+
+def test_a_clock_that_jumps_and_comes_back_is_written_down_and_logged_once_each(
+    ledger: Ledger, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    machine = SetClock(jumps_s=[0, 90_000, 0, -90_000, 0])
+    guard = ClockGuard(machine, boot_id="boot")
+    start_clock(ledger, guard)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(keep_watching_clock(ledger, guard))
+    events = [("CLOCK_JUMPED", "critical"), ("CLOCK_RETURNED", "warning")]
+    assert [row[:2] for row in audit(ledger)] == events
+    assert max(row[2] for row in audit(ledger)) < NOW_S + 90_000
+    levels = [line["level"] for line in logged()]
+    assert levels == ["critical", "info"]
+
+
+def test_a_ledger_that_takes_no_writes_still_has_a_clock_and_watches_it(
+    ledger: Ledger, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    machine = SetClock(jumps_s=[90_000])
+    guard = ClockGuard(machine, boot_id="boot")
+    ledger.stop_writing(["page 3"])
+    start_clock(ledger, guard)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(keep_watching_clock(ledger, guard))
+    assert guard.doubt() is not None
+    events = {line["event"] for line in logged()}
+    assert events >= {
+        "the clock could not be recorded",
+        "the state of the clock could not be recorded",
+    }
 
 
 # ── work ───────────────────────────────────────────────────────────────────────────────────────

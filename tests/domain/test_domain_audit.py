@@ -30,6 +30,9 @@ ATTENTION = {
     "LEDGER_RECONCILED": "warning",
     "OWNER_REMOVED": "warning",
     "OWNER_CHANGE_REFUSED": "warning",
+    "CLOCK_RETURNED": "warning",
+    "CLOCK_ACCEPTED": "warning",
+    "CLOCK_JUMPED": "critical",
     "KILL_SWITCH_ACTIVATED": "critical",
     "LEDGER_FULL": "critical",
 }

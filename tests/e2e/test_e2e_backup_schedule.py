@@ -42,7 +42,20 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     assert daemon.ended() == 0
     assert not list(waiaas.data.glob(".backup-work-*"))
 
-    # Two hours later, as far as the machine's clock goes.
+    # Two hours later, as far as the machine's clock goes; it has not run for so long, so somebody
+    # has to say that this is right. The next start knows it.
+    daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
+    assert daemon.operator().get("/health")["status"] == "clock_in_doubt"
+    refused = waiaas.run("clock", "accept", "--difference", "0", password=True, code=1).stderr
+    assert "CLOCK_IN_DOUBT" in refused
+    seen = waiaas.json("clock", "status")["difference"]
+    assert abs(seen - 2 * 3600) < 60
+    accepted = waiaas.json("clock", "accept", "--difference", f"{seen}", password=True)
+    assert (accepted["inDoubt"], accepted["difference"]) == (False, 0)
+    daemon.process.terminate()
+    assert daemon.ended() == 0
+    assert scheduled() == {first}
+
     daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
     [second] = wait("the second in place of the first", lambda: scheduled() - {first})
     wait("the first to be gone", lambda: first not in scheduled())

@@ -13,7 +13,7 @@ from waiaas.domain.request import Request
 from waiaas.pipeline.admit import Admission, AdmissionRules, Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.policy.rule import WaitDefaults
-from waiaas.ports import Clock, Ledger, LedgerTransaction
+from waiaas.ports import GuardedClock, Ledger, LedgerTransaction
 
 RULES = AdmissionRules(
     WaitDefaults(delay_s=300, approval_s=3600), pending_max=10**6, waiting_max=10**6
@@ -80,7 +80,7 @@ async def ask(
     caller: Caller,
     key: str,
     ledger: Ledger,
-    clock: Clock,
+    clock: GuardedClock,
     generate_id: Callable[[], str],
 ) -> Admission:
     """Ask for a payment, as the API does."""

@@ -8,11 +8,13 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
+from waiaas.domain.clock import ClockDoubt
+
 NOW_S: Final = 1_700_000_000
 
 
 class FakeClock:
-    """`waiaas.ports.Clock`; whoever sleeps wakes when enough time was let pass."""
+    """`waiaas.ports.GuardedClock`, unguarded; who sleeps wakes when enough time was let pass."""
 
     def __init__(self, *, now_s: int = NOW_S) -> None:
         self._passed_s = 0.0
@@ -25,6 +27,10 @@ class FakeClock:
 
     def monotonic_s(self) -> float:
         return self._passed_s
+
+    def doubt(self) -> ClockDoubt | None:
+        """Believe whatever it says; `waiaas.pipeline.clock_guard` is what does not."""
+        return None
 
     async def sleep(self, seconds: float) -> None:
         until_s = self._passed_s + max(seconds, 0)

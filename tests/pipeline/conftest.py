@@ -46,6 +46,7 @@ from waiaas.database.schema import (
 )
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import (
     AgentStatus,
     ChainType,
@@ -123,7 +124,7 @@ async def turn() -> None:
 
 
 class TestClock:
-    """`waiaas.ports.Clock` for tests: time passes when somebody waits, and only then."""
+    """`waiaas.ports.GuardedClock`, unguarded: time passes when somebody waits, and only then."""
 
     __test__ = False
 
@@ -137,6 +138,9 @@ class TestClock:
 
     def monotonic_s(self) -> float:
         return self.waited_s
+
+    def doubt(self) -> ClockDoubt | None:
+        return None
 
     async def sleep(self, seconds: float) -> None:
         self.waited_s += seconds
@@ -296,6 +300,9 @@ class TappedClock:
 
     def monotonic_s(self) -> float:
         return self.clock.monotonic_s()
+
+    def doubt(self) -> ClockDoubt | None:
+        return self.clock.doubt()
 
     async def sleep(self, seconds: float) -> None:
         async def sleep() -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from tests.fakes.clock import FakeClock
 
 from waiaas.database import Ledger
+from waiaas.domain.clock import ClockDoubt
 from waiaas.ports import LedgerTransaction
 
 Value = TypeVar("Value")
@@ -112,6 +113,9 @@ class SteppedClock:
 
     def monotonic_s(self) -> float:
         return self.clock.monotonic_s()
+
+    def doubt(self) -> ClockDoubt | None:
+        return self.clock.doubt()
 
     async def sleep(self, seconds: float) -> None:
         await self.clock.sleep(seconds)

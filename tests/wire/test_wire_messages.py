@@ -21,6 +21,7 @@ from waiaas.wire.admin import (
     UnreadHistory,
 )
 from waiaas.wire.approvals import Approval, Approvals, Approve
+from waiaas.wire.clock import AcceptClock
 from waiaas.wire.kill_switch import RecoverKillSwitch
 from waiaas.wire.message import Message
 from waiaas.wire.notifications import Notification, Notifications
@@ -128,6 +129,7 @@ def test_no_member_is_a_float(message: type[Message]) -> None:
         CreateBackup("password", "canary"),
         Approve("canary"),
         RecoverKillSwitch("canary"),
+        AcceptClock("canary", 5),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -151,4 +153,5 @@ def test_no_other_message_carries_a_secret() -> None:
         "CreateBackup",
         "Approve",
         "RecoverKillSwitch",
+        "AcceptClock",
     }

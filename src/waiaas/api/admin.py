@@ -5,6 +5,7 @@ from typing import Literal
 from waiaas.api.access import login_caller
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.pipeline.reconcile import Reconciler
@@ -31,7 +32,7 @@ async def get_health(call: Call) -> Health:
     """Answer that the daemon is ready; it does not listen before it is."""
     services = call.services
     return Health(
-        status=_status(services.ledger_condition()),
+        status=_status(services.ledger_condition(), services.clock.doubt()),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -54,6 +55,7 @@ async def get_status(call: Call) -> Status:
     services = call.services
     condition = services.ledger_condition()
     backups = services.backup_condition()
+    doubt = services.clock.doubt()
     switch, agents, unfinished, waiting, restored_s = services.ledger.read(
         lambda tx: (
             tx.kill_switch.current().state,
@@ -64,7 +66,7 @@ async def get_status(call: Call) -> Status:
         )
     )
     return Status(
-        status=_status(condition),
+        status=_status(condition, doubt),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -82,6 +84,7 @@ async def get_status(call: Call) -> Status:
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,
         ledger_problem=condition.problem,
+        clock_difference=None if doubt is None else doubt.difference_s,
         wal_pages=condition.wal_pages,
         last_scheduled_backup_at=backups.last_made_at,
         scheduled_backup_problem=backups.problem,
@@ -126,8 +129,12 @@ async def shut_down(call: Call) -> ShuttingDown:
     return ShuttingDown("the daemon is stopping")
 
 
-def _status(condition: LedgerCondition) -> Literal["ok", "read_only"]:
-    return "ok" if condition.problem is None else "read_only"
+def _status(
+    condition: LedgerCondition, doubt: ClockDoubt | None
+) -> Literal["ok", "read_only", "clock_in_doubt"]:
+    if condition.problem is not None:
+        return "read_only"
+    return "ok" if doubt is None else "clock_in_doubt"
 
 
 def _uptime_s(call: Call) -> int:

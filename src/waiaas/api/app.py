@@ -17,6 +17,7 @@ from waiaas.api import (
     admin,
     agents,
     approvals,
+    clock,
     notifications,
     owners,
     policies,
@@ -43,6 +44,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *approvals.ROUTES,
     *notifications.ROUTES,
     *stopping.ROUTES,
+    *clock.ROUTES,
     *owners.ROUTES,
 )
 """Every route there is."""

@@ -12,10 +12,10 @@ from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import Found
 from waiaas.ports import (
     Chain,
-    Clock,
     Faucet,
     GenerateId,
     GenerateSecret,
+    GuardedClock,
     Keystore,
     LedgerCondition,
     LedgerWithReserve,
@@ -40,7 +40,9 @@ class Services:
     chains: Mapping[NetworkType, Chain]
     faucet: Faucet | None
     """There on the local network only; without one, funding is refused."""
-    clock: Clock
+    clock: GuardedClock
+    accept_clock: Callable[[int, str | None], Awaitable[object]]
+    """Believes the wall clock as it is, if it is as far off as somebody at an address has seen."""
     generate_id: GenerateId
     generate_secret: GenerateSecret
     admission: AdmissionRules

@@ -141,6 +141,7 @@ ROUTES = (
             ErrorCode.SPENDING_LIMIT_EXCEEDED,
             ErrorCode.RATE_LIMIT_EXCEEDED,
             ErrorCode.LEDGER_RESTORED,
+            ErrorCode.CLOCK_IN_DOUBT,
         ),
     ),
     Route(

@@ -16,6 +16,7 @@ from waiaas.cli import (
     approvals,
     audit,
     backups,
+    clock,
     notifications,
     owners,
     policies,
@@ -60,6 +61,7 @@ app.add_typer(transactions.tx_app, name="tx")
 app.add_typer(approvals.approval_app, name="approval")
 app.add_typer(notifications.notification_app, name="notification")
 app.add_typer(stopping.kill_switch_app, name="kill-switch")
+app.add_typer(clock.clock_app, name="clock")
 app.add_typer(owners.owner_app, name="owner")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")

@@ -31,6 +31,9 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.OWNER_CHANGE_REFUSED: AuditSeverity.WARNING,
     AuditAction.FOREIGN_MOVEMENT_FOUND: AuditSeverity.WARNING,
     AuditAction.LEDGER_RECONCILED: AuditSeverity.WARNING,
+    AuditAction.CLOCK_RETURNED: AuditSeverity.WARNING,
+    AuditAction.CLOCK_ACCEPTED: AuditSeverity.WARNING,
+    AuditAction.CLOCK_JUMPED: AuditSeverity.CRITICAL,
     AuditAction.KILL_SWITCH_ACTIVATED: AuditSeverity.CRITICAL,
     AuditAction.LEDGER_FULL: AuditSeverity.CRITICAL,
 }

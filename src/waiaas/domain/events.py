@@ -114,6 +114,8 @@ _TIGHTENED: Final[Form] = {
 }
 """Null: the policies it was decided under cannot be read."""
 
+_CLOCK: Final[Form] = {"expected": TIME, "actual": TIME}
+
 _MOVE: Final[Form] = {"from": one_of(TransactionStatus), "to": one_of(TransactionStatus)}
 
 _EVIDENCE: Final[Form] = {
@@ -322,6 +324,14 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
                     "agentsTerminated": COUNT,
                 },
             ),
+        ),
+        AuditAction.CLOCK_JUMPED: Event(
+            "The wall clock is not where it should be: nothing is admitted or signed by it.",
+            (_CLOCK,),
+        ),
+        AuditAction.CLOCK_RETURNED: Event("The wall clock is where it should be, by itself."),
+        AuditAction.CLOCK_ACCEPTED: Event(
+            "The operator accepted the wall clock as it is; payments go on.", (_CLOCK,)
         ),
     }
 )

@@ -30,6 +30,7 @@ from waiaas.domain.records import (
 )
 from waiaas.domain.request import Batch, Request, outflows
 from waiaas.pipeline.asked import Asked, Written, columns_of, write
+from waiaas.pipeline.clock_guard import refuse_in_doubt
 from waiaas.pipeline.decisions import judge, record_decision
 from waiaas.pipeline.denial import dump, load, refusal_of
 from waiaas.pipeline.guards import after_rules, before_rules, reused_key
@@ -40,7 +41,7 @@ from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Allow, Verdict
-from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
+from waiaas.ports import GenerateId, GuardedClock, Ledger, LedgerTransaction
 
 PENDING_MAX_DEFAULT: Final = 1000
 WAITING_MAX_DEFAULT: Final = 10
@@ -82,7 +83,7 @@ async def admit(
     *,
     caller: Caller,
     ledger: Ledger,
-    clock: Clock,
+    clock: GuardedClock,
     generate_id: GenerateId,
     rules: AdmissionRules,
 ) -> Admission:
@@ -92,10 +93,10 @@ async def admit(
 
     Raises:
         Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
-            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, REFERENCE_REUSED, DUPLICATE_REQUEST,
-            TOO_MANY_PENDING. These come before admission and are not remembered.
+            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, REFERENCE_REUSED,
+            DUPLICATE_REQUEST, TOO_MANY_PENDING. These come before admission and are not remembered.
     """
-    wall_s = clock.now_s()
+    wall_s, doubt = clock.now_s(), clock.doubt()
     request, written = asked.request, write(asked.request)
 
     def unit(tx: LedgerTransaction) -> Admission | Refusal:
@@ -106,6 +107,8 @@ async def admit(
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
         require_not_restored(tx)
+        if doubt is not None:
+            return refuse_in_doubt(tx, doubt, now_s=now_s)
         if refused := _guarded(tx, caller, asked, written, rules, now_s=now_s):
             return refused
         judged = judge(tx, request, agent, session, rules.waits, now_s=now_s)

@@ -22,6 +22,7 @@ from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.advance import Step, Wait, next_step, wait_of
 from waiaas.pipeline.approval import approval_lapsed
 from waiaas.pipeline.asked import asked
+from waiaas.pipeline.clock_guard import require_believable
 from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.record import ledger_time, move, remember
@@ -31,8 +32,8 @@ from waiaas.pipeline.tightened import Tightening, remember_tightening, tightenin
 from waiaas.ports import (
     Chain,
     ChainUnavailable,
-    Clock,
     GenerateId,
+    GuardedClock,
     Landed,
     Ledger,
     LedgerTransaction,
@@ -62,7 +63,7 @@ class World:
     ledger: Ledger
     signer: Signer
     chains: Mapping[NetworkType, Chain]
-    clock: Clock
+    clock: GuardedClock
     generate_id: GenerateId
 
     def chain_of(self, agent: AgentRecord) -> Chain:
@@ -186,9 +187,10 @@ async def perform(standing: Standing, world: World) -> None:
     Raises:
         ChainUnavailable: the node gave no answer; the step may be tried again.
         Tampered: the ledger contradicts itself; nothing was changed.
-        LedgerRestored: nothing may be signed; nothing was changed.
+        LedgerRestored, ClockInDoubt: nothing may be signed; nothing was changed.
     """
     standing.require_reconciled()
+    require_believable(world.clock, standing.step, is_forbidden=standing.is_forbidden)
     if standing.step is Step.EXPIRE:
         await _expire(standing, world)
         return
@@ -488,6 +490,7 @@ async def _write(
         now = read_standing(tx, standing.transaction, wall_s=wall_s)
         if now.step is standing.step or now.step in steps:
             now.require_reconciled()
+            require_believable(world.clock, now.step, is_forbidden=now.is_forbidden)
             record(tx, now, ledger_time(tx, wall_s=wall_s))
 
     await world.ledger.write_async(unit)

@@ -9,9 +9,12 @@ from waiaas.wire.message import Message
 
 
 class Health(Message, frozen=True):
-    """The daemon is up; `read_only` while its ledger takes no writes, so nobody can be paid."""
+    """The daemon is up; nobody is paid unless it is `ok`.
 
-    status: Literal["ok", "read_only"]
+    `read_only`: its ledger takes no writes. `clock_in_doubt`: the machine's clock was set.
+    """
+
+    status: Literal["ok", "read_only", "clock_in_doubt"]
     version: str
     uptime: int
     timestamp: int
@@ -50,7 +53,7 @@ class FoundAtStart(Message, frozen=True):
 class Status(Message, frozen=True):
     """What the daemon is doing."""
 
-    status: Literal["ok", "read_only"]
+    status: Literal["ok", "read_only", "clock_in_doubt"]
     version: str
     uptime: int
     timestamp: int
@@ -72,6 +75,8 @@ class Status(Message, frozen=True):
     """When the ledger came out of a backup; it pays nothing until it is reconciled."""
     ledger_problem: str | None
     """Why the status is `read_only`, and what to do."""
+    clock_difference: int | None
+    """While the clock is in doubt: how far it is ahead of what it should show, in seconds."""
     wal_pages: int
     """How long the ledger's write-ahead log is, in pages of 4 KiB; the alarm is at 16,000."""
     last_scheduled_backup_at: int | None

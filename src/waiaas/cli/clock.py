@@ -1,0 +1,82 @@
+"""`waiaas clock`: is the machine's clock believed, and believe it as it is."""
+
+import sys
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from waiaas.cli.client import Client, confirming, explained
+from waiaas.cli.context import (
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    fail,
+    show,
+)
+from waiaas.cli.secret import read_password
+
+clock_app = typer.Typer(help="Is the machine's clock believed?", no_args_is_help=True)
+
+
+@clock_app.command("status")
+def show_clock(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show what the clock says, and what it should say."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.get("/v1/admin/clock"), as_json=as_json)
+
+    explained(ask)
+
+
+@clock_app.command("accept")
+def accept(
+    context: typer.Context,
+    *,
+    difference: Annotated[
+        int | None,
+        typer.Option(help="How far off you have seen it to be; else you are shown it and asked."),
+    ] = None,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Believe the clock as it is, so that payments go on. Look first whether it is right.
+
+    One that is set forward brings limits and waits that much nearer to their end.
+    """
+    directory = directory_of(context)
+    read = partial(read_password, file=password_file, descriptor=password_fd)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as local_user:
+            state = local_user.get("/v1/admin/clock")
+        if not state["inDoubt"]:
+            show(state, as_json=as_json)
+            return
+        seen = difference if difference is not None else _confirmed(state)
+        with confirming(directory, read) as (client, password):
+            body = {"password": password, "difference": seen}
+            show(client.post("/v1/admin/clock", body), as_json=as_json)
+
+    explained(ask)
+
+
+def _confirmed(state: dict[str, Any]) -> int:
+    """Return the difference that a person has seen and agreed to, or end."""
+    seen = int(state["difference"])
+    if not sys.stdin.isatty():
+        fail(
+            f"the clock is {seen} seconds ahead of what it should show",
+            hint=f"If that is right, say --difference {seen}.",
+        )
+    typer.echo(
+        f"The clock shows {state['actual']}; it should show {state['expected']}: it is {seen}"
+        " seconds ahead.",
+        err=True,
+    )
+    typer.confirm("Is it right as it is?", abort=True, err=True)
+    return seen

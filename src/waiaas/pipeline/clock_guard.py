@@ -1,0 +1,179 @@
+"""Time opens no window: while the wall clock is in doubt nothing is admitted and nothing is signed.
+
+Everything is given the guard in place of the machine's clock, so no row is ever dated by a wall
+clock that jumped. The doubt ends when the clock is back where it should be, or when the operator
+accepts where it is. What is signed is sent and watched meanwhile, and whatever stops goes on.
+"""
+
+import json
+from typing import Final
+
+from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
+from waiaas.domain.clock import (
+    TOLERANCE_S,
+    ClockDoubt,
+    ClockReading,
+    anchor_at_start,
+    believable_s,
+    doubt_of,
+)
+from waiaas.domain.enums import AuditAction
+from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.pipeline.advance import Step
+from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.refuse import audit_refusal, unless_refused
+from waiaas.ports import Clock, GuardedClock, Ledger, LedgerTransaction
+
+_ANCHOR_KEY: Final = "clock.anchor"
+_NOTED_KEY: Final = "clock.in_doubt"
+_NOT: Final = ""
+
+_ACCEPT: Final = "clock accept"
+_SPENDS: Final = frozenset({Step.PREPARE, Step.SIGN})
+
+
+class ClockInDoubt(Exception):  # noqa: N818 -- a state of the world, named as one
+    """Nothing is signed, and nothing ends by time, until the clock may be believed again."""
+
+
+class ClockGuard:
+    """`waiaas.ports.GuardedClock` over the machine's clock.
+
+    Until `start` has given it an anchor it says the first second there is, of which ledger time
+    makes the last recorded one.
+    """
+
+    def __init__(self, clock: Clock, *, boot_id: str) -> None:
+        self._clock = clock
+        self._boot_id = boot_id
+        self._anchor: ClockReading | None = None
+
+    def now_s(self) -> int:
+        return 0 if self._anchor is None else believable_s(self._anchor, self._read())
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def doubt(self) -> ClockDoubt | None:
+        return doubt_of(self._known_anchor, self._read())
+
+    def start(self, ledger: Ledger) -> None:
+        """Take the anchor of this boot from the ledger, or the clock as it is for one."""
+        self._ledger = ledger
+        self._anchor = ledger.read(self._anchor_of)
+
+    def keep(self, tx: LedgerTransaction) -> None:
+        """Write the anchor down, for the next start in this boot."""
+        _put(tx, self._known_anchor, now_s=ledger_time(tx, wall_s=self.now_s()))
+
+    async def accept(self, difference_s: int, ip_address: str | None) -> ClockDoubt | None:
+        """Believe the wall clock as it is; return the doubt that this ended, if there was one.
+
+        Args:
+            difference_s: how far off the operator has seen it to be.
+            ip_address: whose it is, for the audit log.
+
+        Raises:
+            Refusal: CLOCK_IN_DOUBT; it is somewhere else by now.
+        """
+        reading = self._read()
+        doubt = doubt_of(self._known_anchor, reading)
+        if doubt is None:
+            return None
+
+        def unit(tx: LedgerTransaction) -> ClockDoubt | Refusal:
+            if abs(doubt.difference_s - difference_s) > TOLERANCE_S:
+                now_s = ledger_time(tx, wall_s=self.now_s())
+                return audit_refusal(
+                    tx, _moved(doubt), operation=_ACCEPT, now_s=now_s, ip_address=ip_address
+                )
+            now_s = ledger_time(tx, wall_s=reading.wall_s)
+            _put(tx, reading, now_s=now_s)
+            tx.key_values.put(_NOTED_KEY, _NOT, now_s=now_s)
+            event = AuditEvent(
+                AuditAction.CLOCK_ACCEPTED, OPERATOR, details=_facts(doubt), ip_address=ip_address
+            )
+            remember(tx, event, now_s=now_s)
+            return doubt
+
+        accepted = await unless_refused(self._ledger, unit)
+        self._anchor = reading
+        return accepted
+
+    @property
+    def _known_anchor(self) -> ClockReading:
+        assert self._anchor is not None, "a clock is started before anybody relies on it"
+        return self._anchor
+
+    def _anchor_of(self, tx: LedgerTransaction) -> ClockReading:
+        stored = tx.key_values.get(_ANCHOR_KEY)
+        return anchor_at_start(
+            None if stored is None else ClockReading(*json.loads(stored)),
+            self._read(),
+            last_s=tx.audit.latest_timestamp(),
+        )
+
+    def _read(self) -> ClockReading:
+        return ClockReading(self._boot_id, self._clock.monotonic_s(), self._clock.now_s())
+
+
+def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> Refusal:
+    """Return the refusal of whatever spends; the first of a doubt is written down with it."""
+    note(tx, doubt, now_s=now_s)
+    return Refusal(
+        ErrorCode.CLOCK_IN_DOUBT,
+        f"the clock of the wallet's machine is {_how_far(doubt)}: nothing is paid by it",
+        hint="The operator sets it right, or accepts it: `waiaas clock accept`.",
+    )
+
+
+def note(tx: LedgerTransaction, doubt: ClockDoubt | None, *, now_s: int) -> bool:
+    """Write down that a doubt began, or that it ended by itself; False if that was known."""
+    if (doubt is not None) is bool(tx.key_values.get(_NOTED_KEY)):
+        return False
+    tx.key_values.put(_NOTED_KEY, _NOT if doubt is None else str(now_s), now_s=now_s)
+    event = (
+        AuditEvent(AuditAction.CLOCK_RETURNED, SYSTEM)
+        if doubt is None
+        else AuditEvent(AuditAction.CLOCK_JUMPED, SYSTEM, details=_facts(doubt))
+    )
+    remember(tx, event, now_s=now_s)
+    return True
+
+
+def require_believable(clock: GuardedClock, step: Step | None, *, is_forbidden: bool) -> None:
+    """Return unless the step spends or ends a wait, and the clock is in doubt.
+
+    What is forbidden is not signed in any case, so it may be called off.
+
+    Raises:
+        ClockInDoubt: the transaction stays as it is.
+    """
+    depends_on_time = step is Step.EXPIRE or (step in _SPENDS and not is_forbidden)
+    doubt = clock.doubt() if depends_on_time else None
+    if doubt is not None:
+        raise ClockInDoubt(f"the clock is {_how_far(doubt)}: nothing is signed by it")
+
+
+def _put(tx: LedgerTransaction, anchor: ClockReading, *, now_s: int) -> None:
+    tx.key_values.put(_ANCHOR_KEY, json.dumps(anchor), now_s=now_s)
+
+
+def _facts(doubt: ClockDoubt) -> dict[str, str | int | None]:
+    return {"expected": doubt.expected_s, "actual": doubt.actual_s}
+
+
+def _how_far(doubt: ClockDoubt) -> str:
+    side = "ahead of" if doubt.difference_s > 0 else "behind"
+    return f"{abs(doubt.difference_s)} seconds {side} what it should show"
+
+
+def _moved(doubt: ClockDoubt) -> Refusal:
+    return Refusal(
+        ErrorCode.CLOCK_IN_DOUBT,
+        f"the clock is somewhere else by now: {_how_far(doubt)}",
+        hint="Look again: `waiaas clock status`.",
+    )

@@ -1,0 +1,103 @@
+"""A wall clock is believed as far as a steady one bears it out; a naive rule is crept past."""
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waiaas.domain.clock import (
+    TOLERANCE_S,
+    ClockDoubt,
+    ClockReading,
+    anchor_at_start,
+    believable_s,
+    doubt_of,
+    expected_wall_s,
+)
+
+NOW_S: Final = 1_700_000_000
+HOUR_S: Final = 3600
+ANCHOR: Final = ClockReading("boot", 1000.5, NOW_S)
+
+
+def later(seconds: float, *, jump_s: int = 0) -> ClockReading:
+    """Return a reading of the same boot, by a wall clock that has been set besides."""
+    return ClockReading("boot", ANCHOR.steady_s + seconds, NOW_S + int(seconds) + jump_s)
+
+
+@pytest.mark.parametrize("passed_s", [0, 0.9, 60, 8 * HOUR_S, 400 * 24 * HOUR_S])
+@pytest.mark.parametrize("jump_s", [0, 1, -1, TOLERANCE_S, -TOLERANCE_S])
+def test_a_clock_that_went_along_is_believed_however_long_the_machine_ran_or_slept(
+    passed_s: float, jump_s: int
+) -> None:
+    reading = later(passed_s, jump_s=jump_s)
+    assert doubt_of(ANCHOR, reading) is None
+    assert believable_s(ANCHOR, reading) == reading.wall_s
+
+
+@pytest.mark.parametrize("passed_s", [0, 60, 8 * HOUR_S])
+@pytest.mark.parametrize(
+    "jump_s", [25 * HOUR_S, -25 * HOUR_S, TOLERANCE_S + 1, -TOLERANCE_S - 1, HOUR_S, -HOUR_S]
+)
+def test_a_clock_that_was_set_is_in_doubt_and_says_how_far_it_is_off(
+    passed_s: int, jump_s: int
+) -> None:
+    reading = later(passed_s, jump_s=jump_s)
+    expected_s = NOW_S + passed_s
+    doubt = doubt_of(ANCHOR, reading)
+    assert doubt == ClockDoubt(expected_s, expected_s + jump_s)
+    assert doubt is not None
+    assert doubt.difference_s == jump_s
+    assert believable_s(ANCHOR, reading) == min(expected_s, expected_s + jump_s)
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(-TOLERANCE_S, TOLERANCE_S)), max_size=30
+)
+
+
+@given(STEPS)
+def test_no_steps_each_within_the_tolerance_are_ahead_by_more_than_it_in_all(
+    steps: list[tuple[int, int]],
+) -> None:
+    passed_s = jumped_s = 0
+    for seconds, jump_s in steps:
+        passed_s, jumped_s = passed_s + seconds, jumped_s + jump_s
+        believed_s = believable_s(ANCHOR, later(passed_s, jump_s=jumped_s))
+        assert believed_s <= NOW_S + passed_s + TOLERANCE_S
+        assert believed_s <= NOW_S + passed_s + max(jumped_s, 0)
+
+
+def test_the_control_an_anchor_that_follows_is_crept_past() -> None:
+    anchor = ANCHOR
+    for _ in range(300):  # 25 hours, in steps of the tolerance
+        reading = anchor._replace(wall_s=anchor.wall_s + TOLERANCE_S)
+        assert doubt_of(anchor, reading) is None
+        anchor = reading
+    assert anchor.wall_s == NOW_S + 25 * HOUR_S
+    assert doubt_of(ANCHOR, anchor) is not None
+
+
+def test_what_is_expected_is_whole_seconds_and_never_ahead() -> None:
+    assert expected_wall_s(ANCHOR, steady_s=ANCHOR.steady_s + 1.9) == NOW_S + 1
+    assert expected_wall_s(ANCHOR, steady_s=ANCHOR.steady_s - 0.1) == NOW_S - 1
+
+
+@pytest.mark.parametrize("jump_s", [0, 25 * HOUR_S, -25 * HOUR_S])
+def test_a_start_in_the_same_boot_keeps_the_anchor_wherever_the_wall_clock_is(jump_s: int) -> None:
+    reading = later(60, jump_s=jump_s)
+    assert anchor_at_start(ANCHOR, reading, last_s=NOW_S) == ANCHOR
+
+
+@pytest.mark.parametrize("stored", [None, ANCHOR._replace(boot_id="another", steady_s=10**7)])
+@pytest.mark.parametrize("behind_s", [-25 * HOUR_S, 0, TOLERANCE_S, TOLERANCE_S + 1, 25 * HOUR_S])
+def test_after_a_new_boot_only_a_clock_from_before_the_last_row_is_in_doubt(
+    stored: ClockReading | None, behind_s: int
+) -> None:
+    reading = later(60)
+    last_s = reading.wall_s + behind_s
+    anchor = anchor_at_start(stored, reading, last_s=last_s)
+    doubt = doubt_of(anchor, reading)
+    is_before = behind_s > TOLERANCE_S
+    assert doubt == (ClockDoubt(last_s, reading.wall_s) if is_before else None)
