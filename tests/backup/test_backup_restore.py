@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from waiaas.backups.create import make_offline
 from waiaas.backups.errors import BackupError, DamagedBackup
-from waiaas.backups.file import open_with_key
+from waiaas.backups.file import open_backup, open_with_key
 from waiaas.backups.restore import restore_backup
 from waiaas.backups.swap import claimed
 from waiaas.database import open_ledger
 from waiaas.database.contents import read_contents
 from waiaas.directory import DaemonError, is_initialised
 from waiaas.keystore.signer import open_keystore
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.restored import restored_at
+from waiaas.system import read_boot_id
 
 if TYPE_CHECKING:
     from tests.backup.conftest import Home, StillClock
@@ -268,3 +271,43 @@ def test_control_a_restore_without_a_journal_leaves_a_mixture(
             continue
         mixed += len({part.replace("unmarked", "new") for part in state(victim, tree)}) > 1
     assert mixed
+
+
+class SetForward:
+    """A clock of this boot that somebody has set 25 hours forward since it was believed."""
+
+    def __init__(self, clock: "StillClock") -> None:
+        self.clock = clock
+
+    def now_s(self) -> int:
+        return self.clock.now_s() + 25 * 3600
+
+    def monotonic_s(self) -> float:
+        return self.clock.monotonic_s()
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody waits {seconds} s here")
+
+
+@pytest.mark.parametrize("is_believed", [False, True], ids=["in doubt", "control"])
+def test_neither_an_offline_backup_nor_a_restore_is_dated_by_a_clock_that_was_set(
+    directory: Path, clock: "StillClock", passwords: tuple[bytes, bytes], *, is_believed: bool
+) -> None:
+    if not is_believed:
+        with open_ledger(directory) as ledger:
+            guard = ClockGuard(clock, boot_id=read_boot_id())
+            guard.start(ledger)
+            ledger.write(guard.keep)
+    ahead = SetForward(clock)
+    made = make_offline(
+        directory,
+        password=passwords[1],
+        master_password=lambda: passwords[0],
+        clock=ahead,
+        version="1.2.3",
+    )
+    opened = open_backup(directory / "backups" / made.name, passwords[1])
+    restore_backup(opened, directory, clock=ahead)
+    with open_ledger(directory) as ledger:
+        last_s = ledger.read(lambda tx: tx.audit.latest_timestamp())
+    assert last_s == (ahead if is_believed else clock).now_s()

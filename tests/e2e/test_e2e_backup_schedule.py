@@ -46,6 +46,8 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     # has to say that this is right. The next start knows it.
     daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
     assert daemon.operator().get("/health")["status"] == "clock_in_doubt"
+    unseen = waiaas.run("clock", "accept", password=True, code=1).stderr
+    assert "--difference 7" in unseen
     refused = waiaas.run("clock", "accept", "--difference", "0", password=True, code=1).stderr
     assert "CLOCK_IN_DOUBT" in refused
     seen = waiaas.json("clock", "status")["difference"]

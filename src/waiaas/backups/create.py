@@ -52,8 +52,10 @@ from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_p
 from waiaas.keystore.sealed_files import read_sealed_files
 from waiaas.keystore.secrecy import wipe
 from waiaas.keystore.signer import FileKeystore, open_keystore
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.record import ledger_time
-from waiaas.ports import Clock, GenerateId, LedgerTransaction
+from waiaas.ports import Clock, GenerateId, GuardedClock, LedgerTransaction
+from waiaas.system import read_boot_id
 
 BACKUPS_NAME: Final = "backups"
 """The folder in the data directory."""
@@ -311,11 +313,21 @@ def make_offline(
             directory,
             ledger=ledger,
             keystore=keystore,
-            clock=clock,
+            clock=guarded(clock, ledger),
             generate_id=generate_id,
             version=version,
         )
         return maker.make(password)
+
+
+def guarded(clock: Clock, ledger: Ledger) -> GuardedClock:
+    """Return this machine's clock as far as *ledger* lets it be believed.
+
+    One row dated by a clock that was set would leave its time in the ledger for good.
+    """
+    guard = ClockGuard(clock, boot_id=read_boot_id())
+    guard.start(ledger)
+    return guard
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiaas.backups.create import explained
+from waiaas.backups.create import explained, guarded
 from waiaas.backups.disk import private_folder, sync_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import LEDGER_FILE, OpenedBackup
@@ -76,8 +76,8 @@ def _fill(opened: OpenedBackup, staged: Path, *, clock: Clock) -> Verified:
         "id": opened.header.id,
         "createdAt": opened.header.created_at,
     }
-    wall_s = clock.now_s()
     with open_ledger(staged) as ledger:
+        wall_s = guarded(clock, ledger).now_s()
         ledger.write(lambda tx: mark_restored(tx, wall_s=wall_s, details=details))
         if not ledger.close():
             raise BackupError("The restored ledger is in use.", remedy="Try again.")
