@@ -57,7 +57,16 @@ def pass_time(world: "Simulation") -> None:
 
 
 def jump(world: "Simulation") -> None:
-    world.clock.jump(world.source.choice(JUMPS_S))
+    """Set the machine's clock; mostly the operator accepts that."""
+    world.machine.jump(world.source.choice(JUMPS_S))
+    if world.source.random() < 3 / 4:
+        do(world, accept_clock(world))
+
+
+async def accept_clock(world: "Simulation") -> None:
+    doubt = world.clock.doubt()
+    if doubt is not None:
+        await world.clock.accept(doubt.difference_s, None)
 
 
 def abandon_blocks(world: "Simulation") -> None:

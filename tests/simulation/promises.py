@@ -69,7 +69,7 @@ class Truth:
 
         Args:
             rows: a connection of our own to the ledger's file.
-            wall_s: the wall clock.
+            wall_s: the wall clock, as far as it is believed.
             is_new: whether the connection is: what it finds must be what was there.
         """
         made_as_often_as_asked(self)

@@ -12,11 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tests.fakes.clock import FakeClock
-
 from waiaas.database import Ledger
 from waiaas.domain.clock import ClockDoubt
-from waiaas.ports import LedgerTransaction
+from waiaas.ports import GuardedClock, LedgerTransaction
 
 Value = TypeVar("Value")
 
@@ -106,7 +104,7 @@ class SteppedLedger:
 class SteppedClock:
     """The simulation's clock; who has slept enough may still be kept from going on."""
 
-    clock: FakeClock
+    clock: GuardedClock
 
     def now_s(self) -> int:
         return self.clock.now_s()

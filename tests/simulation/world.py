@@ -24,7 +24,7 @@ from tests.fakes.chain import FakeChain, Manners
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
-from tests.simulation.acts import ACTS, do, issued, sign_and_hand_in
+from tests.simulation.acts import ACTS, accept_clock, do, issued, sign_and_hand_in
 from tests.simulation.luck import Trouble, draw_luck
 from tests.simulation.promises import Truth
 from tests.simulation.stage import (
@@ -53,6 +53,7 @@ from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.owner import OwnerAction, Proof
 from waiaas.domain.request import Request
 from waiaas.pipeline.admit import Caller
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.owner import set_owner
 from waiaas.pipeline.perform import World
 from waiaas.pipeline.restored import mark_restored
@@ -134,7 +135,7 @@ class Simulation:
     ) -> None:
         self.source = random.Random(seed)  # noqa: S311 -- as above
         self.variant = variant
-        self.clock = FakeClock()
+        self.machine = FakeClock()
         self.signer = FakeSigner()
         self.chain: FakeChain = variant.chain(
             manners=self._manners, pause=pause, perjures=variant.perjures
@@ -176,7 +177,7 @@ class Simulation:
         # What the wrong ways of doing it need besides.
         self.chain.__dict__.update(
             signer=self.signer,
-            clock=self.clock,
+            clock=self.machine,
             agents={address: agent_id for agent_id, address in self._addresses.items()},
         )
 
@@ -290,7 +291,7 @@ class Simulation:
 
     def wait(self, seconds: float) -> None:
         self.chain.pass_blocks(min(int(seconds * BLOCKS_PER_S) + 1, BLOCKS_MAX))
-        self.clock.pass_time(seconds)
+        self.machine.pass_time(seconds)
 
     def limit_pages(self, *, is_full: bool) -> None:
         self.is_disk_full = is_full
@@ -342,6 +343,9 @@ class Simulation:
         self.is_disk_full = False
         self._ledger: Ledger = self._open.enter_context(open_ledger(self.folder))
         self.ledger = SteppedLedger(self._ledger, self.variant.seen_as)
+        self.clock = ClockGuard(self.machine, boot_id="boot")
+        self.clock.start(self.ledger)
+        self._ledger.write(self.clock.keep)
         if is_restored and self.variant.marks_restored:
             self._ledger.write(
                 lambda tx: mark_restored(tx, wall_s=self.clock.now_s(), details=BACKUP)
@@ -438,9 +442,11 @@ class Simulation:
                 break
             if self.truth.told.is_quarantined and turn % 2 == 0:
                 do(self, self.reconcile(gives_up=turn > TURNS_MAX // 2))
-            self.wait(TURN_S)
             # The wall clock may have been set back, which lengthens what waits.
-            self.clock.jump(86_400)
+            self.machine.jump(86_400)
+            do(self, accept_clock(self))
+            await until_nothing_moves()
+            self.wait(TURN_S)
             await until_nothing_moves()
         self._check(is_new=True)
         for process in self.processes:
