@@ -136,8 +136,10 @@ def test_what_a_person_types_for_an_id_stays_in_its_place(waiaas: Any) -> None:
     token_file.write_text(daemon.funded_agent().token, encoding="ascii")
     with_token = ("--token-file", str(token_file))
 
-    for odd in ("../../health", "..", "?\N{SNOWMAN}\n"):
+    for odd in ("../../health", "?\N{SNOWMAN}\n"):
         assert "_NOT_FOUND" in waiaas.run("tx", "show", odd, *with_token, code=1).stderr
+    for no_id in ("", "..", "."):
+        assert "is no id" in waiaas.run("tx", "show", no_id, *with_token, code=2).stderr
 
 
 def test_an_unknown_outcome_says_how_to_find_out(
@@ -158,7 +160,7 @@ def test_an_unknown_outcome_says_how_to_find_out(
     keys = []
     for end in endings:
         sending = waiaas.spawn(*send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        wait_for_connection(int(daemon.url.rpartition(":")[2]), by=sending.pid)
+        wait_until_asked(int(daemon.url.rpartition(":")[2]), by=sending.pid)
         end(sending)
         _, error = sending.communicate(timeout=20)
         assert sending.returncode == 5, error
@@ -173,19 +175,24 @@ def test_an_unknown_outcome_says_how_to_find_out(
     assert chain_of(waiaas).balance(recipient) == 3 * 5_000_000
 
 
-def wait_for_connection(port: int, *, by: int) -> None:
-    """Wait until a process has connected to a loopback port."""
-    established = f"{socket.htonl(0x7F000001):08X}:{port:04X} 01 "
+def wait_until_asked(port: int, *, by: int) -> None:
+    """Wait until a process has sent its request to a loopback port where nobody reads.
+
+    Until then a signal may meet it anywhere, also where Python prints it and goes on.
+    """
     deadline = time.monotonic() + 20
-    while not any(socket_of in _sockets(by) for socket_of in _connected(established)):
+    while not _has_asked(f"{socket.htonl(0x7F000001):08X}:{port:04X}", by):
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
 
 
-def _connected(established: str) -> list[str]:
-    """Return the inodes of the sockets that are connected to it."""
-    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()
-    return [line.split()[9] for line in lines if established in line]
+def _has_asked(daemon: str, pid: int) -> bool:
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    rows = [line.split() for line in lines]  # number, here, there, state, queues, …, inode
+    own = {row[1] for row in rows if row[2] == daemon and row[9] in _sockets(pid)}
+    return any(
+        row[1] == daemon and row[2] in own and not row[4].endswith(":00000000") for row in rows
+    )
 
 
 def _sockets(pid: int) -> set[str]:

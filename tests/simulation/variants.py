@@ -16,7 +16,7 @@ from tests.fakes.events import details_of
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import pending_approvals
-from waiaas.database.statements import define
+from waiaas.database.statements import Statement
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, KillSwitchState
 from waiaas.domain.ids import AgentId
@@ -110,7 +110,7 @@ def decided_anew(tx: LedgerTransaction) -> Any:
     return _Instead(tx, approvals=_Instead(tx.approvals, approve=approve, reject=reject))
 
 
-_DECIDE: Final = define(
+_DECIDE: Final = Statement(
     update(pending_approvals)
     .where(pending_approvals.c.tx_id == bindparam("of_tx"))
     .values({name: bindparam(name) for name in ("approved_at", "rejected_at", "owner_signature")})
