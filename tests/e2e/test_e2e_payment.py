@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -196,5 +197,9 @@ def _has_asked(daemon: str, pid: int) -> bool:
 
 
 def _sockets(pid: int) -> set[str]:
-    links = Path(f"/proc/{pid}/fd").glob("*")
-    return {str(link.readlink()).removeprefix("socket:[").rstrip("]") for link in links}
+    """Return the inodes of a process's sockets, but for those that it closes meanwhile."""
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(FileNotFoundError):
+            sockets.add(str(link.readlink()).removeprefix("socket:[").rstrip("]"))
+    return sockets
