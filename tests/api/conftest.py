@@ -439,6 +439,15 @@ class Desk:
         with open_reader(self.ledger.path) as connection:
             return {name: connection.db.execute(rows) for name, rows in CONTENTS.items()}
 
+    def refusals_since(self, before: Mapping[str, list[Any]]) -> list[str]:
+        """Return the codes of the refusals that were written down since; they are all there is."""
+        after = self.content()
+        count = len(before["audit_log"])
+        new = after["audit_log"][count:]
+        assert {**after, "audit_log": after["audit_log"][:count]} == before
+        assert {row.event_type for row in new} <= {"OPERATION_REFUSED", "REQUEST_REFUSED"}
+        return [json.loads(row.details)["code"] for row in new]
+
     def execute(self, statement: Any) -> None:
         """Change something behind the application's back."""
         with create_database(self.ledger.path) as connection, connection.db.transaction():

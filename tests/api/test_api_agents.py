@@ -106,7 +106,7 @@ def test_an_agent_is_made_only_where_it_could_work(
     before = desk.content()
     answer = create(desk, operator, name="a", **body)
     assert (answer.status, answer.code) == (400, code)
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
     if code == "NETWORK_NOT_CONFIGURED":
         assert "it knows: localnet" in answer.json["message"]
         assert "--localnet" in answer.json["hint"]
@@ -216,7 +216,7 @@ def test_there_is_nothing_for_an_agent_that_is_not(
     answer = asyncio.run(act())
     assert (answer.status, answer.code) == (404, "AGENT_NOT_FOUND")
     assert agent_id not in answer.json["message"]
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
 
 
 @pytest.mark.parametrize("status", [AgentStatus.SUSPENDED, AgentStatus.TERMINATED])
@@ -259,7 +259,7 @@ def test_constraints_that_nobody_could_keep_are_refused_by_the_name_of_the_field
     body = {"agentId": hired.id, "constraints": constraints}
     answer = desk.ask("POST", "/v1/sessions", body, token=operator)
     assert (answer.code, answer.json["field"]) == ("VALIDATION_FAILED", field)
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
 
 
 # ── policies ───────────────────────────────────────────────────────────────────────────────────
@@ -321,7 +321,7 @@ def test_rules_that_nobody_could_keep_are_refused_by_the_name_of_the_field(
     answer = set_policy(desk, operator, hired.id, rules)
     assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
     assert answer.json["field"] == field
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
 
 
 @pytest.mark.parametrize("kind", PolicyType)

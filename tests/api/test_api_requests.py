@@ -173,14 +173,14 @@ BAD: list[tuple[object, str]] = [
 ]
 
 
-def test_what_is_no_request_is_refused_with_its_code_and_nothing_is_written(
+def test_what_is_no_request_is_refused_with_its_code_and_leaves_nothing_but_that(
     desk: "Desk", hired: "Hired"
 ) -> None:
     before = desk.content()
     for body, code in BAD:
         answer = ask(desk, hired, body)
         assert (answer.status, answer.code, body) == (400, code, body)
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [code for _, code in BAD]
     assert desk.woken == []
 
 

@@ -147,7 +147,7 @@ def test_a_query_that_nobody_would_look_at_is_refused_and_nothing_is_done(
     token = desk.token_for(route.credential, hired, operator)
     answer = desk.call(route, hired.id, token=token, query=query)
     assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
-    assert desk.content() == before
+    assert desk.refusals_since(before) == ["VALIDATION_FAILED"] * (token is not None)
     assert desk.stops == []
 
 
@@ -160,10 +160,11 @@ def test_a_query_that_nobody_would_look_at_is_refused_and_nothing_is_done(
 def test_a_body_that_nobody_would_read_is_refused_and_nothing_is_done(
     desk: "Desk", operator: str, hired: "Hired", route: Route, name: str
 ) -> None:
-    token = desk.token_for(route.credential, hired, operator)
+    before, token = desk.content(), desk.token_for(route.credential, hired, operator)
     headers = [(name, "17" if name == "content-length" else "chunked")]
     answer = desk.call(route, hired.id, token=token, headers=headers)
     assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
+    assert desk.refusals_since(before) == ["VALIDATION_FAILED"] * (token is not None)
     assert desk.stops == []
 
 

@@ -107,7 +107,7 @@ def test_what_is_no_payment_is_refused_and_not_remembered(
     before = desk.content()
     answer = send(desk, hired, amount, to=to, key="k")
     assert (answer.status, answer.code) == (400, code)
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
     assert desk.woken == []
     assert send(desk, hired, key="k").status == 201
 
@@ -250,7 +250,7 @@ def test_a_key_is_visible_text_of_some_length(desk: "Desk", hired: "Hired", key:
     answer = send(desk, hired, key=key)
     assert (answer.status, answer.code) == (400, "VALIDATION_FAILED")
     assert "Idempotency-Key" in answer.json["message"]
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [answer.code]
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_question_about_nobody_or_nothing_is_refused(
     before = desk.content()
     sent = {"agentId": hired.id, "request": PAY} | body
     assert desk.ask("POST", "/v1/policies/explain", sent, token=COOKIE).code == code
-    assert desk.content() == before
+    assert desk.refusals_since(before) == [code]
 
 
 def test_what_send_refuses_before_any_rule_is_refused_in_the_same_words(

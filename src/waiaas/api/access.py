@@ -1,6 +1,7 @@
 """Who is calling? From the Authorization header to somebody the route admits."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +43,14 @@ def identify(request: Request, credential: Credential, services: Services) -> Pr
     if not services.operator.allows(_bearer(request, hint=_LOG_IN), credential):
         raise Refusal(ErrorCode.INVALID_TOKEN, "this needs the operator's credential", hint=_LOG_IN)
     return Principal()
+
+
+def recognise(request: Request, services: Services) -> Principal | None:
+    """Return who calls, if the credential is good for anything, be it not for what was asked."""
+    for credential in (Credential.AGENT, Credential.OPERATOR_LOOK):
+        with suppress(Refusal):
+            return identify(request, credential, services)
+    return None
 
 
 def login_caller(request: Request, services: Services) -> Caller:

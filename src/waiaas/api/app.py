@@ -6,6 +6,7 @@ before who asks, and that before anything of the body is read.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -29,6 +30,7 @@ from waiaas.api import (
 from waiaas.api.access import identify
 from waiaas.api.guard import Guard
 from waiaas.api.problems import problem_response
+from waiaas.api.refusals import write_down
 from waiaas.api.routes import Call, Route
 from waiaas.api.services import Services
 from waiaas.api.strict_json import BODY_BYTES_MAX, decode, decode_query
@@ -143,7 +145,8 @@ class Api:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 -- the one place where every error gets an answer
-            response = problem_response(self._refusal(error, request_id), request_id=request_id)
+            refusal = await self._told(error, request, request_id)
+            response = problem_response(refusal, request_id=request_id)
             if isinstance(error, _MethodNotAllowed):
                 response.headers["Allow"] = error.allow
         response.headers.update({**_HEADERS, "X-Request-Id": request_id})
@@ -181,10 +184,24 @@ class Api:
             raise _MethodNotAllowed(methods)
         return route, path_id
 
-    def _refusal(self, error: Exception, request_id: str) -> Refusal:
-        """Say what an error means to the caller; one that means nothing is reported."""
+    async def _told(self, error: Exception, request: Request, request_id: str) -> Refusal:
+        """Return what the caller is told; a refusal only once it is written down."""
         if isinstance(error, Refusal):
+            try:
+                await write_down(error, request, self._route_of(request), self._services)
+            except Exception as failure:  # noqa: BLE001 -- as for any other work of the daemon's
+                return self._meaning(failure, request_id)
             return error
+        return self._meaning(error, request_id)
+
+    def _route_of(self, request: Request) -> Route | None:
+        """Return the route that was asked for, if there is such a one."""
+        with suppress(Refusal):
+            return self._match(request)[0]
+        return None
+
+    def _meaning(self, error: Exception, request_id: str) -> Refusal:
+        """Say what an error means to the caller; one that means nothing is reported."""
         for kind, code in self._error_codes.items():
             if isinstance(error, kind):
                 return Refusal(code, _SENTENCES[code], hint=_HINTS.get(code))

@@ -21,6 +21,7 @@ from waiaas.domain.audit import OPERATOR, UNAUTHENTICATED, AuditEvent
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.refuse import recorded
 from waiaas.ports import Clock, GenerateSecret, Keystore, Ledger, LedgerTransaction
 
 TOKEN_TTL_S: Final = 15 * 60
@@ -146,12 +147,13 @@ class OperatorAccess:
 
         await self._ledger.write_async(unit)
         if not right:
-            raise Refusal(
+            refusal = Refusal(
                 ErrorCode.INVALID_MASTER_PASSWORD,
                 "the master password is wrong",
                 hint="It is the one that `waiaas init` was given. After three wrong ones in a row"
                 " each next try has to wait.",
             )
+            raise recorded(refusal)
 
 
 def _failures(tx: LedgerTransaction, caller: Caller) -> Failures:

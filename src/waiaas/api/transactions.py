@@ -12,6 +12,7 @@ from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecor
 from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.decide import Decider, cancel
+from waiaas.pipeline.refuse import recorded
 from waiaas.wire.requests import (
     AskApprove,
     AskBatch,
@@ -40,7 +41,7 @@ async def send(call: Call) -> Accepted:
         rules=call.services.admission,
     )
     if admission.refusal is not None:
-        raise admission.refusal
+        raise recorded(admission.refusal)
     call.services.wake(admission.transaction)
     transaction = admission.transaction
     return Accepted(transaction.id, transaction.status, transaction.tier, admission.waits_until)

@@ -114,6 +114,7 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
         message: one sentence for a person. Never holds a secret.
         hint: what to do next, and who must do it; or None.
         details: named facts beside the message, e.g. `{"maxAllowed": "100"}`.
+        is_recorded: whether the ledger has it, in an audit row of its own.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
         self.message = message
         self.hint = hint
         self.details: Mapping[str, str | int | None] = details or {}
+        self.is_recorded = False
         super().__init__(f"{code}: {message}")
 
     @property

@@ -130,6 +130,7 @@ _EVIDENCE: Final[Form] = {
 _OF_DECISION: Final[Form] = {"decision": either("cancel", "approve", "reject"), "code": CODE}
 _LOGIN: Final[Form] = {"caller": either("ANYBODY", "LOCAL_USER")}
 _BACKUP: Final[Form] = {"id": ID, "name": TEXT, "mode": one_of(BackupMode)}
+_REFUSAL: Final[Form] = {"route": or_null(TEXT), "code": CODE}
 _RECOVERY: Final[Form] = {"recoverableAt": or_null(TIME)}
 
 EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProxyType(
@@ -174,8 +175,9 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
             "An agent asked for a payment, and the ledger has it.", _REQUESTS
         ),
         AuditAction.REQUEST_REFUSED: Event(
-            "An agent asked for what a guard keeps it from, whatever the policies say.",
-            ({"code": CODE},),
+            "An agent asked for what a guard keeps it from, whatever policies say; or on a route"
+            " (null: on none) for what nobody answers it.",
+            ({"code": CODE}, _REFUSAL),
         ),
         AuditAction.POLICY_VIOLATION: Event(
             "A payment was denied: by which rule, and what would have passed; or ended by policies"
@@ -270,7 +272,7 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
         AuditAction.AUTH_FAILED: Event("Somebody entered a wrong master password.", (_LOGIN,)),
         AuditAction.OPERATION_REFUSED: Event(
             "The operator tried what cannot be done now; nothing was changed.",
-            ({"operation": TEXT, "code": CODE},),
+            ({"operation": TEXT, "code": CODE}, _REFUSAL),
         ),
         AuditAction.RATE_LIMIT_EXCEEDED: Event("Somebody asked more often than is answered."),
         # The kill switch.

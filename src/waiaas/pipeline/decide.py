@@ -16,6 +16,7 @@ from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.end import cancel_unsigned
 from waiaas.pipeline.kill_switch import refusal_while_on
 from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.refuse import unless_refused
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.ports import Clock, Ledger, LedgerTransaction
 
@@ -193,10 +194,7 @@ async def decided(
         _audit(tx, transaction, AuditAction.TX_DECISION_REFUSED, by, details, now_s=now_s)
         return refusal
 
-    outcome = await ledger.write_async(unit)
-    if isinstance(outcome, Refusal):
-        raise outcome
-    return outcome
+    return await unless_refused(ledger, unit)
 
 
 def too_late(transaction: TransactionRecord, participle: str) -> Refusal:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId
+from waiaas.pipeline.refuse import recorded
 from waiaas.policy.verdict import Allow, Deny, Verdict, Violation
 
 
@@ -95,9 +96,11 @@ def load(refusal: str | None) -> Refusal | None:
     if refusal is None:
         return None
     stored = json.loads(refusal)
-    return Refusal(
-        ErrorCode(stored["code"]),
-        stored["message"],
-        hint=stored["hint"],
-        details=stored["details"],
+    return recorded(
+        Refusal(
+            ErrorCode(stored["code"]),
+            stored["message"],
+            hint=stored["hint"],
+            details=stored["details"],
+        )
     )

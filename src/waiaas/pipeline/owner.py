@@ -27,6 +27,7 @@ from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.challenge import Subject, find_subject, why_stale
 from waiaas.pipeline.decide import Decider, let_go, turn_down
 from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.refuse import unless_refused
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.ports import Clock, Ledger, LedgerTransaction, OwnerSignatures
 
@@ -152,10 +153,7 @@ async def _by_operator(
         )
         return refusal
 
-    outcome = await ledger.write_async(unit)
-    if isinstance(outcome, Refusal):
-        raise outcome
-    return outcome
+    return await unless_refused(ledger, unit)
 
 
 # ── by a signature ─────────────────────────────────────────────────────────────────────────────
@@ -291,10 +289,7 @@ async def _signed(
             _record_proof(tx, subject, challenge, proof, ip_address, now_s=now_s)
         return find_subject(tx, action, subject_id)
 
-    outcome = await ledger.write_async(unit)
-    if isinstance(outcome, Refusal):
-        raise outcome
-    return outcome
+    return await unless_refused(ledger, unit)
 
 
 def _not_for_this(challenge: Challenge, action: OwnerAction, subject: Subject) -> Refusal | None:

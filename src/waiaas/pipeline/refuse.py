@@ -1,7 +1,8 @@
-"""Refusing inside a transaction: the refusal is written down, and nothing else is.
+"""Refusing: the refusal is written down, and nothing else is.
 
-A refusal that is raised inside a unit would undo its own audit row. So it is returned, and raised
-once the row is durable.
+A rule of the pipeline that refuses writes its row in the transaction that found the reason. Raised
+there, the refusal would undo that row. So it is returned, and raised once the row is durable. Every
+other refusal is raised, and the edge, which knows who asked, writes its row.
 """
 
 from collections.abc import Callable
@@ -44,9 +45,15 @@ async def unless_refused(
     """Run *unit* in one transaction; return its value.
 
     Raises:
-        Refusal: what it returned, after COMMIT.
+        Refusal: what it returned, after COMMIT: whoever returns one has written it down.
     """
     outcome = await ledger.write_async(unit)
     if isinstance(outcome, Refusal):
-        raise outcome
+        raise recorded(outcome)
     return outcome
+
+
+def recorded(refusal: Refusal) -> Refusal:
+    """Return *refusal*, of which the ledger has an audit row."""
+    refusal.is_recorded = True
+    return refusal
