@@ -20,7 +20,6 @@ NOT_MADE: Final = frozenset(
         AuditAction.SESSION_EXPIRED,
         AuditAction.KEYSTORE_LOCKED,
         AuditAction.KEY_ROTATED,
-        AuditAction.RATE_LIMIT_EXCEEDED,
         NotificationEventType.TX_DOWNGRADED_DELAY,
         NotificationEventType.SESSION_EXPIRING_SOON,
     }

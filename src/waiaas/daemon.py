@@ -18,6 +18,7 @@ import msgspec
 import structlog
 import uvloop
 
+from waiaas.api.allowance import Allowance
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.server import Server, server_config
@@ -311,6 +312,7 @@ async def _serve(
                 clock=clock,
                 generate_secret=generate_secret,
             ),
+            allowance=Allowance(clock),
             reception=Reception(
                 ledger, clock, WalletSignatures(), Letterhead(f"{HOST}:{port}", about.daemon_id)
             ),

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from starlette.types import Message, Scope
 
+from waiaas.api.allowance import Allowance
 from waiaas.api.app import ROUTES, Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.protocol import Limits, protocol_within
@@ -278,6 +279,7 @@ class Desk:
             generate_secret=generate_secret,
             admission=AdmissionRules(),
             operator=operator_access(ledger, quick, clock),
+            allowance=Allowance(clock, bounds=[(60, 10**9)]),  # Its own tests are about it.
             reception=Reception(
                 ledger, clock, WalletSignatures(), Letterhead(f"127.0.0.1:{PORT}", DAEMON_ID)
             ),
@@ -505,7 +507,11 @@ def checked(answer: Answer, *, of: Route | None) -> Answer:
     """Hold *answer* to what is promised of all of them, and to what the table says of its route."""
     not_routed = {ErrorCode.HOST_REFUSED, ErrorCode.ORIGIN_REFUSED}
     if of is None:
-        not_routed |= {ErrorCode.ROUTE_NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
+        not_routed |= {
+            ErrorCode.ROUTE_NOT_FOUND,
+            ErrorCode.METHOD_NOT_ALLOWED,
+            ErrorCode.TOO_MANY_REFUSALS,
+        }
         assert answer.code in not_routed
     else:
         assert answer.code in {"", *of.codes, *COMMON_CODES}, "the table names every code"

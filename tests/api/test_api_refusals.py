@@ -9,6 +9,7 @@ from tests.api.conftest import COOKIE, PASSWORD, RECIPIENT, route_at
 from waiaas.api import app
 from waiaas.database import generate_id
 from waiaas.database.errors import LedgerFull
+from waiaas.domain.errors import Refusal
 
 if TYPE_CHECKING:
     from tests.api.conftest import Answer, Desk, Hired
@@ -147,6 +148,8 @@ class FullLedger:
 
     def __init__(self, ledger: Any) -> None:
         self.read = ledger.read
+        self.write = ledger.write
+        self.write_from_reserve = ledger.write_from_reserve
 
     async def write_async(self, _unit: object) -> object:
         raise LedgerFull
@@ -167,8 +170,8 @@ def test_without_the_one_place_that_writes_a_refusal_leaves_no_trace(
 ) -> None:
     """The control: handlers alone do not keep the promise."""
 
-    async def forget(*_: object) -> None:
-        """Write nothing."""
+    async def forget(refusal: Refusal, *_: object) -> Refusal:
+        return refusal
 
     monkeypatch.setattr(app, "write_down", forget)
     before = desk.content()

@@ -6,6 +6,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 
 TRANSIENT = {
     "MASTER_PASSWORD_LOCKED",
+    "TOO_MANY_REFUSALS",
     "TOO_MANY_PENDING",
     "RATE_LIMIT_EXCEEDED",
     "SPENDING_LIMIT_EXCEEDED",

@@ -28,6 +28,8 @@ class Principal:
 
     session: SessionRecord | None = None
     agent: AgentRecord | None = None
+    key: str = ""
+    """Names the credential; empty where none was needed."""
 
 
 def identify(request: Request, credential: Credential, services: Services) -> Principal:
@@ -40,9 +42,10 @@ def identify(request: Request, credential: Credential, services: Services) -> Pr
         return Principal()
     if credential is Credential.AGENT:
         return _agent(_bearer(request, hint=_ASK_OPERATOR), services)
-    if not services.operator.allows(_bearer(request, hint=_LOG_IN), credential):
+    token = _bearer(request, hint=_LOG_IN)
+    if not services.operator.allows(token, credential):
         raise Refusal(ErrorCode.INVALID_TOKEN, "this needs the operator's credential", hint=_LOG_IN)
-    return Principal()
+    return Principal(key=hash_token(token))
 
 
 def recognise(request: Request, services: Services) -> Principal | None:
@@ -99,4 +102,4 @@ def _agent(token: str, services: Services) -> Principal:
     if status is SessionStatus.EXPIRED:
         raise Refusal(ErrorCode.SESSION_EXPIRED, "the session has expired", hint=_ASK_OPERATOR)
     assert agent is not None, "a session goes with its agent"
-    return Principal(session, agent)
+    return Principal(session, agent, session.id)

@@ -28,9 +28,10 @@ from waiaas.api import (
     wallet,
 )
 from waiaas.api.access import identify
+from waiaas.api.allowance import HeldBack
 from waiaas.api.guard import Guard
 from waiaas.api.problems import problem_response
-from waiaas.api.refusals import write_down
+from waiaas.api.refusals import services_for, write_down
 from waiaas.api.routes import Call, Route
 from waiaas.api.services import Services
 from waiaas.api.strict_json import BODY_BYTES_MAX, decode, decode_query
@@ -147,8 +148,10 @@ class Api:
         except Exception as error:  # noqa: BLE001 -- the one place where every error gets an answer
             refusal = await self._told(error, request, request_id)
             response = problem_response(refusal, request_id=request_id)
-            if isinstance(error, _MethodNotAllowed):
-                response.headers["Allow"] = error.allow
+            if isinstance(refusal, _MethodNotAllowed):
+                response.headers["Allow"] = refusal.allow
+            if isinstance(refusal, HeldBack):
+                response.headers["Retry-After"] = str(refusal.wait_s)
         response.headers.update({**_HEADERS, "X-Request-Id": request_id})
         await response(scope, receive, send)
 
@@ -163,7 +166,8 @@ class Api:
             else decode(await _read(request), route.body, *route.other_bodies)
         )
         query = route.query and decode_query(request.scope["query_string"], route.query)
-        reply = await route.handler(Call(request, principal, self._services, body, path_id, query))
+        services = services_for(principal, self._services)
+        reply = await route.handler(Call(request, principal, services, body, path_id, query))
         return Response(
             msgspec.json.encode(reply), status_code=route.status, media_type="application/json"
         )
@@ -188,10 +192,9 @@ class Api:
         """Return what the caller is told; a refusal only once it is written down."""
         if isinstance(error, Refusal):
             try:
-                await write_down(error, request, self._route_of(request), self._services)
+                return await write_down(error, request, self._route_of(request), self._services)
             except Exception as failure:  # noqa: BLE001 -- as for any other work of the daemon's
                 return self._meaning(failure, request_id)
-            return error
         return self._meaning(error, request_id)
 
     def _route_of(self, request: Request) -> Route | None:

@@ -22,6 +22,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.MASTER_PASSWORD_LOCKED: 429,
     ErrorCode.INVALID_NONCE: 401,
     ErrorCode.INVALID_SIGNATURE: 401,
+    ErrorCode.TOO_MANY_REFUSALS: 429,
     ErrorCode.BODY_TOO_LARGE: 413,
     ErrorCode.CONTENT_TYPE_REFUSED: 415,
     ErrorCode.VALIDATION_FAILED: 400,

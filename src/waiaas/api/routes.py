@@ -68,6 +68,7 @@ COMMON_CODES: Final = (
     ErrorCode.INVALID_TOKEN,
     ErrorCode.SESSION_REVOKED,
     ErrorCode.SESSION_EXPIRED,
+    ErrorCode.TOO_MANY_REFUSALS,
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.CONTENT_TYPE_REFUSED,
     ErrorCode.VALIDATION_FAILED,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from waiaas.api.allowance import Allowance
 from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
@@ -47,6 +48,8 @@ class Services:
     generate_secret: GenerateSecret
     admission: AdmissionRules
     operator: OperatorAccess
+    allowance: Allowance
+    """How often each credential may be refused and leave rows."""
     reception: Reception
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""

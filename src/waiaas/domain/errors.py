@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     MASTER_PASSWORD_LOCKED = "MASTER_PASSWORD_LOCKED"  # noqa: S105 -- a code, not a secret
     INVALID_NONCE = "INVALID_NONCE"
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
+    TOO_MANY_REFUSALS = "TOO_MANY_REFUSALS"
     # What is asked.
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     CONTENT_TYPE_REFUSED = "CONTENT_TYPE_REFUSED"
@@ -91,6 +92,7 @@ class ErrorCode(StrEnum):
 _TRANSIENT: Final = frozenset(
     {
         ErrorCode.MASTER_PASSWORD_LOCKED,
+        ErrorCode.TOO_MANY_REFUSALS,
         ErrorCode.TOO_MANY_PENDING,
         ErrorCode.SPENDING_LIMIT_EXCEEDED,
         ErrorCode.RATE_LIMIT_EXCEEDED,

@@ -274,7 +274,10 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
             "The operator tried what cannot be done now; nothing was changed.",
             ({"operation": TEXT, "code": CODE}, _REFUSAL),
         ),
-        AuditAction.RATE_LIMIT_EXCEEDED: Event("Somebody asked more often than is answered."),
+        AuditAction.RATE_LIMIT_EXCEEDED: Event(
+            "A credential was refused so often that its refusals leave no rows for a while.",
+            (_REFUSAL,),
+        ),
         # The kill switch.
         AuditAction.KILL_SWITCH_ACTIVATED: Event(
             "The operator stopped everything; what was signed before is still watched.",
