@@ -531,6 +531,7 @@ def checked(answer: Answer, *, of: Route | None) -> Answer:
     code = ErrorCode(problem["code"])
     assert problem["title"] == code.replace("_", " ").capitalize()
     assert problem["message"] == problem["detail"] != ""
+    assert problem["hint"], "every refusal says what to do"
     can_pass = "rule" not in problem or "retryAt" in problem  # a denial says when, or never
     assert problem["retryable"] is (code.is_transient and can_pass)
     assert ("www-authenticate" in answer.headers) is (answer.status == 401)

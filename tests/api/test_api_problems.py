@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from waiaas.api.problems import STATUS, problem_response
-from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.errors import REMEDIES, ErrorCode, Refusal
 
 # fmt: off
 STATUSES = {
@@ -79,7 +79,7 @@ def test_the_facts_of_a_denial_are_members_and_what_is_not_known_is_left_out() -
     problem = rendered(Refusal(ErrorCode.SPENDING_LIMIT_EXCEEDED, "too much", details=details))[2]
     assert {name: problem.get(name) for name in details} == details
     assert "field" not in problem
-    assert "hint" not in problem
+    assert problem["hint"] == REMEDIES[ErrorCode.SPENDING_LIMIT_EXCEEDED]
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x00\x1b[31m", "</script>", "é\u202e\u2028", "🐍"])

@@ -127,6 +127,8 @@ BAD: list[tuple[object, str]] = [
     ({**TOKENS, "amount": "9" * 79}, "VALIDATION_FAILED"),
     ({**TOKENS, "amount": str(2**256)}, "INVALID_AMOUNT"),
     ({**TOKENS, "amount": str(2**64)}, "INVALID_AMOUNT"),
+    ({**TRANSFER, "amount": str(2**64)}, "INVALID_AMOUNT"),
+    ({**TRANSFER, "amount": str(2**256 - 1)}, "INVALID_AMOUNT"),
     ({**APPROVE, "amount": str(2**64)}, "INVALID_AMOUNT"),
     (batch(TRANSFER, {**TOKENS, "amount": str(2**64)}), "INVALID_AMOUNT"),
     ({**CALL, "value": "-1"}, "INVALID_AMOUNT"),

@@ -1,6 +1,7 @@
 """The client: what answers, refuses, is silent or is no daemon, and what a person is told."""
 
 import http.client
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from waiaas.api.problems import problem_response
 from waiaas.cli.app import app
 from waiaas.cli.client import Client, NoAnswer, NotReachable, Refused, explained, segment, wait_for
 from waiaas.directory import DaemonError, write_locked
+from waiaas.domain.errors import REMEDIES, ErrorCode, Refusal
 
 
 class Stranger(HTTPServer):
@@ -173,6 +176,16 @@ def test_every_way_to_fail_has_its_exit_code_and_sentence(
         explained(raising(error))
     assert ended.value.exit_code == code
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_refusal_is_shown_with_its_remedy(
+    code: ErrorCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = json.loads(bytes(problem_response(Refusal(code, "no"), request_id="r").body))
+    with pytest.raises(typer.Exit):
+        explained(raising(Refused(problem)))
+    assert f"{code}: no\n        {REMEDIES[code]}" in capsys.readouterr().err
 
 
 def test_waiting_ends_with_what_was_seen_or_in_time() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.errors import REMEDIES, ErrorCode, Refusal
 
 TRANSIENT = {
     "MASTER_PASSWORD_LOCKED",
@@ -62,7 +62,19 @@ def test_a_denial_that_says_from_when_it_passes_is_worth_asking_again(
         assert Refusal(code, "no", details={"retryAt": retry_at}).is_transient is is_transient
 
 
-def test_hint_and_details_of_a_refusal_are_optional() -> None:
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_code_has_a_remedy_which_is_the_hint_where_there_is_no_better(
+    code: ErrorCode,
+) -> None:
+    assert Refusal(code, "no").hint == REMEDIES[code]
+    assert Refusal(code, "no", hint="ask").hint == "ask"
+    assert REMEDIES[code].endswith(".")
+
+
+def test_nothing_else_has_a_remedy() -> None:
+    assert set(REMEDIES) == set(ErrorCode)
+
+
+def test_details_of_a_refusal_are_optional() -> None:
     refusal = Refusal(ErrorCode.TX_NOT_FOUND, "no such transaction")
-    assert refusal.hint is None
     assert refusal.details == {}

@@ -157,8 +157,15 @@ def test_a_token_amount_is_held_against_what_its_chain_can_express(kind: Any) ->
     fits, too_much = kind(C, A, 2**64 - 1), kind(C, A, 2**64)
     require_expressible(fits, chain=ChainType.SOLANA)
     require_expressible(too_much, chain=ChainType.ETHEREUM)
-    require_expressible(Transfer(A, 2**64), chain=ChainType.SOLANA)
-    for refused in (too_much, Batch((fits, too_much))):
+    require_expressible(Transfer(A, 2**64 - 1), chain=ChainType.SOLANA)
+    require_expressible(Transfer(A, 2**256 - 1), chain=ChainType.ETHEREUM)
+    for refused in (
+        too_much,
+        Batch((fits, too_much)),
+        Transfer(A, 2**64),
+        Transfer(A, 2**256 - 1),
+        ContractCall(A, b"", 2**64),
+    ):
         with pytest.raises(Refusal, match="18446744073709551615") as refusal:
             require_expressible(refused, chain=ChainType.SOLANA)
         assert refusal.value.code is ErrorCode.INVALID_AMOUNT

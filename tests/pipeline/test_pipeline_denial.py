@@ -34,7 +34,7 @@ def test_a_refusal_is_read_back_as_it_was(hint: str | None) -> None:
     refusal = Refusal(ErrorCode.POLICY_DENIED, "no", hint=hint, details={"retryAt": 7, "limit": ""})
     again = load(dump(refusal))
     assert again is not None
-    assert (again.code, again.message, again.hint) == (refusal.code, "no", hint)
+    assert (again.code, again.message, again.hint) == (refusal.code, "no", refusal.hint)
     assert again.details == refusal.details
 
 

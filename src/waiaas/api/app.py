@@ -68,17 +68,6 @@ _SENTENCES: Final[Mapping[ErrorCode, str]] = {
 }
 """What a caller hears of the states of the world: an agent learns no address and no path."""
 
-_HINTS: Final[Mapping[ErrorCode, str]] = {
-    ErrorCode.CHAIN_UNAVAILABLE: (
-        "Try again; if it lasts, the operator looks after the node."
-        " A local network comes with `waiaas start --localnet`."
-    ),
-    ErrorCode.LEDGER_DAMAGED: "The operator has to restore a backup; `waiaas status` says more.",
-    ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
-    ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",
-}
-"""What to do about the states of the world."""
-
 
 class _WithId(NamedTuple):
     """A path with an id in it, as what stands before and behind the id."""
@@ -207,7 +196,7 @@ class Api:
         """Say what an error means to the caller; one that means nothing is reported."""
         for kind, code in self._error_codes.items():
             if isinstance(error, kind):
-                return Refusal(code, _SENTENCES[code], hint=_HINTS.get(code))
+                return Refusal(code, _SENTENCES[code])
         self._report(request_id, error)
         return Refusal(
             ErrorCode.INTERNAL_ERROR,

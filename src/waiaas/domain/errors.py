@@ -107,6 +107,95 @@ _TRANSIENT: Final = frozenset(
 )
 """All others stay as they are, however long one waits."""
 
+REMEDIES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.HOST_REFUSED: "Call the daemon by the address that `waiaas status` shows.",
+    ErrorCode.ORIGIN_REFUSED: "Call from a program, without a browser's Origin header.",
+    ErrorCode.ROUTE_NOT_FOUND: "Check the path; an id in it is one segment.",
+    ErrorCode.METHOD_NOT_ALLOWED: "Use one of the methods that the Allow header names.",
+    ErrorCode.INVALID_TOKEN: (
+        "An agent asks the operator for a session token; the operator logs in."
+    ),
+    ErrorCode.SESSION_REVOKED: "Ask the operator for a new session.",
+    ErrorCode.SESSION_EXPIRED: "Ask the operator for a new session.",
+    ErrorCode.INVALID_MASTER_PASSWORD: (
+        "Enter the master password that `waiaas init` asked for; wrong ones slow down the next."
+    ),
+    ErrorCode.MASTER_PASSWORD_LOCKED: "Wait until retryAt, and enter the master password again.",
+    ErrorCode.INVALID_NONCE: "The operator asks for the message again; the owner signs that one.",
+    ErrorCode.INVALID_SIGNATURE: (
+        "Sign the whole message, to the byte, with the wallet of the address that it names."
+    ),
+    ErrorCode.TOO_MANY_REFUSALS: (
+        "Wait until retryAt, and ask for what is allowed; that is never held back."
+    ),
+    ErrorCode.BODY_TOO_LARGE: "Send less at a time: a batch has 20 parts at most.",
+    ErrorCode.CONTENT_TYPE_REFUSED: (
+        "Send JSON as it is, with the header `Content-Type: application/json`."
+    ),
+    ErrorCode.VALIDATION_FAILED: "Correct what the message names, and send it again.",
+    ErrorCode.INVALID_ADDRESS: "Check the address and its chain.",
+    ErrorCode.INVALID_AMOUNT: "Give the amount in the smallest unit, as digits in a string.",
+    ErrorCode.NOT_SUPPORTED_YET: "Ask for an agent on solana.",
+    ErrorCode.NETWORK_NOT_CONFIGURED: "The operator sets the node's URL in config.toml.",
+    ErrorCode.FAUCET_UNAVAILABLE: (
+        "Send money to the agent's address, or use an agent on localnet."
+    ),
+    ErrorCode.AGENT_NOT_FOUND: "`waiaas agent list` shows the ids of all agents.",
+    ErrorCode.AGENT_NOT_ACTIVE: "`waiaas agent list` shows its state, which the operator changes.",
+    ErrorCode.POLICY_NOT_FOUND: "`waiaas policy list` shows the ids of all policies.",
+    ErrorCode.SESSION_NOT_FOUND: "`waiaas session list` shows the ids of all live sessions.",
+    ErrorCode.TX_NOT_FOUND: "Use the id that sending it gave; an agent sees only its own.",
+    ErrorCode.TX_ALREADY_PROCESSED: (
+        "Nothing is left to decide. Look at the transaction: it says how it ended, or is watched."
+    ),
+    ErrorCode.TX_CANCELLED: "Ask again with a new Idempotency-Key if it is still wanted.",
+    ErrorCode.APPROVAL_NOT_FOUND: "`waiaas approval list` shows what waits for a decision.",
+    ErrorCode.APPROVAL_TIMEOUT: "The agent has to ask again.",
+    ErrorCode.OWNER_NOT_CONNECTED: "The operator registers one with `waiaas owner set`.",
+    ErrorCode.OWNER_ALREADY_CONNECTED: (
+        "The owner has to give it up first: `waiaas owner message --action remove`."
+    ),
+    ErrorCode.OWNER_REQUIRED: "The owner has to sign what the daemon prints for him.",
+    ErrorCode.CHALLENGE_EXPIRED: "Ask for the message again, and sign that one.",
+    ErrorCode.CHALLENGE_STALE: "Ask for the message again, and sign that one.",
+    ErrorCode.SESSION_LIMIT_EXCEEDED: "Revoke a session first: `waiaas session list` shows them.",
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: (
+        "Give each new payment a key of its own; repeat a key only with the same body."
+    ),
+    ErrorCode.REFERENCE_REUSED: "Look at the earlier transaction; another needs another reference.",
+    ErrorCode.DUPLICATE_REQUEST: (
+        "Look at the earlier transaction; for a second payment send an Idempotency-Key of its own."
+    ),
+    ErrorCode.TOO_MANY_PENDING: "Ask again when some have ended.",
+    ErrorCode.CONSTRAINT_VIOLATED: "Ask the operator for a session with other constraints.",
+    ErrorCode.POLICY_DENIED: "Ask the operator to set a policy that allows this.",
+    ErrorCode.POLICY_TIGHTENED: (
+        "Nothing was sent. Ask again with a new Idempotency-Key, for what policies allow now."
+    ),
+    ErrorCode.SPENDING_LIMIT_EXCEEDED: "Ask for less, or the operator for a higher limit.",
+    ErrorCode.RATE_LIMIT_EXCEEDED: "Ask again after retryAt, or the operator for a higher limit.",
+    ErrorCode.KILL_SWITCH_ACTIVE: "Only the operator can turn it off: `waiaas kill-switch off`.",
+    ErrorCode.KILL_SWITCH_NOT_ACTIVE: (
+        "There is nothing to turn off; `waiaas kill-switch status` shows where it stands."
+    ),
+    ErrorCode.RECOVERY_WAIT_REQUIRED: "Do it again after retryAt.",
+    ErrorCode.LEDGER_RESTORED: "The operator has to run `waiaas backup reconcile` first.",
+    ErrorCode.BACKUP_UNDER_WAY: "Wait for the one that is being made.",
+    ErrorCode.BACKUP_FAILED: "Mend what the message names, and make the backup again.",
+    ErrorCode.SIMULATION_FAILED: "Nothing was sent. Check balance and recipient.",
+    ErrorCode.TRANSACTION_FAILED_ON_CHAIN: "The money did not move. Ask again with a new key.",
+    ErrorCode.TRANSACTION_EXPIRED: "The money did not move. Ask again with a new key.",
+    ErrorCode.CHAIN_UNAVAILABLE: (
+        "Try again; if it lasts, the operator looks after the node."
+        " A local network comes with `waiaas start --localnet`."
+    ),
+    ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
+    ErrorCode.LEDGER_DAMAGED: ("The operator has to restore a backup; `waiaas status` says more."),
+    ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",
+    ErrorCode.INTERNAL_ERROR: "Tell the operator the requestId; the daemon's log has the reason.",
+}
+"""What to do next, and who must do it, where whoever refuses knows nothing better to say."""
+
 
 class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunction
     """A request was understood and not done; nothing was changed.
@@ -114,7 +203,7 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
     Attributes:
         code: what happened.
         message: one sentence for a person. Never holds a secret.
-        hint: what to do next, and who must do it; or None.
+        hint: what to do next, and who must do it.
         details: named facts beside the message, e.g. `{"maxAllowed": "100"}`.
         is_recorded: whether the ledger has it, in an audit row of its own.
     """
@@ -129,7 +218,7 @@ class Refusal(Exception):  # noqa: N818 -- a refusal is an answer, not a malfunc
     ) -> None:
         self.code = code
         self.message = message
-        self.hint = hint
+        self.hint = hint or REMEDIES[code]
         self.details: Mapping[str, str | int | None] = details or {}
         self.is_recorded = False
         super().__init__(f"{code}: {message}")

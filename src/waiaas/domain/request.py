@@ -20,10 +20,13 @@ CALL_DATA_BYTES_MAX: Final = 1232
 CALL_ACCOUNTS_MAX: Final = 64
 """The most accounts that one instruction of a call may name, repeated ones included."""
 
-TOKEN_BASE_UNITS_MAX: Final[Mapping[ChainType, int]] = MappingProxyType(
+EXPRESSIBLE_MAX: Final[Mapping[ChainType, int]] = MappingProxyType(
     {ChainType.SOLANA: 2**64 - 1, ChainType.ETHEREUM: 2**256 - 1}
 )
-"""The largest amount a token of each chain can express, which is how one writes *unlimited*."""
+"""The largest amount of a token or its own asset that each chain can express.
+
+Of a token it is how one writes *unlimited*.
+"""
 
 
 def limited_max(chain: ChainType) -> int:
@@ -31,7 +34,7 @@ def limited_max(chain: ChainType) -> int:
 
     Everything past half of the largest amount does not: one unit less than all is no limit either.
     """
-    return TOKEN_BASE_UNITS_MAX[chain] // 2
+    return EXPRESSIBLE_MAX[chain] // 2
 
 
 def is_unlimited(base_units: int, *, chain: ChainType) -> bool:
@@ -241,18 +244,18 @@ def outflows(request: Request) -> dict[str, int]:
 
 
 def require_expressible(request: Request, *, chain: ChainType) -> None:
-    """Return if the chain can express every amount of a token in *request*.
+    """Return if the chain can express every amount in *request*.
 
     Raises:
         Refusal: INVALID_AMOUNT.
     """
-    largest = TOKEN_BASE_UNITS_MAX[chain]
+    largest = EXPRESSIBLE_MAX[chain]
     for part in parts_of(request):
-        if isinstance(part, TokenTransfer | Approve) and part.base_units > largest:
+        if part.base_units > largest:
+            name = "value" if isinstance(part, ContractCall) else "amount"
             raise Refusal(
                 ErrorCode.INVALID_AMOUNT,
-                f"`amount` is past {largest}, the most that a token of {chain} can express",
-                hint="Give the amount in the token's smallest unit, as digits in a string.",
+                f"`{name}` is past {largest}, the most that {chain} can express",
             )
 
 

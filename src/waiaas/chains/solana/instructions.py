@@ -22,7 +22,7 @@ from waiaas.domain.programs import (
     TOKEN_PROGRAM,
 )
 from waiaas.domain.request import (
-    TOKEN_BASE_UNITS_MAX,
+    EXPRESSIBLE_MAX,
     Approve,
     ContractCall,
     Part,
@@ -184,7 +184,7 @@ def _require_recipient(address: str, from_address: str) -> None:
 
 
 def _require_token_amount(base_units: int) -> None:
-    largest = TOKEN_BASE_UNITS_MAX[ChainType.SOLANA]
+    largest = EXPRESSIBLE_MAX[ChainType.SOLANA]
     if base_units > largest:
         raise NotPayable(f"a token of Solana has at most {largest} base units")
 
