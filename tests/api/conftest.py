@@ -390,6 +390,7 @@ class Desk:
             "RecoverKillSwitch": {"password": PASSWORD},
             "AcceptClock": {"password": PASSWORD, "difference": 0},
             "SuspendAgent": {"reason": "a test"},
+            "TerminateAgent": {"force": True},
             "SetOwner": {"ownerAddress": RECIPIENT},
             "RemoveOwner": {},
             "AskOwnerMessage": {"action": "VERIFY" if "agents" in route.path else "APPROVE"},

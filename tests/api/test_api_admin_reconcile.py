@@ -138,5 +138,7 @@ def test_whose_history_no_node_tells_is_named_and_can_only_be_left_out(
     )
     assert "--without-agent" in told["unread"][0]["reason"]
     assert is_marked(desk)
-    assert reconcile(desk, operator, accept=0, withoutAgents=[hired.id]).json["reconciled"]
+    left_out = {"accept": 0, "withoutAgents": [hired.id]}
+    assert reconcile(desk, operator, **left_out).code == "AGENT_HAS_MONEY"
+    assert reconcile(desk, operator, **left_out, force=True).json["reconciled"]
     assert [row.status for row in desk.rows("agents")] == ["TERMINATED"]

@@ -119,7 +119,7 @@ def test_what_a_rule_of_the_pipeline_refuses_has_its_own_row_and_no_other(
         assert events[:-1] == (["OPERATOR_CONFIRMED"] if body else [])
     wrong = ask("POST", f"/v1/approvals/{paid}/approve", {"password": "wr0ng"}, operator)
     assert wrong == ("INVALID_MASTER_PASSWORD", ["AUTH_FAILED"])
-    desk.ask("POST", f"/v1/agents/{hired.id}/terminate", token=operator)
+    desk.ask("POST", f"/v1/agents/{hired.id}/terminate", {"force": True}, token=operator)
     assert ask("POST", f"/v1/agents/{hired.id}/resume", None, operator) == (
         "AGENT_NOT_ACTIVE",
         ["OPERATION_REFUSED"],

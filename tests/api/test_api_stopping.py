@@ -1,10 +1,13 @@
 """Stopping takes the cookie; starting again a login, and the kill switch the password besides."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from waiaas.database import generate_id
+from waiaas.domain.enums import NetworkType
+from waiaas.pipeline.restored import mark_restored
+from waiaas.ports import ChainUnavailable
 from waiaas.wire.kill_switch import RecoverKillSwitch
 
 if TYPE_CHECKING:
@@ -90,8 +93,9 @@ def test_an_agent_is_suspended_resumed_and_terminated(
     assert desk.ask("GET", "/v1/wallet/address", token=hired.token).status == 200
     assert desk.ask("POST", f"{path}/resume", token=operator).json["status"] == "ACTIVE"
     tx_id = send(desk, hired)
-    assert desk.ask("POST", f"{path}/terminate", token=COOKIE).code == "INVALID_TOKEN"
-    assert desk.ask("POST", f"{path}/terminate", token=operator).json["status"] == "TERMINATED"
+    assert desk.ask("POST", f"{path}/terminate", {}, token=COOKIE).code == "INVALID_TOKEN"
+    forced = desk.ask("POST", f"{path}/terminate", {"force": True}, token=operator)
+    assert forced.json["status"] == "TERMINATED"
     assert desk.ask("GET", "/v1/wallet/address", token=hired.token).code == "SESSION_REVOKED"
     [row] = [row for row in desk.rows("transactions") if row.id == tx_id]
     assert row.status == "CANCELLED"
@@ -99,6 +103,57 @@ def test_an_agent_is_suspended_resumed_and_terminated(
     assert (refused.status, refused.code) == (409, "AGENT_NOT_ACTIVE")
     unknown = desk.ask("POST", f"/v1/agents/{generate_id()}/suspend", {}, token=COOKIE)
     assert (unknown.status, unknown.code) == (404, "AGENT_NOT_FOUND")
+
+
+class Purse:
+    """A network on which everybody has the same, or nobody knows."""
+
+    def __init__(self, balance: int | None) -> None:
+        self._balance = balance
+
+    async def balance(self, _address: str) -> int:
+        if self._balance is None:
+            raise ChainUnavailable
+        return self._balance
+
+
+@pytest.mark.parametrize("balance", [1, None])
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_an_agent_with_money_is_ended_only_by_force(
+    desk: "Desk", hired: "Hired", operator: str, balance: int | None, *, is_restored: bool
+) -> None:
+    path = f"/v1/agents/{hired.id}/terminate"
+    body: dict[str, Any] = {}
+    if is_restored:
+        path, body = "/v1/admin/reconcile", {"accept": 0, "withoutAgents": [hired.id]}
+        details: dict[str, str | int | None] = {"id": generate_id(), "createdAt": NOW_S}
+        desk.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=details))
+    desk.rebuild(chains={NetworkType.LOCALNET: Purse(balance)})
+    before = desk.content()
+    refused = desk.ask("POST", path, body, token=operator)
+    assert (refused.status, refused.code) == (409, "AGENT_HAS_MONEY")
+    assert "force" in refused.json["hint"]
+    assert ("1 base units of SOL" in refused.json["message"]) is (balance == 1)
+    assert desk.refusals_since(before) == ["AGENT_HAS_MONEY"]
+    assert desk.ask("POST", path, {**body, "force": True}, token=operator).status == 200
+    assert desk.rows("agents")[0].status == "TERMINATED"
+
+
+def test_an_agent_without_money_is_ended_at_once_and_harmlessly_twice(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    path = f"/v1/agents/{hired.id}/terminate"
+    for balance in (0, 1):
+        desk.rebuild(chains={NetworkType.LOCALNET: Purse(balance)})
+        assert desk.ask("POST", path, {}, token=operator).json["status"] == "TERMINATED"
+
+
+def test_the_operator_looks_what_an_agent_has(desk: "Desk", hired: "Hired") -> None:
+    desk.rebuild(chains={NetworkType.LOCALNET: Purse(7)})
+    answer = desk.ask("GET", f"/v1/agents/{hired.id}/balance", token=COOKIE)
+    assert (answer.json["balance"], answer.json["symbol"]) == ("7", "SOL")
+    missing = desk.ask("GET", f"/v1/agents/{generate_id()}/balance", token=COOKIE)
+    assert missing.code == "AGENT_NOT_FOUND"
 
 
 def test_a_session_is_listed_until_it_is_revoked_and_then_asks_for_nothing(

@@ -78,7 +78,13 @@ def test_what_is_stopped_stays_stopped_over_a_restart_until_the_password_starts_
     assert chain_of(waiaas).balance(recipient) == 10**6
 
     # The end of the agent.
-    assert waiaas.json("agent", "terminate", agent_id, password=True)["status"] == "TERMINATED"
+    unasked = waiaas.run("agent", "terminate", agent_id, password=True, code=2)
+    assert "--yes" in unasked.stderr
+    assert "base units of SOL" in unasked.stderr
+    with pytest.raises(Exception, match="AGENT_HAS_MONEY"):
+        operator.ask("POST", f"/v1/agents/{agent_id}/terminate", {})
+    ended = waiaas.json("agent", "terminate", agent_id, "--yes", password=True)
+    assert ended["status"] == "TERMINATED"
     with pytest.raises(Exception, match="AGENT_NOT_ACTIVE"):
         operator.ask("POST", f"/v1/agents/{agent_id}/resume")
     assert waiaas.json("audit", "verify", "--json")["intact"]

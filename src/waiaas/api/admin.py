@@ -10,6 +10,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.pipeline.reconcile import Reconciler
 from waiaas.pipeline.restored import restored_at
+from waiaas.pipeline.stranded import require_nothing_stranded
 from waiaas.pipeline.worker import count_unfinished
 from waiaas.ports import LedgerCondition
 from waiaas.wire.admin import (
@@ -109,6 +110,8 @@ async def reconcile(call: Call) -> Reconciled:
     body: Reconcile = call.body
     services = call.services
     without = [AgentId(agent_id) for agent_id in body.without_agents]
+    for agent_id in without if body.accept is not None and not body.force else ():
+        await require_nothing_stranded(agent_id, ledger=services.ledger, chains=services.chains)
     done = await Reconciler(
         services.ledger, services.chains, services.clock, call.ip_address
     ).reconcile(accepted=body.accept, without=without)
@@ -170,7 +173,11 @@ ROUTES = (
         reconcile,
         Reconciled,
         body=Reconcile,
-        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.AGENT_NOT_ACTIVE),
+        codes=(
+            ErrorCode.AGENT_NOT_FOUND,
+            ErrorCode.AGENT_NOT_ACTIVE,
+            ErrorCode.AGENT_HAS_MONEY,
+        ),
     ),
     Route("POST", "/v1/admin/shutdown", Credential.OPERATOR_LOOK, shut_down, ShuttingDown),
 )

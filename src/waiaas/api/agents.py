@@ -5,6 +5,7 @@ from typing import Final
 
 from waiaas.api.requests import amount_of
 from waiaas.api.routes import Call, Route
+from waiaas.api.wallet import balance_of
 from waiaas.domain.access import Credential
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -15,6 +16,7 @@ from waiaas.pipeline.sessions import issue_session
 from waiaas.ports import LedgerTransaction
 from waiaas.wire.agents import Agent, Agents, CreateAgent, FundAgent, Funded
 from waiaas.wire.sessions import CreateSession, IssuedSession
+from waiaas.wire.transactions import WalletBalance
 
 FUND_BASE_UNITS_MAX: Final = 10**6 * 10**9
 """A million SOL at a time: enough to play, and far from where a balance would overflow."""
@@ -92,6 +94,11 @@ async def fund(call: Call) -> Funded:
     return Funded(agent.id, tx_hash, str(balance))
 
 
+async def get_balance(call: Call) -> WalletBalance:
+    """Tell the operator what an agent has, by the chain's word."""
+    return await balance_of(_agent(call), call)
+
+
 async def create_session(call: Call) -> IssuedSession:
     """Issue a session; its token is in this answer and nowhere else."""
     body: CreateSession = call.body
@@ -155,6 +162,18 @@ ROUTES = (
             ErrorCode.FAUCET_UNAVAILABLE,
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.CHAIN_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/agents/{id}/balance",
+        Credential.OPERATOR_LOOK,
+        get_balance,
+        WalletBalance,
+        codes=(
+            ErrorCode.AGENT_NOT_FOUND,
+            ErrorCode.CHAIN_UNAVAILABLE,
+            ErrorCode.NETWORK_NOT_CONFIGURED,
         ),
     ),
     Route(

@@ -33,6 +33,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.FAUCET_UNAVAILABLE: 400,
     ErrorCode.AGENT_NOT_FOUND: 404,
     ErrorCode.AGENT_NOT_ACTIVE: 409,
+    ErrorCode.AGENT_HAS_MONEY: 409,
     ErrorCode.POLICY_NOT_FOUND: 404,
     ErrorCode.SESSION_NOT_FOUND: 404,
     ErrorCode.TX_NOT_FOUND: 404,

@@ -16,8 +16,9 @@ from waiaas.pipeline.agent_life import AgentVerbs
 from waiaas.pipeline.kill_switch import activate, recover
 from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.sessions import revoke_session
+from waiaas.pipeline.stranded import require_nothing_stranded
 from waiaas.ports import LedgerTransaction
-from waiaas.wire.agents import Agent, SuspendAgent
+from waiaas.wire.agents import Agent, SuspendAgent, TerminateAgent
 from waiaas.wire.kill_switch import (
     ActivateKillSwitch,
     KillSwitch,
@@ -91,8 +92,12 @@ async def resume_agent(call: Call) -> Agent:
 
 
 async def terminate_agent(call: Call) -> Agent:
-    """End an agent for good."""
-    return render_agent(await _verbs(call).terminate(AgentId(call.path_id)))
+    """End an agent for good; one that has money only by force."""
+    body: TerminateAgent = call.body
+    services, agent_id = call.services, AgentId(call.path_id)
+    if not body.force:
+        await require_nothing_stranded(agent_id, ledger=services.ledger, chains=services.chains)
+    return render_agent(await _verbs(call).terminate(agent_id))
 
 
 def _verbs(call: Call) -> AgentVerbs:
@@ -188,7 +193,8 @@ ROUTES = (
         Credential.OPERATOR,
         terminate_agent,
         Agent,
-        codes=_AGENT_CODES,
+        body=TerminateAgent,
+        codes=(*_AGENT_CODES, ErrorCode.AGENT_HAS_MONEY),
     ),
     Route("GET", "/v1/sessions", Credential.OPERATOR_LOOK, list_sessions, Sessions),
     Route(

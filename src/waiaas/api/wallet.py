@@ -17,7 +17,15 @@ async def get_address(call: Call) -> WalletAddress:
 
 async def get_balance(call: Call) -> WalletBalance:
     """Tell the agent its confirmed balance, by the chain's word."""
-    agent = agent_of(call.principal)
+    return await balance_of(agent_of(call.principal), call)
+
+
+async def balance_of(agent: AgentRecord, call: Call) -> WalletBalance:
+    """Return what the chain says that an agent has.
+
+    Raises:
+        Refusal: NETWORK_NOT_CONFIGURED.
+    """
     chain = call.services.chains.get(agent.network)
     if chain is None:
         raise Refusal(

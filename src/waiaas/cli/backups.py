@@ -21,6 +21,7 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.ending import YesOption, confirm_end
 from waiaas.cli.secret import read_password
 from waiaas.directory import find_daemon, require_initialised
 from waiaas.domain.backup import Backup, BackupMode
@@ -211,6 +212,7 @@ def reconcile(
         list[str] | None,
         typer.Option(metavar="ID", help="Do not compare this agent: terminate it."),
     ] = None,
+    yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
@@ -221,10 +223,13 @@ def reconcile(
     """
     directory = directory_of(context)
     master_password = partial(read_password, file=password_file, descriptor=password_fd)
-    body = {"accept": accept, "withoutAgents": without_agent or []}
+    ended = without_agent or []
+    body = {"accept": accept, "withoutAgents": ended, "force": True}
 
     def work() -> None:
         with Client.logged_in(directory, master_password) as client:
+            for agent_id in ended if accept is not None and not yes else ():
+                confirm_end(client, agent_id)
 
             def compared() -> dict[str, Any] | None:
                 answer = client.post("/v1/admin/reconcile", body, seconds=CREATE_S_MAX)

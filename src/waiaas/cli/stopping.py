@@ -15,6 +15,7 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.ending import YesOption, confirm_end
 from waiaas.cli.secret import read_password
 
 kill_switch_app = typer.Typer(help="Stop everything, now.", no_args_is_help=True)
@@ -129,6 +130,7 @@ def terminate(
     context: typer.Context,
     *,
     agent: AgentArgument,
+    yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
@@ -139,7 +141,10 @@ def terminate(
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
-            show(client.post(f"/v1/agents/{segment(agent)}/terminate"), as_json=as_json)
+            if not yes:
+                confirm_end(client, agent)
+            ended = client.post(f"/v1/agents/{segment(agent)}/terminate", {"force": True})
+            show(ended, as_json=as_json)
 
     explained(ask)
 

@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     # What it is about.
     AGENT_NOT_FOUND = "AGENT_NOT_FOUND"
     AGENT_NOT_ACTIVE = "AGENT_NOT_ACTIVE"
+    AGENT_HAS_MONEY = "AGENT_HAS_MONEY"
     POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     TX_NOT_FOUND = "TX_NOT_FOUND"
@@ -142,6 +143,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.AGENT_NOT_FOUND: "`waiaas agent list` shows the ids of all agents.",
     ErrorCode.AGENT_NOT_ACTIVE: "`waiaas agent list` shows its state, which the operator changes.",
+    ErrorCode.AGENT_HAS_MONEY: (
+        "Let the agent pay it out first; or leave it there for ever: `force` in the body, `--yes`."
+    ),
     ErrorCode.POLICY_NOT_FOUND: "`waiaas policy list` shows the ids of all policies.",
     ErrorCode.SESSION_NOT_FOUND: "`waiaas session list` shows the ids of all live sessions.",
     ErrorCode.TX_NOT_FOUND: "Use the id that sending it gave; an agent sees only its own.",

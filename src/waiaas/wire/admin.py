@@ -113,6 +113,8 @@ class Reconcile(Message, frozen=True):
     """How many transactions a person has seen in `movements`; the mark comes off only if all."""
     without_agents: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
     """Agents that are not compared, and are terminated."""
+    force: bool = False
+    """Whether money that these have, or may have, stays where nothing can sign for it."""
 
 
 class FoundMovement(Message, frozen=True):

@@ -45,6 +45,13 @@ class SuspendAgent(Message, frozen=True):
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
+class TerminateAgent(Message, frozen=True):
+    """End an agent for good."""
+
+    force: bool = False
+    """Whether money that the agent has, or may have, stays where nothing can sign for it."""
+
+
 class FundAgent(Message, frozen=True):
     """Give an agent play money on the local network."""
 

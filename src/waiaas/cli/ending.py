@@ -1,0 +1,45 @@
+"""Before an agent is ended for good, a person is shown what it has, and types its name."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from waiaas.cli.client import Client, Refused, segment
+from waiaas.cli.context import ExitCode, fail, printable
+
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="End it without a question, whatever money it still has.")
+]
+
+
+def confirm_end(client: Client, agent_id: str) -> None:
+    """Return if the operator typed the agent's name, knowing what it has; else end.
+
+    An agent that does not exist is for the daemon to refuse.
+    """
+    items = client.get("/v1/agents")["items"]
+    agent = next((each for each in items if each["id"] == agent_id), None)
+    if agent is None:
+        return
+    name = printable(agent["name"])
+    typer.echo(
+        f"Agent {name} ({agent['publicKey']}) will never pay again. {_balance(client, agent_id)}",
+        err=True,
+    )
+    if not sys.stdin.isatty():
+        fail(
+            "there is no terminal to confirm this on",
+            hint="Move its money away first; or say --yes.",
+            code=ExitCode.USAGE,
+        )
+    if typer.prompt("Type its name to end it", err=True) not in {agent["name"], name}:
+        fail("that is not its name: nothing was done")
+
+
+def _balance(client: Client, agent_id: str) -> str:
+    try:
+        found = client.get(f"/v1/agents/{segment(agent_id)}/balance")
+    except Refused as refused:
+        return f"What it still has is not known: {printable(str(refused))}."
+    return f"It still has {found['balance']} base units of {found['symbol']}, besides any tokens."
