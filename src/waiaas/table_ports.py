@@ -76,7 +76,7 @@ class ChallengeTable(Protocol):
     def use(self, nonce: str, *, now_s: int) -> bool:
         """Record that it took effect; False, changing nothing, if it did before."""
 
-    def set_refusal_count(self, nonce: str, *, refusal_count: int) -> None: ...
+    def set_refusals(self, nonce: str, *, refusals: str) -> None: ...
 
 
 class SessionTable(Protocol):

@@ -155,12 +155,12 @@ def _everything_of_owners(tables: Tables, agent_id: AgentId, tx_id: TransactionI
         created_at=1,
         expires_at=9,
         used_at=None,
-        refusal_count=0,
+        refusals="{}",
     )
     tables.challenges.insert(challenge)
     assert tables.challenges.get(nonce) == challenge
     assert tables.challenges.unused(action, agent_id=agent_id, tx_id=tx_id, now_s=1)
-    tables.challenges.set_refusal_count(nonce, refusal_count=1)
+    tables.challenges.set_refusals(nonce, refusals="{}")
     assert tables.challenges.use(nonce, now_s=2)
     assert tables.challenges.used_for(action, tx_id=tx_id)
     assert tables.audit.hash_at(1) or tables.audit.head() == (0, "0" * 64)

@@ -1,15 +1,21 @@
 """The owner's state follows from what is registered; the wallet's kind from its address."""
 
+import json
+
 import pytest
 
 from waiaas.domain.enums import ChainType, OwnerState
+from waiaas.domain.errors import ErrorCode
 from waiaas.domain.owner import (
     CHALLENGE_REUSE_S,
     CHALLENGE_TTL_S,
     NO_OWNER,
+    NO_REFUSALS,
     PAYMENT_ACTIONS,
+    REFUSALS_RECORDED_MAX,
     Owner,
     OwnerAction,
+    count_refusal,
     wallet_chain,
 )
 
@@ -51,6 +57,17 @@ def test_a_wallet_is_known_by_its_address(address: str, chain: ChainType | None)
 def test_two_actions_are_about_a_payment_and_the_others_about_the_agent() -> None:
     assert [*OwnerAction] == ["APPROVE", "REJECT", "VERIFY", "REMOVE"]
     assert PAYMENT_ACTIONS == ("APPROVE", "REJECT")
+
+
+def test_refusals_are_counted_by_code_up_to_a_bound_each() -> None:
+    refusals = NO_REFUSALS
+    for code in (ErrorCode.INVALID_SIGNATURE, ErrorCode.CHALLENGE_EXPIRED):
+        for _ in range(REFUSALS_RECORDED_MAX):
+            counted = count_refusal(refusals, code)
+            assert counted is not None
+            refusals = counted
+        assert count_refusal(refusals, code) is None
+    assert json.loads(refusals) == {"INVALID_SIGNATURE": 5, "CHALLENGE_EXPIRED": 5}
 
 
 def test_a_message_that_is_given_again_can_still_be_signed() -> None:

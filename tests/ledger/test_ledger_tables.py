@@ -152,7 +152,7 @@ CHALLENGE: Final = Challenge(
     created_at=10,
     expires_at=99,
     used_at=None,
-    refusal_count=0,
+    refusals="{}",
 )
 EVENT: Final = unchecked(
     AuditEvent,
@@ -266,8 +266,8 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     ),
     "challenges.insert": lambda tx: tx.challenges.insert(CHALLENGE._replace(nonce="other")),
     "challenges.use": lambda tx: tx.challenges.use(CHALLENGE.nonce, now_s=40),
-    "challenges.set_refusal_count": lambda tx: tx.challenges.set_refusal_count(
-        CHALLENGE.nonce, refusal_count=1
+    "challenges.set_refusals": lambda tx: tx.challenges.set_refusals(
+        CHALLENGE.nonce, refusals="{}"
     ),
     "decisions.insert": lambda tx: tx.decisions.insert(DECISION, terms="{}"),
     "audit.append": lambda tx: tx.audit.append(EVENT, now_s=1),

@@ -45,7 +45,7 @@ def approved(office: "Office", caller: Any, *, by_owner: bool = True) -> Any:
                 created_at=NOW_S,
                 expires_at=NOW_S + 900,
                 used_at=NOW_S,
-                refusal_count=0,
+                refusals="{}",
             )
             tx.challenges.insert(challenge)
         assert let_go(tx, transaction, by, now_s=NOW_S) is None

@@ -1,6 +1,7 @@
 """The owner: what each state lets whom do, and what a signature does, once and for one thing."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ from waiaas.database.schema import challenges
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import OwnerState, TransactionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.owner import CHALLENGE_TTL_S, Challenge, OwnerAction, Proof
+from waiaas.domain.owner import (
+    CHALLENGE_TTL_S,
+    REFUSALS_RECORDED_MAX,
+    Challenge,
+    OwnerAction,
+    Proof,
+)
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.transaction import ReservationState
 from waiaas.owner_signatures import WalletSignatures
@@ -385,6 +392,23 @@ def test_bad_signatures_do_not_fill_the_disk(court: Court) -> None:
             court.act(APPROVE, bad, transaction)
     assert len(court.office.rows("audit_log")) == rows + 5
     court.act(APPROVE, court.wallet.sign(challenge), transaction)
+
+
+def test_bad_signatures_hide_nothing_else_that_is_tried(court: Court) -> None:
+    """The control: all kinds counted together, as they once were, there is no room for more."""
+    court.lock()
+    transaction = court.payment()
+    challenge = court.message(APPROVE, transaction)
+    for _ in range(REFUSALS_RECORDED_MAX):
+        court.refused(lambda: court.act(APPROVE, Proof(challenge.nonce, "1" * 88), transaction))
+    proof = court.wallet.sign(challenge)
+    court.act(APPROVE, proof, transaction)
+    court.refused(lambda: court.act(APPROVE, proof, transaction))
+    known = court.office.ledger.read(lambda tx: tx.challenges.get(challenge.nonce))
+    assert known is not None
+    counts = json.loads(known.refusals)
+    assert counts == {"INVALID_SIGNATURE": REFUSALS_RECORDED_MAX, "INVALID_NONCE": 1}
+    assert sum(counts.values()) - 1 >= REFUSALS_RECORDED_MAX
 
 
 # ── what changed since it was written ──────────────────────────────────────────────────────────

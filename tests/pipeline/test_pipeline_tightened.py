@@ -17,7 +17,7 @@ from waiaas.domain.enums import AuditAction, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
-from waiaas.domain.owner import NO_OWNER, Challenge, Owner, OwnerAction
+from waiaas.domain.owner import NO_OWNER, NO_REFUSALS, Challenge, Owner, OwnerAction
 from waiaas.domain.records import PolicyRecord, SessionUse, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
@@ -444,7 +444,7 @@ def challenge(shop: Shop, transaction: TransactionRecord) -> Challenge:
         created_at=START_S,
         expires_at=START_S + 900,
         used_at=START_S,
-        refusal_count=0,
+        refusals=NO_REFUSALS,
     )
 
 

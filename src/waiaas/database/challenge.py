@@ -40,10 +40,10 @@ _USE: Final = define(
     .values(used_at=bindparam("used_at"))
     .returning(challenges.c.nonce)
 )
-_SET_REFUSAL_COUNT: Final = define(
+_SET_REFUSALS: Final = define(
     update(challenges)
     .where(challenges.c.nonce == bindparam("of_nonce"))
-    .values(refusal_count=bindparam("refusal_count"))
+    .values(refusals=bindparam("refusals"))
 )
 
 
@@ -76,8 +76,8 @@ class Challenges:
     def use(self, nonce: str, *, now_s: int) -> bool:
         return bool(self._run(_USE, {"of_nonce": nonce, "used_at": now_s}))
 
-    def set_refusal_count(self, nonce: str, *, refusal_count: int) -> None:
-        self._run(_SET_REFUSAL_COUNT, {"of_nonce": nonce, "refusal_count": refusal_count})
+    def set_refusals(self, nonce: str, *, refusals: str) -> None:
+        self._run(_SET_REFUSALS, {"of_nonce": nonce, "refusals": refusals})
 
 
 def _first(rows: list[Any]) -> Challenge | None:

@@ -4,11 +4,13 @@ The state is derived, never stored. Registering an address takes nothing from th
 first signature of its key does. From then on only that key approves, and only it gives itself up.
 """
 
+import json
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import ChainType, OwnerState
+from waiaas.domain.errors import ErrorCode
 from waiaas.domain.evm_address import is_evm_address
 from waiaas.domain.ids import AgentId, TransactionId
 
@@ -19,7 +21,13 @@ CHALLENGE_REUSE_S: Final = 60
 """A message that lives at least this much longer is given again to who asks for the same."""
 
 REFUSALS_RECORDED_MAX: Final = 5
-"""So many refusals of one message are written down: nobody fills the disk with bad signatures."""
+"""So many refusals of one message are written down of each code.
+
+Nobody fills the disk with bad signatures, and nobody hides with them what else was tried.
+"""
+
+NO_REFUSALS: Final = "{}"
+"""Of a message that was just written."""
 
 
 class OwnerAction(StrEnum):
@@ -90,7 +98,17 @@ class Challenge(NamedTuple):
     expires_at: int
     used_at: int | None
     """When its signature took effect."""
-    refusal_count: int
+    refusals: str
+    """How many were written down: a JSON object of codes and numbers."""
+
+
+def count_refusal(refusals: str, code: ErrorCode) -> str | None:
+    """Return *refusals* of a message with one more of *code*; None: there are enough of these."""
+    counts: dict[str, int] = json.loads(refusals)
+    count = counts.get(code, 0)
+    if count >= REFUSALS_RECORDED_MAX:
+        return None
+    return json.dumps({**counts, code: count + 1})
 
 
 class Proof(NamedTuple):

@@ -14,6 +14,7 @@ from waiaas.domain.ids import AgentId, TransactionId, is_id
 from waiaas.domain.owner import (
     CHALLENGE_REUSE_S,
     CHALLENGE_TTL_S,
+    NO_REFUSALS,
     PAYMENT_ACTIONS,
     Challenge,
     Owner,
@@ -90,7 +91,7 @@ async def ask_message(
             created_at=now_s,
             expires_at=expires_at,
             used_at=None,
-            refusal_count=0,
+            refusals=NO_REFUSALS,
         )
         challenge = draft._replace(message=_written(tx, draft, subject, letterhead))
         tx.challenges.insert(challenge)

@@ -15,11 +15,11 @@ from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.owner import (
     NO_OWNER,
     PAYMENT_ACTIONS,
-    REFUSALS_RECORDED_MAX,
     Challenge,
     Owner,
     OwnerAction,
     Proof,
+    count_refusal,
     wallet_chain,
 )
 from waiaas.domain.owner_message import Letterhead
@@ -345,10 +345,10 @@ def _record_refusal(
     now_s: int,
 ) -> None:
     """Write down who tried what in vain; not for ever, for one message."""
-    if challenge.refusal_count >= REFUSALS_RECORDED_MAX:
+    refusals = count_refusal(challenge.refusals, refusal.code)
+    if refusals is None:
         return
-    count = challenge.refusal_count + 1
-    tx.challenges.set_refusal_count(challenge.nonce, refusal_count=count)
+    tx.challenges.set_refusals(challenge.nonce, refusals=refusals)
     about_payment = challenge.action in PAYMENT_ACTIONS
     event = AuditEvent(
         AuditAction.TX_DECISION_REFUSED if about_payment else AuditAction.OWNER_CHANGE_REFUSED,
