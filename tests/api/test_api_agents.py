@@ -77,7 +77,7 @@ def test_two_agents_of_one_name_are_two_agents(desk: "Desk", operator: str) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["'; DROP TABLE agents; --", "<script>", "../../x", "%s{0}", "é🐍", " ", "a" * 100, "\\"],
+    ["'; DROP TABLE agents; --", "<script>", "../../x", "%s{0}", "é🐍", " a ", "a" * 100, "\\"],
 )
 def test_a_name_is_text_and_nothing_else(desk: "Desk", operator: str, name: str) -> None:
     assert create(desk, operator, name=name, network="localnet").json["name"] == name

@@ -15,6 +15,7 @@ from waiaas.domain.owner import (
     REFUSALS_RECORDED_MAX,
     Owner,
     OwnerAction,
+    can_sign,
     count_refusal,
     wallet_chain,
 )
@@ -52,6 +53,21 @@ def test_only_an_owner_who_has_signed_binds_the_operator(
 )
 def test_a_wallet_is_known_by_its_address(address: str, chain: ChainType | None) -> None:
     assert wallet_chain(address) is chain
+
+
+@pytest.mark.parametrize(
+    ("address", "can"),
+    [
+        (SOLANA, True),
+        (ETHEREUM, True),
+        ("1" * 32, False),
+        ("0x" + "0" * 40, False),
+        ("0x" + "0" * 36 + "0100", False),
+        ("nobody", False),
+    ],
+)
+def test_some_addresses_have_no_key(address: str, *, can: bool) -> None:
+    assert can_sign(address) is can
 
 
 def test_two_actions_are_about_a_payment_and_the_others_about_the_agent() -> None:

@@ -12,6 +12,7 @@ import pytest
 from waiaas.database import generate_id
 from waiaas.database.errors import ConstraintViolated
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
+from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
@@ -324,3 +325,26 @@ def test_whoever_ends_a_creation_second_is_told(office: "Office", home: Home) ->
         create(office, home)
     assert [row.status for row in office.rows("agents")] == ["ACTIVE"]
     assert [event for event, _ in events(office)] == ["AGENT_CREATED", "AGENT_ACTIVATED"]
+
+
+# ── what is refused before there is a key ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", [" ", "   ", "\u3000\u2003"])
+def test_a_name_of_spaces_is_none(office: "Office", home: Home, name: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        create(office, home, name)
+    assert (refused.value.code, refused.value.details) == (
+        ErrorCode.VALIDATION_FAILED,
+        {"field": "name"},
+    )
+    assert home.calls == []
+
+
+def test_while_the_kill_switch_is_on_no_key_is_made(office: "Office", home: Home) -> None:
+    office.kill()
+    with pytest.raises(Refusal) as refused:
+        create(office, home)
+    assert refused.value.code is ErrorCode.KILL_SWITCH_ACTIVE
+    assert home.calls == []
+    assert office.rows("audit_log")[-1].event_type == "OPERATION_REFUSED"

@@ -20,6 +20,7 @@ from waiaas.domain.owner import (
     Challenge,
     OwnerAction,
     Proof,
+    wallet_chain,
 )
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.transaction import ReservationState
@@ -256,7 +257,32 @@ def test_what_is_no_address_is_nobodys(address: str, court: Court) -> None:
 
 def test_an_agent_is_not_its_own_owner(court: Court) -> None:
     own = court.office.address(court.caller)
-    assert court.refused(lambda: court.set(own), rows=0) is ErrorCode.INVALID_ADDRESS
+    assert court.refused(lambda: court.set(own)) is ErrorCode.INVALID_ADDRESS
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "1" * 32,  # the System program
+        "58CDQ9Qgw1ZPedjaTtwrR2MSG4EmmguHSPE2bFtyfinD",  # of a program
+        "0x" + "0" * 40,
+        "0x" + "0" * 39 + "9",
+    ],
+)
+def test_what_can_never_sign_is_no_owner(address: str, court: Court) -> None:
+    assert wallet_chain(address) is not None, "the control: as an address it is a good one"
+    assert court.refused(lambda: court.set(address)) is ErrorCode.INVALID_ADDRESS
+
+
+def test_another_agent_is_no_owner(court: Court) -> None:
+    other = court.office.address(court.office.hire())
+    assert court.refused(lambda: court.set(other)) is ErrorCode.INVALID_ADDRESS
+
+
+def test_no_owner_is_registered_while_the_kill_switch_is_on(court: Court) -> None:
+    court.office.kill()
+    assert court.refused(court.set) is ErrorCode.KILL_SWITCH_ACTIVE
+    assert court.state is OwnerState.NONE
 
 
 def test_there_is_no_owner_of_an_agent_that_is_not_there(court: Court) -> None:
@@ -294,7 +320,7 @@ def test_a_payment_that_the_owner_rejects_is_cancelled(court: Court) -> None:
     transaction = court.payment()
     proof = court.wallet.sign(court.message(REJECT, transaction))
     ended = court.act(REJECT, proof, transaction)
-    assert ended.error == f"TX_CANCELLED: rejected by owner:{court.wallet.address}"
+    assert ended.error == "TX_CANCELLED: rejected by the owner"
     assert court.office.reservation(transaction.id) == (ReservationState.RELEASED, str(AMOUNT))
     assert court.office.rows("pending_approvals")[0].owner_signature == proof.signature
 

@@ -190,6 +190,7 @@ ROUTES = (
             ErrorCode.INVALID_ADDRESS,
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.OWNER_ALREADY_CONNECTED,
+            ErrorCode.KILL_SWITCH_ACTIVE,
         ),
     ),
     Route(

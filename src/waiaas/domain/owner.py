@@ -8,7 +8,8 @@ import json
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from waiaas.domain.addresses import is_solana_address
+from waiaas.domain.addresses import base58_bytes, is_solana_address
+from waiaas.domain.ed25519 import is_public_key
 from waiaas.domain.enums import ChainType, OwnerState
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.evm_address import is_evm_address
@@ -28,6 +29,9 @@ Nobody fills the disk with bad signatures, and nobody hides with them what else 
 
 NO_REFUSALS: Final = "{}"
 """Of a message that was just written."""
+
+
+_ETHEREUM_RESERVED_MAX: Final = 0xFFFF
 
 
 class OwnerAction(StrEnum):
@@ -78,6 +82,18 @@ def wallet_chain(address: str) -> ChainType | None:
     if is_evm_address(address):
         return ChainType.ETHEREUM
     return ChainType.SOLANA if is_solana_address(address) else None
+
+
+def can_sign(address: str) -> bool:
+    """Tell whether somebody may hold the key of a wallet's address.
+
+    Nobody does of what is no point of the curve, or of small order; nor of Ethereum's lowest
+    addresses, which are zero and precompiled contracts.
+    """
+    if wallet_chain(address) is ChainType.ETHEREUM:
+        return int(address, 16) > _ETHEREUM_RESERVED_MAX
+    key = base58_bytes(address)
+    return key is not None and is_public_key(key)
 
 
 class Challenge(NamedTuple):

@@ -5,9 +5,11 @@ ACTIVE after the file was read back. Whatever a crash leaves half made, the next
 """
 
 import asyncio
+from typing import Final
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
+from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
@@ -16,6 +18,8 @@ from waiaas.pipeline.kill_switch import suspend_newcomer, write_while_off
 from waiaas.pipeline.policies import insert_profile
 from waiaas.pipeline.record import LostRace, ledger_time, remember
 from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
+
+_OPERATION: Final = "create agent"
 
 
 async def create_agent(
@@ -34,11 +38,18 @@ async def create_agent(
     Without rules it may spend nothing.
 
     Raises:
-        Refusal: KILL_SWITCH_ACTIVE.
+        Refusal: VALIDATION_FAILED for the name, KILL_SWITCH_ACTIVE.
     """
+    if not name.strip():
+        raise Refusal(
+            ErrorCode.VALIDATION_FAILED, "`name` is only spaces", details={"field": "name"}
+        )
+    wall_s = clock.now_s()
+    await write_while_off(  # Before there is a key that nobody would clear away.
+        lambda _: None, operation=_OPERATION, agent_id=None, ledger=ledger, wall_s=wall_s
+    )
     agent_id = AgentId(generate_id())
     address = keystore.generate(agent_id, chain=chain, network=network)
-    wall_s = clock.now_s()
 
     def insert(tx: LedgerTransaction) -> AgentRecord:
         now_s = ledger_time(tx, wall_s=wall_s)
@@ -75,7 +86,7 @@ async def create_agent(
         return agent
 
     agent = await write_while_off(
-        insert, operation="create agent", agent_id=None, ledger=ledger, wall_s=wall_s
+        insert, operation=_OPERATION, agent_id=None, ledger=ledger, wall_s=wall_s
     )
     await asyncio.to_thread(keystore.store, agent_id)
     return await ledger.write_async(

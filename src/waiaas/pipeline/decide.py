@@ -134,7 +134,9 @@ def turn_down(
     if not tx.approvals.reject(transaction.id, now_s=now_s, owner_signature=owner_signature):
         return too_late(transaction, "rejected")
     _audit(tx, transaction, AuditAction.TX_REJECTED, by, details, now_s=now_s)
-    error = f"{ErrorCode.TX_CANCELLED}: rejected by {by.actor}"
+    # The agent reads this, and need not learn whose wallet the owner's is.
+    who = by.actor if by.owner_address is None else "the owner"
+    error = f"{ErrorCode.TX_CANCELLED}: rejected by {who}"
     cancel_unsigned(tx, transaction, error=error, now_s=now_s, actor=by.actor)
     return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, UNAUTHENTICATED, AuditEvent, owner_actor
-from waiaas.domain.enums import AuditAction, OwnerState
+from waiaas.domain.enums import AgentStatus, AuditAction, OwnerState
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.owner import (
@@ -19,6 +19,7 @@ from waiaas.domain.owner import (
     Owner,
     OwnerAction,
     Proof,
+    can_sign,
     count_refusal,
     wallet_chain,
 )
@@ -26,6 +27,7 @@ from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.challenge import Subject, find_subject, why_stale
 from waiaas.pipeline.decide import Decider, let_go, turn_down
+from waiaas.pipeline.kill_switch import refusal_while_on
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.refuse import unless_refused
 from waiaas.pipeline.restored import require_not_restored
@@ -56,7 +58,7 @@ async def set_owner(
     """Register an owner, or another one as long as none has proved his key.
 
     Raises:
-        Refusal: INVALID_ADDRESS, AGENT_NOT_FOUND, OWNER_ALREADY_CONNECTED.
+        Refusal: INVALID_ADDRESS, AGENT_NOT_FOUND, OWNER_ALREADY_CONNECTED, KILL_SWITCH_ACTIVE.
     """
     if wallet_chain(address) is None:
         raise Refusal(
@@ -66,8 +68,9 @@ async def set_owner(
         )
 
     def change(tx: LedgerTransaction, subject: Subject, now_s: int) -> Refusal | None:
-        if subject.agent.public_key == address:
-            raise Refusal(ErrorCode.INVALID_ADDRESS, "an agent cannot be its own owner")
+        refusal = refusal_while_on(tx) or _no_owner(tx, address)
+        if refusal is not None:
+            return refusal
         if subject.owner.address == address:
             return None
         if subject.owner.binds_operator:
@@ -90,6 +93,22 @@ async def set_owner(
         return None
 
     return await _by_operator(agent_id, change, ip_address, ledger, clock)
+
+
+def _no_owner(tx: LedgerTransaction, address: str) -> Refusal | None:
+    """Return why no person signs with the key of *address*, or None."""
+    agents = (each for status in AgentStatus for each in tx.agents.with_status(status))
+    if any(each.public_key == address for each in agents):
+        reason = "`ownerAddress` is an agent's own: no agent is an owner, nor owns itself"
+    elif not can_sign(address):
+        reason = "`ownerAddress` has no key: it is a program's or reserved, and can never sign"
+    else:
+        return None
+    return Refusal(
+        ErrorCode.INVALID_ADDRESS,
+        reason,
+        hint="Give the address of a wallet of the person whose money it is.",
+    )
 
 
 async def remove_owner(
