@@ -174,9 +174,9 @@ def run(
                 open_ledger(directory, lock=lock, notices=told, must_exist=True)
             )
             ledger.add_failure_callback(_die)
-            start_clock(ledger, clock)
             keystore = open_keystore(directory / KEYSTORE_NAME, password)
             stack.callback(keystore.lock)
+            start_clock(ledger, clock)
             listener = stack.enter_context(_listen(config.daemon.port))
             localnet_url = None
             if with_localnet:

@@ -109,6 +109,9 @@ _TRANSIENT: Final = frozenset(
 """All others stay as they are, however long one waits."""
 
 REMEDIES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.CLOCK_IN_DOUBT: (
+        "The operator sets the clock right, or accepts it: `waiaas clock accept`."
+    ),
     ErrorCode.HOST_REFUSED: "Call the daemon by the address that `waiaas status` shows.",
     ErrorCode.ORIGIN_REFUSED: "Call from a program, without a browser's Origin header.",
     ErrorCode.ROUTE_NOT_FOUND: "Check the path; an id in it is one segment.",

@@ -126,7 +126,6 @@ def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> 
     return Refusal(
         ErrorCode.CLOCK_IN_DOUBT,
         f"the clock of the wallet's machine is {_how_far(doubt)}: nothing is paid by it",
-        hint="The operator sets it right, or accepts it: `waiaas clock accept`.",
     )
 
 
