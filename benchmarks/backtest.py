@@ -25,15 +25,20 @@ from waiaas.database import Ledger, open_ledger
 from waiaas.database.audit_verify import audit_snapshot
 from waiaas.database.ids import generate_id
 from waiaas.domain.clock import ClockDoubt
-from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
+from waiaas.domain.enums import (
+    AgentStatus,
+    ChainType,
+    NetworkType,
+    PolicyType,
+    TransactionStatus,
+)
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
-from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
+from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import AdmissionRules, Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.backtest import NewRules
-from waiaas.policy.rule import WaitDefaults
 from waiaas.ports import LedgerTransaction
 from waiaas.rehearsal import run_backtest
 
@@ -125,6 +130,17 @@ def insert_agent(tx: LedgerTransaction) -> None:
         tx.policies.insert(policy)
 
 
+def end(tx: LedgerTransaction, transaction: TransactionRecord, second: int) -> None:
+    """Let a payment have moved, without a chain."""
+    now_s = max(second, tx.audit.latest_timestamp())
+    if transaction.status is TransactionStatus.QUEUED:
+        tx.waits.end(transaction.id, now_s=now_s)
+    tx.reservations.settle(transaction.id, state=ReservationState.SPENT, now_s=now_s)
+    tx.transactions.compare_and_set_status(
+        transaction.id, old=transaction.status, new=TransactionStatus.CONFIRMED
+    )
+
+
 async def fill(ledger: Ledger, *, decisions: int) -> None:
     """Make decisions, and let what was allowed at once move."""
     clock, caller, number = SteppingClock(), Caller(AGENT, SESSION, None), count()
@@ -137,16 +153,10 @@ async def fill(ledger: Ledger, *, decisions: int) -> None:
             ledger=ledger,
             clock=clock,
             generate_id=generate_id,
-            rules=AdmissionRules(WaitDefaults()),
+            rules=AdmissionRules(waiting_max=AT_ONCE),
         )
         if admission.refusal is None:
-            await ledger.write_async(
-                lambda tx: tx.reservations.settle(
-                    admission.transaction.id,
-                    state=ReservationState.SPENT,
-                    now_s=max(clock.second, tx.audit.latest_timestamp()),
-                )
-            )
+            await ledger.write_async(lambda tx: end(tx, admission.transaction, clock.second))
 
     for _ in range(0, decisions, AT_ONCE):
         await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
