@@ -73,6 +73,25 @@ def test_what_is_not_accepted_stays_in_doubt(
     assert desk.ask("GET", CLOCK, token=COOKIE).json["inDoubt"] is True
 
 
+def test_what_a_request_would_get_in_doubt_is_told_as_it_is_answered(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    pay = {"type": "TRANSFER", "to": RECIPIENT, "amount": "1"}
+    asked = (
+        ("/v1/transactions/simulate", pay, hired.token),
+        ("/v1/policies/explain", {"agentId": hired.id, "request": pay}, COOKIE),
+        ("/v1/transactions/send", pay, hired.token),
+    )
+    desk.clock.wall_s += HOURS_25
+    refused = [desk.ask("POST", path, body, token=token) for path, body, token in asked]
+    assert {(each.code, each.json["message"]) for each in refused} == {
+        ("CLOCK_IN_DOUBT", refused[-1].json["message"])
+    }
+    desk.clock.wall_s -= HOURS_25
+    told = desk.ask("POST", "/v1/transactions/simulate", pay, token=hired.token)
+    assert told.json["denial"] is None
+
+
 def test_neither_the_cookie_nor_an_agent_accepts_it(desk: "Desk", hired: "Hired") -> None:
     desk.clock.wall_s += HOURS_25
     for token in (COOKIE, hired.token, None):

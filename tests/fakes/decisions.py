@@ -187,6 +187,7 @@ class Desk:
                 session_id=self.caller.session_id,
                 rules=ADMISSION,
                 wall_s=self.clock.now_s(),
+                doubt=self.clock.doubt(),
             )
         )
 

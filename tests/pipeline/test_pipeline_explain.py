@@ -64,6 +64,7 @@ def test_without_a_session_nobodys_constraints_count() -> None:
                 session_id=None,
                 rules=ADMISSION,
                 wall_s=desk.clock.now_s(),
+                doubt=desk.clock.doubt(),
             )
         )
         assert told.refusal is None

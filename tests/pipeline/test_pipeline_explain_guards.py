@@ -40,6 +40,7 @@ class Front(Desk):
                 session_id=self.caller.session_id,
                 rules=CAPS,
                 wall_s=self.clock.now_s(),
+                doubt=self.clock.doubt(),
             )
         )
         assert self.ledger.connection.sqlite.total_changes() == rows

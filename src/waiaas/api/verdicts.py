@@ -68,6 +68,7 @@ async def _explain(
                 session_id=session_id,
                 rules=services.admission,
                 wall_s=services.clock.now_s(),
+                doubt=services.clock.doubt(),
             )
         )
     )
@@ -123,6 +124,7 @@ _CODES = (
     ErrorCode.AGENT_NOT_ACTIVE,
     ErrorCode.KILL_SWITCH_ACTIVE,
     ErrorCode.LEDGER_RESTORED,
+    ErrorCode.CLOCK_IN_DOUBT,
 )
 
 ROUTES = (

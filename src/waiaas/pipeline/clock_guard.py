@@ -123,6 +123,11 @@ class ClockGuard:
 def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> Refusal:
     """Return the refusal of whatever spends; the first of a doubt is written down with it."""
     note(tx, doubt, now_s=now_s)
+    return refusal_in_doubt(doubt)
+
+
+def refusal_in_doubt(doubt: ClockDoubt) -> Refusal:
+    """Return the refusal of whatever spends; nothing is written down."""
     return Refusal(
         ErrorCode.CLOCK_IN_DOUBT,
         f"the clock of the wallet's machine is {_how_far(doubt)}: nothing is paid by it",

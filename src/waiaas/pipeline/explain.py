@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import AcceptedRequest, TransactionRecord
@@ -13,6 +14,7 @@ from waiaas.pipeline.admit import (
     require_permission,
 )
 from waiaas.pipeline.asked import Asked, Written, write
+from waiaas.pipeline.clock_guard import refusal_in_doubt
 from waiaas.pipeline.decisions import judge
 from waiaas.pipeline.denial import load, refusal_of
 from waiaas.pipeline.guards import after_rules, before_rules, reused_key
@@ -46,6 +48,7 @@ def explain(
     session_id: SessionId | None,
     rules: AdmissionRules,
     wall_s: int,
+    doubt: ClockDoubt | None,
 ) -> Explained:
     """Return what *asked* would get now, from the same rules, guards and usage.
 
@@ -56,6 +59,7 @@ def explain(
         session_id: with which session's constraints; None: with none.
         rules: what holds for every agent, where no policy says it.
         wall_s: the wall clock.
+        doubt: what is wrong with it; None: nothing.
 
     Raises:
         Refusal: who asks may not ask for anything, as `waiaas.pipeline.admit.admit` has it.
@@ -71,6 +75,8 @@ def explain(
         agent, session = require_permission(tx, Caller(agent_id, session_id, None), now_s=now_s)
     require_off(tx)
     require_not_restored(tx)
+    if doubt is not None:
+        raise refusal_in_doubt(doubt)
     verdict = judge(tx, asked.request, agent, session, rules.waits, now_s=now_s).verdict
     refusal = (
         before_rules(tx, asked, written, agent_id, pending_max=rules.pending_max, now_s=now_s)
