@@ -73,6 +73,18 @@ def test_what_is_not_accepted_stays_in_doubt(
     assert desk.ask("GET", CLOCK, token=COOKIE).json["inDoubt"] is True
 
 
+def test_each_payment_that_is_refused_in_doubt_leaves_its_row_beside_the_one_of_the_doubt(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    desk.clock.wall_s += HOURS_25
+    count = len(desk.rows("audit_log"))
+    assert [send(desk, hired) for _ in range(2)] == ["CLOCK_IN_DOUBT"] * 2
+    rows = desk.rows("audit_log")[count:]
+    events = [(row.event_type, row.session_id) for row in rows]
+    refused = ("REQUEST_REFUSED", hired.session_id)
+    assert events == [("CLOCK_JUMPED", None), refused, refused]
+
+
 def test_what_a_request_would_get_in_doubt_is_told_as_it_is_answered(
     desk: "Desk", hired: "Hired"
 ) -> None:

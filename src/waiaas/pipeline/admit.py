@@ -108,7 +108,8 @@ async def admit(
         require_off(tx)
         require_not_restored(tx)
         if doubt is not None:
-            return refuse_in_doubt(tx, doubt, now_s=now_s)
+            doubted = refuse_in_doubt(tx, doubt, now_s=now_s)
+            return _remember_refusal(tx, doubted, caller, now_s=now_s)
         if refused := _guarded(tx, caller, asked, written, rules, now_s=now_s):
             return refused
         judged = judge(tx, request, agent, session, rules.waits, now_s=now_s)

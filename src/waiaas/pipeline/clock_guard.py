@@ -121,7 +121,7 @@ class ClockGuard:
 
 
 def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> Refusal:
-    """Return the refusal of whatever spends; the first of a doubt is written down with it."""
+    """Return the refusal of whatever spends; that there is a doubt is written down, once."""
     note(tx, doubt, now_s=now_s)
     return refusal_in_doubt(doubt)
 
