@@ -91,6 +91,23 @@ def test_a_key_that_is_used_for_something_else_is_written_with_the_payment_that_
     assert desk.rows("audit_log")[-1].tx_id == first
 
 
+def test_while_the_kill_switch_is_on_nothing_that_was_sent_is_written_either(
+    desk: "Desk", operator: str, hired: "Hired"
+) -> None:
+    desk.ask("POST", "/v1/admin/kill-switch", {}, token=COOKIE)
+    rule = {"type": "WHITELIST", "rules": {"addresses": [RECIPIENT]}}
+    for agent_id, named in ((SECRET, None), (NOBODY, None), (hired.id, hired.id)):
+        asked: list[tuple[str, str, Any]] = [
+            ("POST", "/v1/sessions", {"agentId": agent_id}),
+            ("PUT", "/v1/policies", {"agentId": agent_id, **rule}),
+        ]
+        for method, path, body in asked:
+            before = desk.content()
+            answer = desk.ask(method, path, body, token=operator)
+            assert desk.refusals_since(before) == [answer.code] == ["KILL_SWITCH_ACTIVE"]
+            assert desk.rows("audit_log")[-1].agent_id == named
+
+
 # ── what has a row already ─────────────────────────────────────────────────────────────────────
 
 

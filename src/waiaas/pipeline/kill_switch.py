@@ -17,7 +17,7 @@ from typing import Final, TypeVar, assert_never
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, KillSwitchState
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.ids import AgentId
+from waiaas.domain.ids import AgentId, is_id
 from waiaas.domain.records import AgentRecord, KillSwitch
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.record import ledger_time, remember
@@ -96,10 +96,16 @@ async def write_while_off(
         refusal = refusal_while_on(tx)
         if refusal is None:
             return unit(tx)
-        now_s = ledger_time(tx, wall_s=wall_s)
-        return audit_refusal(tx, refusal, operation=operation, now_s=now_s, agent_id=agent_id)
+        now_s, known = ledger_time(tx, wall_s=wall_s), _known(tx, agent_id)
+        return audit_refusal(tx, refusal, operation=operation, now_s=now_s, agent_id=known)
 
     return await unless_refused(ledger, guarded)
+
+
+def _known(tx: LedgerTransaction, agent_id: AgentId | None) -> AgentId | None:
+    """Return *agent_id* if there is such an agent: what else a caller says is not written down."""
+    known = agent_id is not None and is_id(agent_id) and tx.agents.get(agent_id) is not None
+    return agent_id if known else None
 
 
 async def activate(
