@@ -1,6 +1,7 @@
 """A restored ledger pays again once it counts what the lost one paid; a naive one overspends."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -376,6 +377,15 @@ def test_an_agent_without_a_node_keeps_all_waiting_until_it_is_given_up(life: Li
     agent = life.ledger.read(lambda tx: tx.agents.get(agent_id))
     assert agent is not None
     assert agent.status is AgentStatus.TERMINATED
+
+
+def test_only_agents_that_are_ended_are_counted_as_such(life: Life) -> None:
+    agent_id = life.caller.agent_id
+    assert life.reconcile(0, chains={}, without=(agent_id, agent_id)).is_reconciled
+    (row,) = life.ledger.connection.sqlite.execute(
+        "SELECT details FROM audit_log WHERE event_type = 'LEDGER_RECONCILED'"
+    )
+    assert json.loads(row[0])["agentsTerminated"] == 1
 
 
 def test_whom_nobody_knows_nobody_leaves_out(life: Life) -> None:

@@ -125,16 +125,18 @@ class AgentVerbs:
         remember(tx, event, now_s=now_s)
 
 
-def begin_termination(tx: LedgerTransaction, agent: AgentRecord, stop: Stop) -> None:
+def begin_termination(tx: LedgerTransaction, agent: AgentRecord, stop: Stop) -> bool:
     """Let an agent that can be ACTIVE again never be; without anything under way it ends at once.
+
+    Returns False, changing nothing, for any other.
 
     Args:
         tx: in which it happens.
-        agent: as read in this same *tx*; any other is left as it is.
+        agent: as read in this same *tx*.
         stop: by whom, and why.
     """
     if agent.status not in {AgentStatus.ACTIVE, AgentStatus.SUSPENDED}:
-        return
+        return False
     tx.agents.compare_and_set_status(
         agent.id, old=agent.status, new=AgentStatus.TERMINATING, now_s=stop.now_s
     )
@@ -145,6 +147,7 @@ def begin_termination(tx: LedgerTransaction, agent: AgentRecord, stop: Stop) -> 
     revoke_sessions(tx, agent.id, stop)
     call_off(tx, live_transactions(tx, agent.id), stop)
     finish_termination(tx, agent.id, now_s=stop.now_s)
+    return True
 
 
 def found(tx: LedgerTransaction, agent_id: AgentId) -> AgentRecord:

@@ -263,12 +263,11 @@ class Reconciler:
         """Take the mark off, and call off and revoke whatever may not live on without it."""
         take_mark_off(tx, now_s=now_s)
         stop = Stop(now_s, _CALLED_OFF, self.ip_address)
-        revoked = cancelled = 0
+        revoked = cancelled = terminated = 0
         for agent in _agents(tx):
             revoked += revoke_sessions(tx, agent.id, stop)
             cancelled += call_off(tx, live_transactions(tx, agent.id), stop)
-            if agent.id in without:
-                begin_termination(tx, agent, stop)
+            terminated += agent.id in without and begin_termination(tx, agent, stop)
         event = AuditEvent(
             AuditAction.LEDGER_RECONCILED,
             OPERATOR,
@@ -276,7 +275,7 @@ class Reconciler:
                 "movements": compared.transaction_count,
                 "transactionsCancelled": cancelled,
                 "sessionsRevoked": revoked,
-                "agentsTerminated": len(without),
+                "agentsTerminated": terminated,
             },
             ip_address=self.ip_address,
         )
