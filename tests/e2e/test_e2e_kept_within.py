@@ -202,6 +202,28 @@ def what_waits_is_signed_only_if_its_session_still_allows_it(firm: Firm, daemon:
     assert firm.balance() == before + AMOUNT
 
 
+def who_is_refused_too_often_is_held_back_and_nobody_else_is(firm: Firm) -> None:
+    firm.limit()
+    made = firm.operator.ask("POST", "/v1/sessions", {"agentId": firm.agent_id})
+    agent, codes = firm.program(made["token"]), []
+    for _ in range(22):
+        with pytest.raises(Exception, match=r"TX_NOT_FOUND|TOO_MANY_REFUSALS") as caught:
+            agent.get("/v1/transactions/nothing")
+        codes.append(_body(caught.value)["code"])
+    assert codes == ["TX_NOT_FOUND"] * 20 + ["TOO_MANY_REFUSALS"] * 2
+    rows = "SELECT event_type, count(*) FROM audit_log WHERE session_id = ? GROUP BY 1 ORDER BY 1"
+    ledger = sqlite3.connect(firm.waiaas.data / "ledger.db")
+    try:
+        found = ledger.execute(rows, (made["id"],)).fetchall()
+    finally:
+        ledger.close()
+    assert found == [("RATE_LIMIT_EXCEEDED", 1), ("REQUEST_REFUSED", 20), ("SESSION_ISSUED", 1)]
+    paid = agent.pay(firm.recipient, 21, key="allowed")["id"]
+    assert agent.ended(paid)["status"] == "CONFIRMED"
+    with pytest.raises(Exception, match="TX_NOT_FOUND"):
+        firm.agent.get("/v1/transactions/nothing")
+
+
 def the_way_back_takes_the_password_and_its_time(firm: Firm) -> None:
     firm.operator.ask("POST", "/v1/admin/kill-switch", {})
     steps = []
@@ -226,4 +248,5 @@ def test_an_agent_is_kept_within_more_than_its_rules_and_its_owner_is_told(
     an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm)
     the_owner_is_told_what_waited_and_what_was_denied(firm)
     what_waits_is_signed_only_if_its_session_still_allows_it(firm, daemon)
+    who_is_refused_too_often_is_held_back_and_nobody_else_is(firm)
     the_way_back_takes_the_password_and_its_time(firm)
