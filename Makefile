@@ -56,6 +56,7 @@ bench: setup          ## ratios, each from one run
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/decide.py
+	$(BIN)/python benchmarks/decide.py --rows 10000000
 	$(BIN)/python benchmarks/backtest.py
 
 smoke: setup          ## the built wheel in a clean environment, without development packages

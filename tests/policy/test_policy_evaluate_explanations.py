@@ -19,7 +19,7 @@ from waiaas.domain.request import Approve, Batch, ContractCall, Request, TokenTr
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_rules
 from waiaas.policy.session_constraints import parse_constraints
-from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Deny, Verdict, Violation
+from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Allow, Deny, Verdict, Violation
 
 ALICE: Final = "So11111111111111111111111111111111111111112"
 BOB: Final = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
@@ -326,6 +326,36 @@ def test_what_is_said_comes_in_the_order_of_priority(
         verdict = judge(PERMIT, policies)
         assert isinstance(verdict, Deny)
         assert [each.rule for each in verdict.violations] == [first.type, second.type]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "tier"),
+    [
+        ({"instant_max": "9"}, PolicyTier.INSTANT),
+        ({"instant_max": "1", "notify_max": "9"}, PolicyTier.NOTIFY),
+        ({"instant_max": "1", "delay_max": "9"}, PolicyTier.DELAY),
+        ({"instant_max": "1"}, PolicyTier.APPROVAL),
+    ],
+)
+def test_what_is_allowed_says_within_which_hours_with_whatever_care(
+    bounds: dict[str, str], tier: PolicyTier, judge: Judge, rule: Callable[..., PolicyRecord]
+) -> None:
+    always = {
+        "timezone": "UTC",
+        "windows": [
+            {
+                "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+                "start": "00:00",
+                "end": "24:00",
+            }
+        ],
+    }
+    hours = rule(PolicyType.TIME_RESTRICTION, **always)
+    verdict = judge(PAY, [rule(PolicyType.SPENDING_LIMIT, asset="native", **bounds), hours])
+    assert isinstance(verdict, Allow)
+    assert verdict.tier is tier
+    schedule = parse_rules(hours.type, hours.rules, is_global=False).schedule
+    assert verdict.schedules == (schedule,)
 
 
 def test_a_policy_that_cannot_be_read_is_named_with_the_reason(
