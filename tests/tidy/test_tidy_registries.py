@@ -50,7 +50,8 @@ HASH: Final = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 
 def registry_hosts(text: str) -> list[str]:
     lowered = text.lower()
-    return [host for host in HOSTS if re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", lowered)]
+    named = [host for host in HOSTS if host in lowered]  # most files name none
+    return [host for host in named if re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", lowered)]
 
 
 def loose_requirements(text: str) -> list[str]:

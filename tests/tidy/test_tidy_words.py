@@ -20,6 +20,8 @@ REASON: Final = re.compile(r" -- \S")
 
 
 def unfinished_work(text: str) -> list[str]:
+    if not any(marker in text for marker in MARKERS):
+        return []
     return [line.strip() for line in text.splitlines() if UNFINISHED.search(line)]
 
 
