@@ -1,11 +1,14 @@
 """Requests of every kind as an agent sends them, and everything that is none."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from waiaas.domain.addresses import solana_address
+from waiaas.domain.assets import CHAIN_IDS, Network
+from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.programs import COVERED_PROGRAMS
 from waiaas.domain.request import Request
@@ -18,6 +21,10 @@ RECIPIENT = "So11111111111111111111111111111111111111112"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
 MINT, STATE = (solana_address(bytes([n]) * 32) for n in (1, 2))
 ETHEREUM = "0x" + "ab" * 20
+CHAIN, OTHER_CHAIN = (
+    CHAIN_IDS[Network(ChainType.SOLANA, network)]
+    for network in (NetworkType.LOCALNET, NetworkType.MAINNET)
+)
 
 TRANSFER: Mapping[str, Any] = {"type": "TRANSFER", "to": RECIPIENT, "amount": "5"}
 TOKENS: Mapping[str, Any] = {
@@ -58,10 +65,10 @@ class SixDecimals:
         return 6
 
 
-def ask(desk: "Desk", hired: "Hired", body: object) -> Any:
+def ask(desk: "Desk", hired: "Hired", body: object, **how: Any) -> Any:
     network = next(iter(desk.services.chains))
     desk.rebuild(chains={network: SixDecimals()})
-    return desk.ask("POST", SEND, body, token=hired.token)
+    return desk.ask("POST", SEND, body, token=hired.token, **how)
 
 
 def stored(desk: "Desk", hired: "Hired") -> dict[str, Any]:
@@ -80,6 +87,21 @@ def test_every_kind_is_taken_and_shown_as_it_was_sent(
     answer = ask(desk, hired, body)
     assert (answer.status, answer.code) in {(201, ""), (403, "POLICY_DENIED")}
     assert stored(desk, hired) == body
+
+
+@pytest.mark.parametrize("body", [TOKENS, APPROVE, BATCH])
+def test_a_token_by_its_caip_19_id_is_the_same_request_as_by_its_address(
+    desk: "Desk", hired: "Hired", body: Mapping[str, Any]
+) -> None:
+    by_address = json.dumps({"address": MINT})
+    by_asset_id = json.dumps({"assetId": f"{CHAIN}/token:{MINT}"})
+    renamed = json.loads(json.dumps(body).replace(by_address, by_asset_id))
+    assert renamed != body
+    key = [("idempotency-key", "one")]
+    first, again = (ask(desk, hired, asked, headers=key) for asked in (renamed, body))
+    assert (again.status, again.code) == (first.status, first.code)
+    assert stored(desk, hired) == body
+    assert len({row.tx_id for row in desk.rows("requests")}) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,6 +137,18 @@ BAD: list[tuple[object, str]] = [
     ({**TOKENS, "token": MINT}, "VALIDATION_FAILED"),
     ({**TOKENS, "token": {"address": MINT, "decimals": 6}}, "VALIDATION_FAILED"),
     (without(TOKENS, "token"), "VALIDATION_FAILED"),
+    *(
+        ({**TOKENS, "token": token}, "VALIDATION_FAILED")
+        for token in (
+            {},
+            {"address": MINT, "assetId": f"{CHAIN}/token:{MINT}"},
+            {"assetId": MINT},
+            {"assetId": f"{CHAIN}/token:{ETHEREUM}"},
+            {"assetId": f"{CHAIN}/slip44:501"},
+            {"assetId": f"{OTHER_CHAIN}/token:{MINT}"},
+            {"assetId": f"eip155:1/erc20:{ETHEREUM}"},
+        )
+    ),
     (without(APPROVE, "spender"), "VALIDATION_FAILED"),
     ({**APPROVE, "to": RECIPIENT}, "VALIDATION_FAILED"),
     # amounts

@@ -13,9 +13,9 @@ from typing import Final, assert_never
 import msgspec
 from starlette.requests import Request as HttpRequest
 
-from waiaas.domain.assets import TOKEN_UNITS, Asset, Network
+from waiaas.domain.assets import CHAIN_IDS, TOKEN_UNITS, Asset, Network, parse_asset_id
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.money import NATIVE_UNITS, parse_base_units, parse_human_amount
+from waiaas.domain.money import NATIVE, NATIVE_UNITS, parse_base_units, parse_human_amount
 from waiaas.domain.records import AcceptedRequest, AgentRecord
 from waiaas.domain.request import (
     Approve,
@@ -37,6 +37,7 @@ from waiaas.wire.requests import (
     SendRequest,
     SendTokenTransfer,
     SendTransfer,
+    Token,
 )
 
 _STAND_IN: Final = 1
@@ -75,7 +76,7 @@ async def request_of(message: SendRequest, *, agent: AgentRecord, chain: Chain |
         ChainUnavailable: the decimals of a token had to be asked for, and there was no answer.
     """
     messages = message.instructions if isinstance(message, SendBatch) else [message]
-    without_amounts = [_without_amount(each) for each in messages]
+    without_amounts = [_without_amount(each, agent=agent) for each in messages]
     parts = tuple(
         [
             await _with_amount(part, each, agent=agent, chain=chain)
@@ -120,14 +121,14 @@ def amount_of(text: str, *, member: str = "amount") -> int:
         raise _no_amount(member, error) from error
 
 
-def _without_amount(message: SendPart) -> Part:
+def _without_amount(message: SendPart, *, agent: AgentRecord) -> Part:
     match message:
         case SendTransfer():
             return Transfer(message.to, _STAND_IN)
         case SendTokenTransfer():
-            return TokenTransfer(message.token.address, message.to, _STAND_IN)
+            return TokenTransfer(_token_address(message.token, agent), message.to, _STAND_IN)
         case SendApprove():
-            return Approve(message.token.address, message.spender, _STAND_IN)
+            return Approve(_token_address(message.token, agent), message.spender, _STAND_IN)
         case SendContractCall():
             accounts = (
                 CallAccount(each.pubkey, is_signer=each.is_signer, is_writable=each.is_writable)
@@ -137,6 +138,29 @@ def _without_amount(message: SendPart) -> Part:
             return ContractCall(message.program_id, data, accounts=tuple(accounts))
         case _:
             assert_never(message)
+
+
+def _token_address(token: Token, agent: AgentRecord) -> str:
+    """Return the address by which *agent*'s network knows a token."""
+    match token.address, token.asset_id:
+        case str(address), msgspec.UNSET:
+            return address
+        case msgspec.UNSET, str(asset_id):
+            pass
+        case _:
+            raise _no_token("token", "exactly one of `address` and `assetId` names it")
+    try:
+        asset = parse_asset_id(asset_id)
+    except ValueError as error:
+        raise _no_token("token.assetId", str(error)) from error
+    network = Network(agent.chain, agent.network)
+    if asset.network != network:
+        raise _no_token(
+            "token.assetId", f"the agent lives on {CHAIN_IDS[network]}, and this asset does not"
+        )
+    if asset.name == NATIVE:
+        raise _no_token("token.assetId", "this is the network's own asset: a TRANSFER pays it")
+    return asset.name
 
 
 async def _with_amount(
@@ -187,6 +211,15 @@ def _from_base64(text: str) -> bytes:
             "`instructionData` is not base64",
             details={"field": "instructionData"},
         ) from error
+
+
+def _no_token(member: str, reason: str) -> Refusal:
+    return Refusal(
+        ErrorCode.VALIDATION_FAILED,
+        f"`{member}` is refused: {reason}",
+        details={"field": member},
+        hint='Give {"address": "<the mint>"}, or {"assetId": "<CAIP-2 chain>/token:<the mint>"}.',
+    )
 
 
 def _no_amount(member: str, error: ValueError) -> Refusal:

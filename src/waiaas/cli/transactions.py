@@ -42,7 +42,10 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 ToOption = Annotated[str | None, typer.Option(help="The recipient's address.")]
 AmountOption = Annotated[str | None, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")]
 TokenOption = Annotated[
-    str | None, typer.Option(help="The address of a token's mint; without it, SOL is paid.")
+    str | None,
+    typer.Option(
+        help="A token's mint by its address, or its CAIP-19 asset type; without it, SOL is paid."
+    ),
 ]
 RequestOption = Annotated[
     Path | None,
@@ -120,7 +123,8 @@ def _asked(to: str | None, amount: str | None, token: str | None, request: Path 
         fail("give --to and --amount, or --request", code=ExitCode.USAGE)
     payment: Json = {"to": to, "amount": amount}
     if token is not None:
-        payment |= {"type": "TOKEN_TRANSFER", "token": {"address": token}}
+        name = "assetId" if "/" in token else "address"
+        payment |= {"type": "TOKEN_TRANSFER", "token": {name: token}}
     return payment
 
 

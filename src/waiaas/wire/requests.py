@@ -18,9 +18,12 @@ HumanAmount: TypeAlias = Annotated[str, Meta(max_length=160)]
 
 
 class Token(Message, frozen=True):
-    """A token: on Solana, by the address of its mint."""
+    """A token, by exactly one of two names."""
 
-    address: Address
+    address: Address | UnsetType = UNSET
+    """On the agent's network; on Solana that of the mint."""
+    asset_id: Address | UnsetType = UNSET
+    """Its CAIP-19 asset type, which also says the network: that of another one is refused."""
 
 
 class CallAccount(Message, frozen=True):
