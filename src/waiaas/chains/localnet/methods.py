@@ -250,15 +250,15 @@ def simulate_transaction(
         return _in_context(
             block,
             _simulation(
-                call.network.simulate(found),
+                call.network.simulate(found, at=block),
                 replacement=_blockhash(block),
-                accounts=_afterwards(call, config),
+                accounts=_watched(call, config, block),
             ),
         )
     if config.sig_verify and not all(found.verify_with_results()):
         return _in_context(block, _simulation(Outcome("SignatureFailure")))
     outcome = call.network.preflight(found, at=block)
-    return _in_context(block, _simulation(outcome, accounts=_afterwards(call, config)))
+    return _in_context(block, _simulation(outcome, accounts=_watched(call, config, block)))
 
 
 def send_transaction(call: Call, transaction: str, config: SendConfig | None = None) -> object:
@@ -312,11 +312,13 @@ def _refused(outcome: Outcome) -> RpcError:
     )
 
 
-def _afterwards(call: Call, config: SimulateConfig) -> dict[Pubkey, Account | None] | None:
+def _watched(
+    call: Call, config: SimulateConfig, block: Block
+) -> dict[Pubkey, Account | None] | None:
     """Return the accounts that the caller wants to see afterwards, as they are before."""
     if config.accounts is None:
         return None
-    return {address: call.network.account(address) for address in config.accounts.addresses}
+    return {each: call.network.account(each, at=block) for each in config.accounts.addresses}
 
 
 def _simulation(

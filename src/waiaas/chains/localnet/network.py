@@ -6,15 +6,18 @@ blockhashes. What is missing is added here, and nothing advances unless it is to
 
 The newest block, the *tip*, is open. A transaction is executed the moment it is submitted, in the
 tip, where it is *processed*; one block later it is *confirmed*, 32 blocks later *finalized*. There
-is one history: blocks are never rolled back. What is not here: durable nonces, votes, rewards,
-address lookup tables in the history of accounts. And where a cluster takes the fee of a transaction
-that breaks the rent rule or names no program, LiteSVM does not execute it, so it leaves no trace.
+is one history: blocks are never rolled back. What would happen is said of a block as well: of the
+accounts as they were at its end, as a node's bank of that commitment has them. What is not here:
+durable nonces, votes, rewards, address lookup tables in the history of accounts, the past of
+programs and of the clock. And where a cluster takes the fee of a transaction that breaks the rent
+rule or names no program, LiteSVM does not execute it, so it leaves no trace.
 """
 
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -264,15 +267,19 @@ class Localnet:
 
     def fee(self, message: AnyMessage) -> int:
         """Return the lamports that a transaction of *message* costs its payer."""
-        blank = [Signature.default()] * message.header.num_required_signatures
-        return self.simulate(VersionedTransaction.populate(message, blank)).fee
+        return self.simulate(VersionedTransaction.populate(message, [])).fee
 
-    def simulate(self, transaction: VersionedTransaction) -> Outcome:
-        """Say what would happen now. Signatures, blockhash and history are not looked at."""
-        with self.lock:
+    def simulate(self, transaction: VersionedTransaction, *, at: Block | None = None) -> Outcome:
+        """Say what would happen on top of a block; of the tip, unless told.
+
+        Signatures, blockhash and history are not looked at.
+        """
+        blank = [Signature.default()] * transaction.message.header.num_required_signatures
+        unsigned = VersionedTransaction.populate(transaction.message, blank)  # so it is new
+        with self.lock, self._rewound(transaction.message.account_keys, to=at or self.tip):
             self._svm.with_sigverify(sigverify=False)  # a failed check would hide everything else
             try:
-                result = self._svm.simulate_transaction(transaction)
+                result = self._svm.simulate_transaction(unsigned)
             finally:
                 self._svm.with_sigverify(sigverify=True)
         if isinstance(result, FailedTransactionMetadata):
@@ -280,21 +287,14 @@ class Localnet:
         return _outcome(result.meta(), accounts=dict(result.post_accounts()))
 
     def preflight(self, transaction: VersionedTransaction, *, at: Block) -> Outcome:
-        """Say what a node would find that has seen the blocks up to *at*.
-
-        Whether the blockhash is alive and the transaction new is judged at that block; balances
-        are those of the tip.
-        """
+        """Say what a node would find that has seen the blocks up to *at*, and nothing since."""
         with self.lock:
             blockhash = transaction.message.recent_blockhash
             if self.block_of_hash(blockhash, seen_from=at) is None:
                 return Outcome("BlockhashNotFound")
-            landing = self.landing(transaction.signatures[0])
-            if landing is None:
-                return self.simulate(transaction)
-            if landing.block.height <= at.height:
+            if self.landing(transaction.signatures[0], seen_from=at) is not None:
                 return Outcome("AlreadyProcessed")
-            return landing.outcome
+            return self.simulate(transaction, at=at)
 
     def submit(self, transaction: VersionedTransaction, *, delay_blocks: int = 0) -> Signature:
         """Hand in a transaction, now or so many blocks later; it lands if it then can.
@@ -342,6 +342,24 @@ class Localnet:
             raise ValueError(f"an airdrop of {lamports} lamports to {address} cannot land")
         return signature
 
+    @contextmanager
+    def _rewound(self, addresses: Iterable[Pubkey], *, to: Block) -> Iterator[None]:
+        """Let accounts be as they were at the end of a block, and put them back, whatever happens.
+
+        Programs stay: the runtime keeps them compiled beside their accounts.
+        """
+        put_back: dict[Pubkey, Account | None] = {}
+        try:
+            for address in addresses if to is not self.tip else ():
+                now, then = self._svm.get_account(address), self.account(address, at=to)
+                if now != then and not _is_program(now) and not _is_program(then):
+                    put_back[address] = now
+                    self._svm.set_account(address, then or _NOTHING)
+            yield
+        finally:
+            for address, account in put_back.items():
+                self._svm.set_account(address, account or _NOTHING)
+
     def _land(self, transaction: VersionedTransaction) -> None:
         """Execute in the tip, and write down what the chain would."""
         signature = transaction.signatures[0]
@@ -381,6 +399,14 @@ class Localnet:
 
     def _next_hash(self, parent: Hash, *, height: int) -> Hash:
         return Hash(hashlib.sha256(bytes(parent) + height.to_bytes(8, "big")).digest())
+
+
+_NOTHING: Final = Account(0, b"", SYSTEM_PROGRAM)
+"""What an account is set to that is not to be there."""
+
+
+def _is_program(account: Account | None) -> bool:
+    return account is not None and account.executable
 
 
 def _lamports(account: Account | None) -> int:
