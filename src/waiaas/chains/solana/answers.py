@@ -59,12 +59,14 @@ class AccountResult(Camel):
 class AccountsResult(Camel):
     """Of `getMultipleAccounts`."""
 
+    context: Context
     value: list[AccountInfo | None]
 
 
 class SimulationResult(Camel):
     """Of `simulateTransaction`."""
 
+    context: Context
     value: Simulation
 
 

@@ -44,9 +44,10 @@ from waiaas.chains.solana.messages import (
 )
 from waiaas.chains.solana.outflow import (
     TOKEN_ACCOUNT_BYTES,
-    Accounts,
+    View,
     excess,
     has_calls,
+    is_unmoved,
     owned,
 )
 from waiaas.chains.solana.reading import read_message
@@ -218,15 +219,20 @@ class SolanaChain:
             return SimulationRefused(reason=str(refusal))
         lamports = outflows(request).get(NATIVE, 0)
         fee = fee_lamports(unit_price, units=compute_units(request))
-        owned_before: Accounts = {}
+        before = View(0, {})
         if has_calls(request):
-            written = sorted(read_message(message).writable)
-            owned_before = owned(await self._accounts(written), wallet=from_address)
-        error, owned_after = await self._simulate(message, watched=list(owned_before))
-        if error is None and owned_before:
-            if await self._accounts(list(owned_before)) != owned_before:
+            seen = await self._accounts(sorted(read_message(message).writable))
+            before = View(seen.slot, owned(seen.accounts, wallet=from_address))
+        error, simulated = await self._simulate(message, watched=list(before.accounts))
+        if simulated.slot < before.slot:
+            raise self._unusable("simulated on an older state than it had shown")
+        if error is None and before.accounts:
+            after = await self._accounts(list(before.accounts))
+            if not is_unmoved(before, simulated, after):
                 raise self._unusable("saw the agent's accounts change while it simulated")
-            taken = excess(request, owned_before, owned_after, wallet=from_address, fee=fee)
+            taken = excess(
+                request, before.accounts, simulated.accounts, wallet=from_address, fee=fee
+            )
             if taken is not None:
                 return SimulationRefused(reason=taken)
         if error is None:
@@ -375,14 +381,14 @@ class SolanaChain:
         )
         return answer.value
 
-    async def _accounts(self, addresses: list[str]) -> dict[str, AccountInfo | None]:
-        """Return accounts by their address, each with as much of its data as we look at."""
+    async def _accounts(self, addresses: list[str]) -> View:
+        """Return accounts, each with as much of its data as we look at."""
         data_slice = {"offset": 0, "length": TOKEN_ACCOUNT_BYTES}
         config = {"encoding": "base64", "commitment": "confirmed", "dataSlice": data_slice}
         answer = await self._rpc.call(
             "getMultipleAccounts", [addresses, config], returns=AccountsResult
         )
-        return self._by_address(addresses, answer.value)
+        return View(answer.context.slot, self._by_address(addresses, answer.value))
 
     def _by_address(
         self, addresses: list[str], accounts: list[AccountInfo | None]
@@ -400,15 +406,18 @@ class SolanaChain:
         tokens, recipients = tokens_of(request), token_recipients_of(request)
         if not tokens:
             return {}
-        accounts = await self._accounts([*tokens, *recipients])
+        accounts = (await self._accounts([*tokens, *recipients])).accounts
         for recipient in recipients:
             require_wallet(accounts[recipient], recipient)
         return {token: mint_decimals(accounts[token], token) for token in tokens}
 
     async def _simulate(
         self, message: bytes, *, watched: list[str]
-    ) -> tuple[TransactionError | None, dict[str, AccountInfo | None]]:
-        """Return why *message* would fail, or None and the accounts that are *watched* then."""
+    ) -> tuple[TransactionError | None, View]:
+        """Return why *message* would fail, or None and the accounts that are *watched* then.
+
+        The slot is that of the state it began from.
+        """
         config: dict[str, object] = {
             "encoding": "base64",
             "commitment": "confirmed",
@@ -422,9 +431,10 @@ class SolanaChain:
             [_base64(unsigned_transaction(message)), config],
             returns=SimulationResult,
         )
+        slot = result.context.slot
         if result.value.err is not None:
-            return result.value.err, {}
-        return None, self._by_address(watched, result.value.accounts or [])
+            return result.value.err, View(slot, {})
+        return None, View(slot, self._by_address(watched, result.value.accounts or []))
 
     async def _statuses(self, tx_hash: str) -> Statuses:
         return await self._rpc.call(

@@ -7,6 +7,7 @@ call lands; but a call that takes more *now* is not signed.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from waiaas.chains.solana.instructions import token_account
@@ -42,6 +43,33 @@ _NONE: Final = bytes(4)
 
 Accounts: TypeAlias = Mapping[str, AccountInfo | None]
 """By address; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Accounts, and the slot at whose end a node saw them."""
+
+    slot: int
+    accounts: Accounts
+
+
+def is_unmoved(before: View, simulated: View, after: View) -> bool:
+    """Tell whether what a simulation shows may be held against *before*.
+
+    Else another payment of the agent's would look like a deed of the call: an approval that a
+    person gave, landing between the two, as "somebody else may move the agent's token". One
+    address may be served by nodes that lag behind each other, so asking in this order is not
+    enough; the slots have to be in it too. Then a payment that lies between *before* and the
+    simulation lies before *after*, and shows there: it took a fee from the agent's wallet, which
+    is one of the accounts. Only who pays the agent, to the lamport and between the same two
+    answers, what its payments took from it meanwhile could hide them.
+
+    Args:
+        before: the accounts of the agent's, as they were first seen.
+        simulated: the slot that the simulation began from; its accounts are not looked at.
+        after: the same accounts as *before*, asked for when the simulation had been answered.
+    """
+    return before.slot <= simulated.slot <= after.slot and before.accounts == after.accounts
 
 
 def has_calls(request: Request) -> bool:
