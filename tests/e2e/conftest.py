@@ -113,6 +113,11 @@ class Http:
 
         return wait_for(f"the end of {tx_id}", look)
 
+    def ends(self, tx_id: str) -> str:
+        """Return how the payment ends: its status, and its error if it has one."""
+        ended = self.ended(tx_id)
+        return ": ".join(filter(None, (ended["status"], ended["error"])))
+
 
 class Daemon:
     """A daemon in the foreground of nobody's terminal."""

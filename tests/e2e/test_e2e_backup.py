@@ -35,7 +35,7 @@ def reconcile(waiaas: Any, daemon: Any, agent: Any, recipient: str, *, lost: str
     with pytest.raises(Exception, match="SPENDING_LIMIT_EXCEEDED"):
         agent.pay(recipient, 10**6 + 1, key="over")
     paid = agent.ended(agent.pay(recipient, 10**6, key="again")["id"])
-    assert paid["status"] == "CONFIRMED"
+    assert (paid["status"], paid["error"]) == ("CONFIRMED", None)
 
 
 def test_a_running_daemon_is_backed_up_and_a_restored_one_pays_once_it_is_reconciled(

@@ -13,11 +13,26 @@ FAKETIME: Final = (
     Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
 )
 HOURLY_AND_ONE: Final = {"WAIAAS_BACKUP_INTERVAL_HOURS": "1", "WAIAAS_BACKUP_KEEP": "1"}
-TWO_HOURS_AHEAD: Final = {
-    "LD_PRELOAD": str(FAKETIME),
-    "FAKETIME": "+2h",
-    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-}
+
+
+class WallClock:
+    """What the machine's clock shows to a program, also while it runs; time itself goes on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.env: Final = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_CACHE_DURATION": "1",  # seconds, after which it is read again
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.set("+0")
+
+    def set(self, offset: str) -> None:
+        """Exchange the file at once: whoever reads it finds one time or the other."""
+        written = self._file.with_suffix(".new")
+        written.write_text(f"{offset}\n", encoding="ascii")
+        written.replace(self._file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is built on Linux alone")
@@ -25,11 +40,14 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     waiaas: Any, wait: Any
 ) -> None:
     backups = waiaas.data / "backups"
+    clock = WallClock(waiaas.folder / "clock")
+    env = {**HOURLY_AND_ONE, **clock.env}
 
     def scheduled() -> set[str]:
+        """Return the schedule's backups, of which there is one at any moment from the first on."""
         return {path.name for path in backups.glob("*-scheduled-*.waiaas-backup")}
 
-    daemon = waiaas.start(localnet=False, env=HOURLY_AND_ONE)
+    daemon = waiaas.start(localnet=False, env=env)
     [first] = wait("the first scheduled backup", scheduled)
     operator = daemon.operator()
     mine = operator.ask("POST", "/v1/admin/backups", {"mode": "keystore"})["name"]
@@ -38,14 +56,12 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     told = waiaas.json("backup", "verify", first, password=True)
     assert (told["whole"], told["daemonId"]) == (True, status["daemonId"])
     assert told["createdAt"] == status["lastScheduledBackupAt"]
-    daemon.process.terminate()
-    assert daemon.ended() == 0
-    assert not list(waiaas.data.glob(".backup-work-*"))
 
-    # Two hours later, as far as the machine's clock goes; it has not run for so long, so somebody
-    # has to say that this is right. The next start knows it.
-    daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
-    assert daemon.operator().get("/health")["status"] == "clock_in_doubt"
+    # Two hours later, as far as the machine's clock goes; time has not passed, so somebody has to
+    # say that this is right. The schedule has just made one, and looks again in ten minutes at the
+    # earliest: not before the next start.
+    clock.set("+2h")
+    wait("the doubt", lambda: operator.get("/health")["status"] == "clock_in_doubt")
     unseen = waiaas.run("clock", "accept", password=True, code=1).stderr
     assert "--difference 7" in unseen
     refused = waiaas.run("clock", "accept", "--difference", "0", password=True, code=1).stderr
@@ -56,11 +72,16 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     assert (accepted["inDoubt"], accepted["difference"]) == (False, 0)
     daemon.process.terminate()
     assert daemon.ended() == 0
+    assert not list(waiaas.data.glob(".backup-work-*"))
     assert scheduled() == {first}
 
-    daemon = waiaas.start(localnet=False, env={**HOURLY_AND_ONE, **TWO_HOURS_AHEAD})
-    [second] = wait("the second in place of the first", lambda: scheduled() - {first})
-    wait("the first to be gone", lambda: first not in scheduled())
+    def replaced() -> set[str]:
+        there = scheduled()
+        assert there, "the first was removed before the second was there"
+        return there - {first} if first not in there else set()
+
+    daemon = waiaas.start(localnet=False, env=env)
+    [second] = wait("the second in place of the first", replaced)
     assert (backups / mine).exists()
     daemon.process.terminate()
     assert daemon.ended() == 0

@@ -115,7 +115,7 @@ def test_an_unknown_commit_ends_the_daemon_and_the_payment_is_made_once_after_th
     restarted = waiaas.start(env=environment)
     agent = type(agent)(restarted.url, agent.token)
     asked_again = agent.pay(recipient, AMOUNT, key="unknown")["id"]
-    assert agent.ended(asked_again)["status"] == "CONFIRMED"
+    assert agent.ends(asked_again) == "CONFIRMED"
     paid = read_tables(waiaas.data)["transactions"]
     assert len(paid.rows) == 2
     assert chain_of(waiaas).balance(recipient) == 2 * AMOUNT
@@ -161,7 +161,7 @@ def test_a_full_disk_refuses_payments_reads_on_and_goes_on_when_there_is_space(
 
     full.unlink()
     after = agent.pay(recipient, AMOUNT, key="asked-on-the-full-disk")["id"]
-    assert {agent.ended(payment)["status"] for payment in (under_way, after)} == {"CONFIRMED"}
+    assert {agent.ends(payment) for payment in (under_way, after)} == {"CONFIRMED"}
     assert agent.get("/health")["status"] == "ok"
     assert (waiaas.data / "ballast").exists()
     assert ledger_events(waiaas) == ["LEDGER_FULL", "LEDGER_RESUMED"]

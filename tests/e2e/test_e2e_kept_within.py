@@ -77,7 +77,7 @@ def a_session_pays_within_its_constraints_and_not_beyond(firm: Firm) -> None:
         *("--constraints", json.dumps(bounds)),
     )
     bounded = firm.program(file.read_text(encoding="ascii").strip())
-    assert bounded.ended(bounded.pay(firm.recipient, 10**6, key="w")["id"])["status"] == "CONFIRMED"
+    assert bounded.ends(bounded.pay(firm.recipient, 10**6, key="w")["id"]) == "CONFIRMED"
     problem = refused(bounded, "CONSTRAINT_VIOLATED", firm.body(10**6 + 1))
     assert (problem["bound"], problem["maxAllowed"]) == ("maxAmountPerTx", "1000000")
     question = {"agentId": firm.agent_id, "request": firm.body(10**6 + 1)}
@@ -101,7 +101,7 @@ def nothing_is_paid_twice_by_mistake(firm: Firm) -> None:
     paid = agent.ask("POST", SEND, firm.body(8, reference="invoice-7"), key)
     assert agent.ask("POST", SEND, firm.body(8, reference="invoice-7"), key)["id"] == paid["id"]
     refused(agent, "IDEMPOTENCY_KEY_REUSED", firm.body(9), key="invoice")
-    ended = [agent.ended(each["id"])["status"] for each in (first, second, paid)]
+    ended = [agent.ends(each["id"]) for each in (first, second, paid)]
     assert ended == ["CONFIRMED"] * 3
     again = refused(agent, "REFERENCE_REUSED", firm.body(9, reference="invoice-7"), key="other")
     assert again["transactionId"] == paid["id"]
@@ -219,7 +219,7 @@ def who_is_refused_too_often_is_held_back_and_nobody_else_is(firm: Firm) -> None
         ledger.close()
     assert found == [("RATE_LIMIT_EXCEEDED", 1), ("REQUEST_REFUSED", 20), ("SESSION_ISSUED", 1)]
     paid = agent.pay(firm.recipient, 21, key="allowed")["id"]
-    assert agent.ended(paid)["status"] == "CONFIRMED"
+    assert agent.ends(paid) == "CONFIRMED"
     with pytest.raises(Exception, match="TX_NOT_FOUND"):
         firm.agent.get("/v1/transactions/nothing")
 

@@ -74,7 +74,7 @@ def test_what_is_stopped_stays_stopped_over_a_restart_until_the_password_starts_
     agent.token = new_session(operator, agent_id)
     assert agent.get(f"/v1/transactions/{queued}")["status"] == "CANCELLED"
     paid = agent.pay(recipient, 10**6, key="after")["id"]
-    assert agent.ended(paid)["status"] == "CONFIRMED"
+    assert agent.ends(paid) == "CONFIRMED"
     assert chain_of(waiaas).balance(recipient) == 10**6
 
     # The end of the agent.

@@ -93,7 +93,7 @@ class Sender:
         return "--request", str(path)
 
     def ends(self, sent: dict[str, Any]) -> str:
-        return str(self._agent.ended(sent["id"])["status"])
+        return str(self._agent.ends(sent["id"]))
 
 
 def call(program: str, data: bytes = b"paid") -> dict[str, Any]:

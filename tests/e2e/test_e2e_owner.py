@@ -64,7 +64,7 @@ def approved_by_ethereum(agent: Any, operator: Any, agent_id: str, recipient: st
     assert operator.get(f"/v1/agents/{agent_id}/owner")["ownerState"] == "LOCKED"
     with pytest.raises(Exception, match="OWNER_REQUIRED"):
         ask("POST", f"/v1/approvals/{last}/approve", {"password": PASSWORD})
-    ended = [agent.ended(payment)["status"] for payment in (in_grace, signed)]
+    ended = [agent.ends(payment) for payment in (in_grace, signed)]
     assert ended == ["CONFIRMED", "CONFIRMED"]
 
 
@@ -98,7 +98,7 @@ def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
     assert agent.get(f"/v1/transactions/{large}")["status"] == "QUEUED"
     signed = wallet.sign(message)
     assert waiaas.json("approval", "approve", large, "--owner-signature", signed)["id"] == large
-    assert agent.ended(large)["status"] == "CONFIRMED"
+    assert agent.ends(large) == "CONFIRMED"
     assert chain_of(waiaas).balance(recipient) == 7_000_000
 
     second = agent.pay(recipient, 7_000_000, key="second")["id"]

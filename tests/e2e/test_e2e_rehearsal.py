@@ -22,7 +22,7 @@ def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
     token.write_text(agent.token, encoding="ascii")
 
     paid = agent.pay(recipient, SOL, key="within")
-    assert agent.ended(paid["id"])["status"] == "CONFIRMED"
+    assert agent.ends(paid["id"]) == "CONFIRMED"
     within = {"to": recipient, "amount": str(SOL)}
     for how, tier, code in (("new", "INSTANT", None), (None, None, "DUPLICATE_REQUEST")):
         key = {} if how is None else {"Idempotency-Key": how}
