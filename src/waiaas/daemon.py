@@ -74,6 +74,7 @@ from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.recover import count_found, read_unfinished
 from waiaas.pipeline.worker import SignerShut, Worker
 from waiaas.ports import ChainUnavailable, Clock
+from waiaas.profiles import read_profiles
 from waiaas.system import SystemClock, generate_secret, read_boot_id
 from waiaas.upkeep import (
     keep_checking,
@@ -305,6 +306,7 @@ async def _serve(
             generate_id=generate_id,
             generate_secret=generate_secret,
             admission=config.security.admission(),
+            profiles=read_profiles(),
             operator=OperatorAccess(
                 cookie=cookie,
                 ledger=ledger,

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from waiaas.domain.money import BASE_UNITS_MAX, DIGITS_MAX, parse_base_units, parse_human_amount
+from waiaas.domain.money import (
+    BASE_UNITS_MAX,
+    DIGITS_MAX,
+    human_amount,
+    parse_base_units,
+    parse_human_amount,
+)
 
 LARGEST = "115792089237316195423570985008687907853269984665640564039457584007913129639935"
 """2^256-1, written out."""
@@ -153,3 +159,12 @@ def test_what_is_no_human_amount_of_the_asset_is_refused(text: str, decimals: in
 def test_every_amount_is_read_back_from_what_people_write(base_units: int, decimals: int) -> None:
     written = f"{Decimal(base_units).scaleb(-decimals, EXACT):f}"
     assert parse_human_amount(written, decimals=decimals) == base_units
+
+
+@given(st.integers(0, 2**256 - 1), st.integers(0, 30))
+def test_an_amount_is_written_for_people_exactly_and_shortly(
+    base_units: int, decimals: int
+) -> None:
+    written = human_amount(base_units, decimals=decimals)
+    assert parse_human_amount(written, decimals=decimals) == base_units
+    assert "." not in written or not written.endswith("0")

@@ -14,12 +14,13 @@ from waiaas.database.errors import ConstraintViolated
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
-from waiaas.domain.profile import ProfileName
+from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.pipeline.agents import create_agent, finish_creations
 from waiaas.pipeline.record import LostRace
+from waiaas.profiles import read_profiles
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office
@@ -79,7 +80,7 @@ def home(unlocked: tuple[FileKeystore, Path]) -> Home:
 
 
 def create(
-    office: "Office", home: Home, name: str = "Bob", profile: ProfileName | None = None
+    office: "Office", home: Home, name: str = "Bob", profile: Profile | None = None
 ) -> AgentRecord:
     return asyncio.run(
         create_agent(
@@ -131,7 +132,7 @@ def test_an_agent_is_active_when_its_key_is_on_disk(office: "Office", home: Home
 def test_the_rules_of_its_profile_are_there_as_soon_as_it_is(office: "Office", home: Home) -> None:
     home.before_store = crash
     with pytest.raises(Crash):
-        create(office, home, profile=ProfileName.CAUTIOUS)
+        create(office, home, profile=read_profiles()[ProfileName.CAUTIOUS])
     (agent,) = office.ledger.read(lambda tx: tx.agents.with_status(AgentStatus.CREATING))
     kinds = [each.type for each in office.ledger.read(lambda tx: tx.policies.of(agent.id))]
     assert kinds == ["SPENDING_LIMIT", "RATE_LIMIT"]

@@ -25,6 +25,7 @@ from waiaas.pipeline.policies import (
     set_policy,
 )
 from waiaas.ports import LedgerTransaction
+from waiaas.profiles import read_profiles
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office
@@ -426,10 +427,10 @@ def test_a_list_has_the_global_rules_and_the_agents_own(
 def test_a_profile_is_given_once_and_belongs_to_the_agent_from_then_on(office: "Office") -> None:
     caller = office.hire(limits={})
 
+    profile = read_profiles()[ProfileName.CAUTIOUS]
+
     def give(tx: LedgerTransaction) -> None:
-        insert_profile(
-            tx, ProfileName.CAUTIOUS, caller.agent_id, generate_id=generate_id, now_s=NOW_S
-        )
+        insert_profile(tx, profile, caller.agent_id, generate_id=generate_id, now_s=NOW_S)
 
     office.ledger.write(give)
     tiers = [office.ask_now(caller, amount).transaction.tier for amount in (10**7, 4 * 10**7)]

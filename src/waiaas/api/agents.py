@@ -39,7 +39,7 @@ async def create(call: Call) -> Agent:
         body.name,
         chain=body.chain,
         network=body.network,
-        profile=body.profile,
+        profile=None if body.profile is None else services.profiles[body.profile],
         ledger=services.ledger,
         keystore=services.keystore,
         clock=services.clock,

@@ -7,6 +7,7 @@ from waiaas.api.allowance import Allowance
 from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
+from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
@@ -47,6 +48,8 @@ class Services:
     generate_id: GenerateId
     generate_secret: GenerateSecret
     admission: AdmissionRules
+    profiles: Mapping[ProfileName, Profile]
+    """What an agent may begin with."""
     operator: OperatorAccess
     allowance: Allowance
     """How often each credential may be refused and leave rows."""

@@ -34,7 +34,8 @@ def create_agent(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="Rules to begin with: cautious, standard or open. Without, it may spend nothing."
+            help="Rules to begin with: cautious, standard or open (`waiaas policy profiles` shows "
+            "them). Without, it may spend nothing."
         ),
     ] = None,
     password_file: PasswordFileOption = None,

@@ -28,6 +28,8 @@ from waiaas.cli.transactions import wait_for_end
 from waiaas.daemon import LedgerContents, initialise, read_tables, stop_localnet
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
+from waiaas.domain.enums import ChainType
+from waiaas.domain.money import NATIVE_UNITS, human_amount
 from waiaas.offline import verify_audit_log
 from waiaas.system import generate_secret
 
@@ -319,5 +321,4 @@ def _say(step: int, sentence: str) -> None:
 
 
 def _sol(lamports: int) -> str:
-    whole, rest = divmod(lamports, SOL)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " SOL"
+    return f"{human_amount(lamports, decimals=NATIVE_UNITS[ChainType.SOLANA].decimals)} SOL"

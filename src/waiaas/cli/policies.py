@@ -4,7 +4,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -32,6 +32,9 @@ from waiaas.cli.transactions import (
     ToOption,
     wanted,
 )
+from waiaas.domain.enums import ChainType, PolicyType
+from waiaas.domain.money import NATIVE_UNITS, human_amount
+from waiaas.domain.profile import ProfileName
 
 policy_app = typer.Typer(help="What agents may do.", no_args_is_help=True)
 
@@ -110,6 +113,61 @@ def remove_policy(
             show(client.delete(f"/v1/policies/{segment(policy)}"), as_json=as_json)
 
     explained(ask)
+
+
+@policy_app.command("profiles")
+def show_profiles(
+    *,
+    name: Annotated[
+        ProfileName | None, typer.Argument(help="Which one's rules; without it, the list.")
+    ] = None,
+    kind: Annotated[
+        PolicyType | None,
+        typer.Option("--type", help="Only this rule, as `policy set --rules` takes it."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an agent may begin with; without daemon or ledger, before it is chosen."""
+    from waiaas.profiles import read_profiles
+
+    profiles = read_profiles()
+    if name is None:
+        if kind is not None:
+            fail("--type is for the rules of one profile: name it", code=ExitCode.USAGE)
+        rows = [{"name": each.name, "purpose": each.purpose} for each in profiles.values()]
+        show_list(rows, as_json=as_json)
+        return
+    rules = profiles[name].documents
+    if kind is not None:
+        rules = tuple(rule for rule in rules if rule[0] is kind)
+        if not rules:
+            fail(f"the profile {name} has no {kind}", code=ExitCode.USAGE)
+    with output():
+        if as_json or not sys.stdout.isatty():
+            listed = [{"type": each, "rules": document} for each, document in rules]
+            typer.echo(json.dumps(listed if kind is None else rules[0][1], indent=2))
+        else:
+            typer.echo(f"{name}: {profiles[name].purpose}")
+            for each, document in rules:
+                typer.echo(f"\n{each}")
+                for member, value in document.items():
+                    typer.echo(f"  {member:<20} {with_coins(value)}")
+            typer.echo(f"\n{_TO_CHANGE_ONE.format(name=name, kind=rules[0][0])}")
+
+
+_TO_CHANGE_ONE: Final = """\
+To change a rule of an agent that began with it:
+  waiaas policy profiles {name} --type {kind} > rule.json
+  (edit rule.json)
+  waiaas policy set --agent AGENT_ID --type {kind} --rules "$(cat rule.json)\""""
+
+
+def with_coins(value: object) -> str:
+    """Return a member of a rule as a person reads it: an amount, a text of digits, also in SOL."""
+    if not (isinstance(value, str) and value.isdigit()):
+        return str(value)
+    unit = NATIVE_UNITS[ChainType.SOLANA]
+    return f"{value} ({human_amount(int(value), decimals=unit.decimals)} {unit.symbol})"
 
 
 @policy_app.command("explain")

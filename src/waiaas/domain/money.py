@@ -54,6 +54,13 @@ def parse_human_amount(text: str, *, decimals: int) -> int:
     return parse_base_units((whole + fraction.ljust(decimals, "0")).lstrip("0") or "0")
 
 
+def human_amount(base_units: int, *, decimals: int) -> str:
+    """Return an amount as people write it, exactly: 1500000000 with 9 decimals is `1.5`."""
+    whole, rest = divmod(base_units, 10**decimals)
+    fraction = f"{rest:0{decimals}d}".rstrip("0")
+    return f"{whole}.{fraction}" if fraction else str(whole)
+
+
 def parse_base_units(text: str) -> int:
     """Return the amount that *text* writes canonically.
 

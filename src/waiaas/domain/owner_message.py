@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, assert_never
 from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.enums import ChainType
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.money import NATIVE_UNITS
+from waiaas.domain.money import NATIVE_UNITS, human_amount
 from waiaas.domain.owner import PAYMENT_ACTIONS, OwnerAction, wallet_chain
 from waiaas.domain.request import (
     Approve,
@@ -152,9 +152,7 @@ def _part(part: Part, chain: ChainType) -> str:
 def _native(base_units: int, chain: ChainType) -> str:
     """Write an amount as people do, exactly, and in base units beside it."""
     unit = NATIVE_UNITS[chain]
-    whole, rest = divmod(base_units, 10**unit.decimals)
-    fraction = f"{rest:0{unit.decimals}d}".rstrip("0")
-    coins = f"{whole}.{fraction}" if fraction else str(whole)
+    coins = human_amount(base_units, decimals=unit.decimals)
     return f"{coins} {unit.symbol} ({base_units} {_BASE_UNITS[chain]})"
 
 

@@ -11,7 +11,7 @@ from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
-from waiaas.domain.profile import ProfileName
+from waiaas.domain.profile import Profile
 from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.agent_life import found
 from waiaas.pipeline.kill_switch import suspend_newcomer, write_while_off
@@ -27,7 +27,7 @@ async def create_agent(
     *,
     chain: ChainType,
     network: NetworkType,
-    profile: ProfileName | None,
+    profile: Profile | None,
     ledger: Ledger,
     keystore: Keystore,
     clock: Clock,
@@ -76,7 +76,7 @@ async def create_agent(
                     "chain": chain,
                     "network": network,
                     "address": address,
-                    "profile": profile,
+                    "profile": None if profile is None else profile.name,
                 },
             ),
             now_s=now_s,

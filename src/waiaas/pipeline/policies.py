@@ -9,13 +9,12 @@ from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
-from waiaas.domain.profile import ProfileName
+from waiaas.domain.profile import Profile
 from waiaas.domain.records import PolicyRecord
 from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy, parse_rules
-from waiaas.policy.profiles import PROFILES
 from waiaas.policy.rule import Rule
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
 
@@ -172,14 +171,14 @@ async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> Poli
 
 def insert_profile(
     tx: LedgerTransaction,
-    profile: ProfileName,
+    profile: Profile,
     agent_id: AgentId,
     *,
     generate_id: GenerateId,
     now_s: int,
 ) -> None:
     """Give a new agent the rules of a profile, in the transaction that makes the agent."""
-    for kind, rules in PROFILES[profile].rules():
+    for kind, rules in profile.rules():
         policy = PolicyRecord(PolicyId(generate_id()), agent_id, kind, rules, 0, 1, now_s, now_s)
         _insert(tx, policy)
 
