@@ -55,6 +55,44 @@ def test_the_operator_and_the_agent_are_told_what_send_then_answers(
         assert {each["code"] for each in told.json["violations"]} >= {denial["code"]}
 
 
+UNTYPED = {"to": RECIPIENT, "amount": "1000"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        UNTYPED,
+        UNTYPED | {"type": "TRANSFER", "reference": "r"},
+        UNTYPED | {"type": "NOTHING"},
+        UNTYPED | {"type": None},
+        UNTYPED | {"amount": 1000},
+        UNTYPED | {"more": 1},
+        {"type": "BATCH", "instructions": [UNTYPED, UNTYPED]},
+        {"to": RECIPIENT},
+        {},
+        [],
+        "TRANSFER",
+    ],
+)
+def test_all_who_take_a_request_take_the_same_ones_in_the_same_words(
+    desk: "Desk", hired: "Hired", request_: Any
+) -> None:
+    asked, simulated = explain(desk, hired, request_), simulate(desk, hired, request_)
+    sent = send(desk, hired, request_)
+    assert asked.status == simulated.status
+    assert (sent.status == 201) is (asked.status == 200)
+    if asked.status == 200:
+        assert asked.json == simulated.json
+    else:
+        assert {asked.code, simulated.code, sent.code} == {"VALIDATION_FAILED"}
+        assert sent.json["detail"] == simulated.json["detail"]
+        said = asked.json["detail"].removeprefix("request").lstrip(".: ")
+        assert said == sent.json["detail"]
+        field = sent.json.get("field")
+        named = asked.json.get("field")
+        assert named == (f"request.{field}" if field else named)
+
+
 PAID = {"idempotency-key": "paid"}
 
 

@@ -35,8 +35,12 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 Message = TypeVar("Message")
 
 
-def decode(body: bytes, kind: type[Message], *others: type[Any]) -> Message:
+def decode(
+    body: bytes, kind: type[Message], *others: type[Any], within: str | None = None
+) -> Message:
     """Return *body* as a message of type *kind*, or of that of *others* whose tag it has.
+
+    *within* names the member of another message that *body* is the value of.
 
     Raises:
         Refusal: VALIDATION_FAILED, with where and why. It repeats nothing of what was sent but the
@@ -49,7 +53,7 @@ def decode(body: bytes, kind: type[Message], *others: type[Any]) -> Message:
         _check(document, depth=0)
         return msgspec.json.decode(body, type=_meant(document, kind, others), strict=True)
     except msgspec.ValidationError as error:
-        raise _explained(error) from error
+        raise _explained(error, within) from error
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
@@ -112,7 +116,7 @@ def _check(value: object, *, depth: int) -> None:
             pass
 
 
-def _explained(error: msgspec.ValidationError) -> Refusal:
+def _explained(error: msgspec.ValidationError, within: str | None = None) -> Refusal:
     """Say what the decoder objects to, without the caller's own text in it."""
     text = str(error)
     unknown = _UNKNOWN_FIELD.fullmatch(text)
@@ -122,7 +126,8 @@ def _explained(error: msgspec.ValidationError) -> Refusal:
         return _refused(f"there is no such field{shown}")
     found = _ERROR.fullmatch(text)
     assert found is not None, "the pattern takes any text"
-    what, field = found["what"], found["field"]
+    what = found["what"]
+    field = ".".join(filter(None, (within, found["field"])))
     if what.startswith(_INVALID_VALUE):
         what = "not one of the allowed values"
     return _refused(f"{field}: {what}" if field else what, field=field or None)

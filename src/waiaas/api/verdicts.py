@@ -5,8 +5,11 @@ Nothing is written, nothing set aside, and no node is asked but for the decimals
 the chain would take the payment, only sending it tells.
 """
 
+from typing import Final
+
 from waiaas.api.requests import idempotency_key_of, request_of
 from waiaas.api.routes import Call, Route
+from waiaas.api.strict_json import decode
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -25,10 +28,14 @@ from waiaas.wire.requests import (
 )
 from waiaas.wire.verdicts import Denial, ExplainRequest, Explanation, Reason
 
+_OTHERS: Final = (AskTokenTransfer, AskContractCall, AskApprove, AskBatch)
+"""What may be asked for beside a transfer, told by its `type`."""
+
 
 async def explain_any(call: Call) -> Explanation:
     """Tell the operator what a request of an agent would get now."""
     body: ExplainRequest = call.body
+    message = decode(bytes(body.request), AskTransfer, *_OTHERS, within="request")
     agent_id = AgentId(body.agent_id)
     agent = call.services.ledger.read(
         lambda tx: tx.agents.get(agent_id) if is_id(agent_id) else None
@@ -38,7 +45,7 @@ async def explain_any(call: Call) -> Explanation:
     session_id = None if body.session_id is None else SessionId(body.session_id)
     if session_id is not None and not is_id(session_id):
         raise Refusal(ErrorCode.SESSION_REVOKED, "the session does not exist")
-    return await _explain(call, body.request, body.idempotency_key, agent, session_id)
+    return await _explain(call, message, body.idempotency_key, agent, session_id)
 
 
 async def simulate_own(call: Call) -> Explanation:
@@ -144,7 +151,7 @@ ROUTES = (
         simulate_own,
         Explanation,
         body=AskTransfer,
-        other_bodies=(AskTokenTransfer, AskContractCall, AskApprove, AskBatch),
+        other_bodies=_OTHERS,
         codes=_CODES,
     ),
 )

@@ -190,7 +190,7 @@ def explain(
 ) -> None:
     """Ask what a request of an agent would get now, and why. Nothing is written."""
     directory = directory_of(context)
-    asked = {"type": "TRANSFER", **wanted(to, amount, token, request, reference)}
+    asked = wanted(to, amount, token, request, reference)
     body = {"agentId": agent, "request": asked}
     if session is not None:
         body["sessionId"] = session

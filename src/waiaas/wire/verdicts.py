@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.wire.message import Message
-from waiaas.wire.requests import AskRequest, IdempotencyKey
+from waiaas.wire.requests import IdempotencyKey
 
 _Id = Annotated[str, Meta(max_length=36)]
 
@@ -15,7 +15,8 @@ class ExplainRequest(Message, frozen=True):
     """Ask what a request of an agent would get now."""
 
     agent_id: _Id
-    request: AskRequest
+    request: Raw
+    """An `AskRequest`, read as where it is sent: without `type` it is a TRANSFER."""
     session_id: _Id | None = None
     """Whose constraints count, too; without it, nobody's."""
     idempotency_key: IdempotencyKey | None = None
