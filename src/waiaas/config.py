@@ -66,15 +66,20 @@ class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the daemon is reached."""
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = PORT_DEFAULT
+    """On 127.0.0.1; 0 lets the system choose."""
 
 
 class RpcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The node of each network; empty means that the network is not known."""
 
     solana_mainnet: str = ""
+    """The URL (http or https) of a node of mainnet."""
     solana_devnet: str = ""
+    """Of devnet."""
     solana_testnet: str = ""
+    """Of testnet."""
     solana_localnet: str = ""
+    """Of a validator of your own; `waiaas start --localnet` brings one along."""
 
     def solana_urls(self) -> Mapping[NetworkType, str]:
         """Return the URL of each known Solana network."""

@@ -17,13 +17,21 @@ class ExitCode(IntEnum):
     """How a command ended, for scripts."""
 
     OK = 0
+    """It did what was asked for."""
     ERROR = 1
+    """It did not; the message says why."""
     USAGE = 2
+    """It was asked in a way that it does not understand."""
     NOT_RUNNING = 3
+    """There is no daemon to ask."""
     REFUSED = 4
+    """Who asks may not, or a rule denies it (status 401 or 403)."""
     TIMEOUT = 5
+    """There was no answer, or no end, in time."""
     TAMPERED = 6
+    """The audit log is not as it was written."""
     UNEXPECTED = 7
+    """Verdicts came out otherwise than expected or recorded."""
 
 
 def directory_of(context: typer.Context) -> Path:

@@ -98,6 +98,7 @@ class AskTransfer(SendTransfer, frozen=True, tag_field="type", tag="TRANSFER"):
     """A `SendTransfer`, and what tells it from another one."""
 
     reference: Reference | None = None
+    """What it is for, e.g. an invoice's number: one thing is paid once."""
     allow_duplicate: bool = False
     """Without an Idempotency-Key: whether it is another one than an equal one just before."""
 
