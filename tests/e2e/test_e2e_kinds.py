@@ -129,7 +129,8 @@ def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
     paid = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
     assert sender.ends(paid) == "CONFIRMED"
     assert world.tokens(recipient) == 60
-    too_much = sender.denied("--to", recipient, "--amount", "41", "--token", world.mint)
+    asset_id = f"waiaas:solana-localnet/token:{world.mint}"
+    too_much = sender.denied("--to", recipient, "--amount", "41", "--token", asset_id)
     assert "SPENDING_LIMIT_EXCEEDED" in too_much
 
     assert sender.ends(sender.pay(*sender.file(call(MEMO)))) == "CONFIRMED"
