@@ -32,7 +32,7 @@ class ErrorCode(StrEnum):
     INVALID_MASTER_PASSWORD = "INVALID_MASTER_PASSWORD"  # noqa: S105 -- a code, not a secret
     """It is not the master password."""
     MASTER_PASSWORD_LOCKED = "MASTER_PASSWORD_LOCKED"  # noqa: S105 -- a code, not a secret
-    """There were wrong passwords before, or another one is being looked at."""
+    """Wrong passwords came before, or too many logins come at once."""
     INVALID_NONCE = "INVALID_NONCE"
     """The daemon has no message with this nonce to be signed, or it was used."""
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
@@ -118,7 +118,7 @@ class ErrorCode(StrEnum):
     LEDGER_RESTORED = "LEDGER_RESTORED"
     """The ledger came out of a backup and is not yet compared with the chain."""
     CLOCK_IN_DOUBT = "CLOCK_IN_DOUBT"
-    """The machine's clock was set, or disagrees with the chain's."""
+    """The machine's clock was set, and nobody has accepted it."""
     BACKUP_UNDER_WAY = "BACKUP_UNDER_WAY"
     """Another backup is being made."""
     BACKUP_FAILED = "BACKUP_FAILED"
