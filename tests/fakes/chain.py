@@ -97,7 +97,7 @@ class Paid(NamedTuple):
         """Return how much of each asset leaves; an approval moves nothing by itself."""
         leaving: Counter[str] = Counter()
         for deed in self.deeds:
-            if deed.kind != APPROVE:
+            if deed.kind != APPROVE and deed.base_units:
                 leaving[deed.asset] += deed.base_units
         return leaving
 
@@ -352,9 +352,10 @@ def paid_by(request: Request, from_address: str) -> Paid:
     """Return what the chain does if it does what is asked for."""
     deeds = list[Deed]()
     for part in parts_of(request):
-        assert not isinstance(part, ContractCall), "no call is ever asked of this chain"
         if isinstance(part, Approve):
             deed = Deed(part.type, part.spender_address, part.token_address, part.base_units)
+        elif isinstance(part, ContractCall):
+            deed = Deed(part.type, part.contract_address, NATIVE, part.base_units)
         else:
             deed = Deed(part.type, part.to_address, part.asset, part.base_units)
         deeds.append(deed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nacl.encoding import Base64Encoder
 from tests.fakes.chain import paid_by
+from tests.simulation.changes import change_policies, draw_constraints, narrow
 from tests.simulation.start import AGENTS, OWNERS, draw_request
 from tests.simulation.told import require
 
@@ -64,9 +65,9 @@ def jump(world: "Simulation") -> None:
 
 
 async def accept_clock(world: "Simulation") -> None:
-    doubt = world.clock.doubt()
-    if doubt is not None:
-        await world.clock.accept(doubt.difference_s, None)
+    doubt, ahead_s = world.clock.doubt(), world.machine.now_s() - world.machine.monotonic_s()
+    if doubt is not None and await world.clock.accept(doubt.difference_s, None):
+        world.accepted_s = ahead_s
 
 
 def abandon_blocks(world: "Simulation") -> None:
@@ -277,13 +278,21 @@ async def issued(world: "Simulation", agent_id: AgentId) -> None:
     issued = await issue_session(
         agent_id,
         ttl_s=SESSION_TTL_S,
-        constraints=None,
+        constraints=draw_constraints(world),
         ledger=world.ledger,
         clock=world.clock,
         generate_id=world.generate_id,
         generate_secret=world.generate_secret,
     )
     world.sessions[agent_id] = SessionId(issued.session.id)
+
+
+def change(world: "Simulation") -> None:
+    do(world, change_policies(world))
+
+
+def issue_another(world: "Simulation") -> None:
+    do(world, issued(world, world.source.choice(AGENTS)))
 
 
 def reconcile(world: "Simulation") -> None:
@@ -368,6 +377,9 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "terminate": Act(0.2, terminate),
         "revoke": Act(0.7, revoke),
         "issue": Act(12, issue, can_issue),
+        "change_policies": Act(1.5, change),
+        "issue_another": Act(0.5, issue_another),
+        "narrow": Act(1, narrow, lambda world: world.luck.constrained),
         "reconcile": Act(12, reconcile, is_quarantined),
     }
 )

@@ -57,6 +57,10 @@ class Luck:
     """Which sets of limits the agents may have."""
     owner: OwnerState
     """How far the agents' owners have got when the world begins."""
+    constrained: float
+    """How many of the sessions that are issued have constraints."""
+    lives: int
+    """How often agents live on behind a restore that was reconciled."""
     accents: Mapping[str, float]
     """What the likelihood of each act is multiplied with."""
 
@@ -124,6 +128,50 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
             },
             {"ask": 3, "decide": 8, "sign": 4, "jump": 0.2, "kill": 0.2, **QUIET},
         ),
+        "tightened": (
+            {
+                "trouble": 0.6,
+                "troubles": [Trouble.AWAY],
+                "latency_blocks": 0,
+                "likelihood": 0.2,
+                "waits_s": (1, 3, 10, 60),
+                "policies": [0, 1],
+                "constrained": 0.0,
+            },
+            {"ask": 3, "change_policies": 10, "decide": 2, "kill": 0.2, **QUIET},
+        ),
+        "constrained": (
+            {
+                "trouble": 0.5,
+                "troubles": [Trouble.AWAY],
+                "latency_blocks": 0,
+                "likelihood": 0.2,
+                "policies": [2, 4],
+                "constrained": 1.0,
+            },
+            {"ask": 4, "narrow": 10, "issue_another": 2, "jump": 0.2, "kill": 0.2, **QUIET},
+        ),
+        "jumping": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.2,
+                "waits_s": (1, 3, 10),
+                "amounts": AMOUNTS_SMALL,
+                "policies": [0],
+            },
+            {"ask": 5, "jump": 8, "kill": 0.2, "change_policies": 0, **QUIET},
+        ),
+        "nested": (
+            {
+                "latency_blocks": 1,
+                "likelihood": 0.2,
+                "amounts": AMOUNTS_SMALL,
+                "policies": [2, 4],
+                "lives": 3,
+            },
+            {"ask": 3, "copy": 6, "pass_time": 2, "reconcile": 4, **QUIET, "restore": 12},
+        ),
         "killed": ({"likelihood": 0.6}, {**QUIET, "kill": 6}),
     }
 )
@@ -143,6 +191,8 @@ def draw_luck(source: random.Random, acts: Sequence[str], kind: str | None = Non
         amounts=source.choice([AMOUNTS, AMOUNTS_SMALL, [*AMOUNTS, *AMOUNTS_SMALL]]),
         policies=range(len(POLICIES)),
         owner=source.choice([OwnerState.NONE, *OwnerState]),
+        constrained=source.choice([0.0, 0.0, 0.5, 1.0]),
+        lives=1,
         accents={**{act: source.choice(ACCENTS) for act in acts}, **accents},
     )
     return replace(luck, **fixed)

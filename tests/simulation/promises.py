@@ -4,25 +4,25 @@ Nothing here uses the code under test: rows come from SQL of this file's own, su
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import apsw
 from nacl.signing import SigningKey
-from tests.fakes.agents import Rules
 from tests.fakes.chain import FakeChain, Paid
+from tests.simulation.permitted import (
+    ENDED_WITHOUT,
+    Clocks,
+    Permitted,
+    Sums,
+    read_constraints,
+    read_first,
+)
+from tests.simulation.rules import Policy
 from tests.simulation.told import ROWS, Told, read_row, require
 
-WINDOWS_S: Final = {
-    "hourly_max": 3600,
-    "daily_max": 86_400,
-    "weekly_max": 604_800,
-    "monthly_max": 2_592_000,
-}
 ENDED: Final = ("CANCELLED", "EXPIRED", "FAILED", "CONFIRMED")
-ENDED_WITHOUT: Final = ("CANCELLED", "EXPIRED", "FAILED")
-"""Statuses of payments that were not made."""
 
 Approval = tuple[int | None, int | None, str | None]
 """When it was approved, when rejected, and the owner's signature."""
@@ -33,16 +33,19 @@ class Truth:
     """What was seen so far; rows that were committed must stay as they were."""
 
     chain: FakeChain
-    rules: Mapping[str, Sequence[Rules]]
-    """By agent, the SPENDING_LIMITs that apply to it."""
     wallets: Mapping[str, SigningKey]
     addresses: Mapping[str, str]
     """Of the agents, who is behind it."""
     is_perjured: bool
     """Whether nodes may lie where a lie is taken for proof: then only *once* is promised."""
+    is_trusting: bool = False
+    """Whether the daemon believes any clock."""
     asked: Counter[Paid] = field(default_factory=Counter)
     """How many different requests there were for each payment."""
     told: Told = field(init=False)
+    first: dict[str, Policy] = field(default_factory=dict)
+    """By id, the rules that the world began with."""
+    permitted: Permitted = field(init=False)
     signed: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By attempt, the bytes and their hash."""
     approvals: dict[str, Approval] = field(default_factory=dict)
@@ -60,16 +63,22 @@ class Truth:
 
     def forget(self, newest: str) -> None:
         """Begin anew with a ledger from a backup; what was asked and paid stays so."""
+        if self.restored_from is not None and self.is_complete:
+            self.told.events["RESTORED_ANEW", "operator"] += 1
         self.told = Told(self.wallets, self.told.events)
+        self.permitted = Permitted(self.first, self.is_trusting, is_retold=True, judged=set())
         self.signed, self.approvals = {}, {}
         self.restored_from, self.is_complete = newest, False
 
-    def check(self, rows: apsw.Connection, *, wall_s: int, is_new: bool) -> None:
+    def check(
+        self, rows: apsw.Connection, clocks: Clocks, *, believed_s: int, is_new: bool
+    ) -> None:
         """Raise Broken if a promise is broken.
 
         Args:
             rows: a connection of our own to the ledger's file.
-            wall_s: the wall clock, as far as it is believed.
+            clocks: what the machine's show.
+            believed_s: the wall clock, as far as the daemon believes it.
             is_new: whether the connection is: what it finds must be what was there.
         """
         made_as_often_as_asked(self)
@@ -78,9 +87,34 @@ class Truth:
             return
         self._data_version = version
         with rows:
+            if not self.first:
+                self.first = read_first(rows)
+                self.permitted = Permitted(self.first, self.is_trusting)
+            self._listen(rows, clocks)
             for promise in PROMISES.values():
                 promise(self, rows)
-            within_limits(self, rows, now_s=max(wall_s, self.told.last_second))
+            now_s = max(believed_s, self.told.last_second)
+            self.permitted.stay_met(sums_of(rows, now_s=now_s), "of the ledger")
+            self.permitted.stay_met(self.permitted.sums_by_trusted_time(clocks), "that is steady")
+
+    def _listen(self, rows: apsw.Connection, clocks: Clocks) -> None:
+        """Hear what the audit log tells that is new."""
+        was_quarantined = self.told.is_quarantined
+        self.permitted.constraints = read_constraints(rows)
+        for columns in rows.execute(ROWS, [self.told.last_id]).fetchall():
+            row = read_row(columns)
+            self.told.hear(row)
+            self.permitted.hear(row, rows, clocks)
+        self.permitted.is_retold = False
+        if was_quarantined and not self.told.is_quarantined:
+            self.is_complete = True
+            self.given_up = {
+                tx_hash
+                for tx_hash, trace in self.chain.landed.items()
+                if self.told.agents.get(self.addresses[trace.paid.from_address]) == "TERMINATED"
+                or trace.error is not None
+                or not trace.paid.leaving()
+            }
 
     def has_ended(self) -> bool:
         """Tell whether nothing is under way any more."""
@@ -94,20 +128,8 @@ def made_as_often_as_asked(truth: Truth) -> None:
 
 
 def all_is_told(truth: Truth, rows: apsw.Connection) -> None:
-    was_quarantined = truth.told.is_quarantined
-    for row in rows.execute(ROWS, [truth.told.last_id]):
-        truth.told.hear(read_row(row))
     [(last,)] = rows.execute("SELECT ifnull(max(id), 0) FROM audit_log")
     require(last == truth.told.last_id, "audit rows that were there are gone")
-    if was_quarantined and not truth.told.is_quarantined:
-        truth.is_complete = True
-        truth.given_up = {
-            tx_hash
-            for tx_hash, trace in truth.chain.landed.items()
-            if truth.told.agents.get(truth.addresses[trace.paid.from_address]) == "TERMINATED"
-            or trace.error is not None
-            or not trace.paid.leaving()
-        }
 
 
 def all_is_as_told(truth: Truth, rows: apsw.Connection) -> None:
@@ -201,46 +223,24 @@ PROMISES: Final[Mapping[str, Callable[[Truth, apsw.Connection], None]]] = {
     "what ended otherwise was not made, and what is confirmed was, once": ends_are_true,
     "a batch happens whole or not at all": batches_are_whole,
 }
-"""Beside those two that ask for more than rows: `made_as_often_as_asked` and `within_limits`."""
+"""Beside those that ask for more than rows: `made_as_often_as_asked` and `Permitted`."""
 
 
-def within_limits(truth: Truth, rows: apsw.Connection, *, now_s: int) -> None:
-    """What is spent and set aside is within every bound of every limit, by asset."""
-    held: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    spent: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    judged = set()
-    for tx_id, agent_id, asset, amount, state, settled_at, tier in rows.execute(RESERVATIONS):
-        if truth.restored_from is None or tx_id > truth.restored_from:
-            judged.add((agent_id, asset))
+def sums_of(rows: apsw.Connection, *, now_s: int) -> Sums:
+    """Sum up what is set aside and spent, by the ledger's own rows and time."""
+    sums = Sums({}, {}, now_s, slack_s=0)
+    for agent_id, asset, amount, state, settled_at, tier in rows.execute(RESERVATIONS):
         if state == "HELD":
-            held[agent_id, asset][tier] += int(amount)
+            sums.hold((agent_id, asset), tier, int(amount))
         elif state == "SPENT":
-            spent[agent_id, asset].append((settled_at, int(amount)))
+            sums.spent.setdefault((agent_id, asset), []).append((settled_at, int(amount)))
     for agent_id, asset, amount, counted_at in rows.execute(MOVEMENTS):
-        spent[agent_id, asset].append((counted_at, int(amount)))
-    for agent_id, limits in truth.rules.items():
-        for limit in limits:
-            key = agent_id, limit["asset"]
-            tiers = held[key]
-            within(tiers["INSTANT"], "instant_max", limit)
-            within(tiers["INSTANT"] + tiers["NOTIFY"], "notify_max", limit)
-            # What reconciliation found counts all at once, later than it was paid. It may be more
-            # than fits; but from then on nothing is admitted that does not fit beside it.
-            for name, window_s in WINDOWS_S.items() if key in judged else ():
-                moved = sum(each for at, each in spent[key] if at > now_s - window_s)
-                within(moved + tiers.total(), name, limit)
+        sums.spent.setdefault((agent_id, asset), []).append((counted_at, int(amount)))
+    return sums
 
 
 RESERVATIONS: Final = (
-    "SELECT r.tx_id, r.agent_id, r.asset, r.amount, r.state, r.settled_at, t.tier"
+    "SELECT r.agent_id, r.asset, r.amount, r.state, r.settled_at, t.tier"
     " FROM reservations r JOIN transactions t ON t.id = r.tx_id"
 )
 MOVEMENTS: Final = "SELECT agent_id, asset, amount, counted_at FROM foreign_movements"
-
-
-def within(amount: int, name: str, limit: Rules) -> None:
-    bound = limit.get(name)
-    require(
-        bound is None or amount <= int(bound),
-        f"{amount} is over {name} of {bound} of {limit['asset']}",
-    )

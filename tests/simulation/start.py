@@ -18,7 +18,15 @@ from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.ids import AgentId, PolicyId
 from waiaas.domain.records import PolicyRecord
-from waiaas.domain.request import Approve, Batch, Part, Request, TokenTransfer, Transfer
+from waiaas.domain.request import (
+    Approve,
+    Batch,
+    ContractCall,
+    Part,
+    Request,
+    TokenTransfer,
+    Transfer,
+)
 from waiaas.ports import LedgerTransaction
 
 AMOUNTS: Final = (41, 60, 61, 99, 100, 101, 101, 250, 2**64, 2**256 - 1)
@@ -36,6 +44,7 @@ def _address(key: SigningKey) -> str:
 
 RECIPIENTS: Final = [_address(_key(n + 1)) for n in range(60)]
 TOKEN: Final = _address(_key(100))
+CONTRACT: Final = _address(_key(101))
 OWNERS: Final[Mapping[str, SigningKey]] = {_address(_key(n)): _key(n) for n in (200, 201)}
 """People with wallets; the first is the owner most often, and a wrong key is the other's."""
 
@@ -65,6 +74,12 @@ POLICIES: Final[tuple[tuple[Rules, ...], ...]] = (
 )
 """Sets of limits; the first agent has one of them, the second another."""
 
+GRANTS: Final[Mapping[PolicyType, Rules]] = {
+    PolicyType.APPROVED_SPENDERS: {"spenders": RECIPIENTS[:1]},
+    PolicyType.CONTRACT_WHITELIST: {"contracts": [CONTRACT], "tier": "INSTANT"},
+}
+"""What both may do besides."""
+
 AGENTS: Final = (AgentId("00000000-0000-7000-8000-00000000000a"),
                  AgentId("00000000-0000-7000-8000-00000000000b"))  # fmt: skip
 
@@ -88,9 +103,11 @@ def make_template(folder: Path, policies: tuple[int, int]) -> None:
                     limits=POLICIES[policy],
                     generate_id=lambda: make_id(next(numbers)),
                 )
-                rules = json.dumps({"spenders": RECIPIENTS[:1]})
-                kind, number = PolicyType.APPROVED_SPENDERS, PolicyId(make_id(next(numbers)))
-                tx.policies.insert(PolicyRecord(number, agent_id, kind, rules, 0, 1, NOW_S, NOW_S))
+                for kind, rules in GRANTS.items():
+                    number, text = PolicyId(make_id(next(numbers))), json.dumps(rules)
+                    tx.policies.insert(
+                        PolicyRecord(number, agent_id, kind, text, 0, 1, NOW_S, NOW_S)
+                    )
 
         ledger.write(unit)
 
@@ -104,8 +121,11 @@ def draw_request(source: random.Random, number: int, *, amounts: Sequence[int]) 
         return Transfer(to, amount)
     if kind < 2 / 3:
         return TokenTransfer(TOKEN, to, amount)
-    if kind < 3 / 4:
+    if kind < 0.72:
         return Approve(TOKEN, RECIPIENTS[0], number)
+    if kind < 0.77:
+        selector = bytes([source.choice([1, 1, 2])])
+        return ContractCall(CONTRACT, selector, source.choice([0, *AMOUNTS_SMALL]))
     return Batch(tuple(_draw_part(source, to) for _ in range(source.randint(2, 3))))
 
 

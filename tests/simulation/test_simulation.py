@@ -16,14 +16,18 @@ from typing import Any, Final
 import pytest
 from tests.simulation.told import Broken
 from tests.simulation.variants import (
+    Believing,
     Impatient,
     Lifting,
     SigningAgain,
     Unfinalized,
     Variant,
+    constraints_forgotten,
     decided_anew,
     not_stopped,
+    policies_unchanged,
     refuse_requests,
+    uncounted,
     unreserved,
 )
 from tests.simulation.world import Simulation, simulate
@@ -145,6 +149,22 @@ CONTROLS: Final = {
     "refuses only": (
         *("stopped", Variant(activate=refuse_requests, worker_sees=not_stopped), WEAK),
         r"signed behind the kill switch",
+    ),
+    "judged once": (
+        *("tightened", Variant(worker_sees=policies_unchanged), STRONG),
+        r"let through against|is over \w+ of",
+    ),
+    "constrained once": (
+        *("constrained", Variant(worker_sees=constraints_forgotten), STRONG),
+        r"signed against its session",
+    ),
+    "uncounted": (
+        *("constrained", Variant(seen_as=uncounted), STRONG),
+        r"is over max(Transactions|TotalAmount) of",
+    ),
+    "believing": (
+        *("jumping", Variant(guard=Believing), STRONG),
+        r"is over \w+ of",
     ),
     "decided anew": ("decided", Variant(seen_as=decided_anew), STRONG, r"was decided twice"),
 }

@@ -21,6 +21,7 @@ from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, KillSwitchState
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import KillSwitch
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.kill_switch import activate
 from waiaas.pipeline.reconcile import Reconciler, Reconciliation
 from waiaas.pipeline.record import ledger_time, remember
@@ -161,6 +162,49 @@ def as_it_is(tx: LedgerTransaction) -> LedgerTransaction:
     return tx
 
 
+class _Alike(list[Any]):
+    """A list that says it is the same as any other."""
+
+    __hash__ = None
+
+    def __eq__(self, _other: object) -> bool:
+        return True
+
+
+def policies_unchanged(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose policies seem to be those of each decision."""
+    applying = tx.policies.applying_to
+    return _Instead(
+        tx, policies=_Instead(tx.policies, applying_to=lambda agent: _Alike(applying(agent)))
+    )
+
+
+def constraints_forgotten(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose sessions are not looked at again behind the admission."""
+    get = tx.sessions.get
+
+    def without(session_id: Any) -> Any:
+        session = get(session_id)
+        return session and session._replace(constraints=None)
+
+    return _Instead(tx, sessions=_Instead(tx.sessions, get=without))
+
+
+def uncounted(tx: LedgerTransaction) -> Any:
+    """Show a ledger in which what a session uses is not set aside for it."""
+    return _Instead(tx, sessions=_Instead(tx.sessions, add_use=lambda *_, **__: None))
+
+
+class Believing(ClockGuard):
+    """A wall clock is right, whatever it says."""
+
+    def now_s(self) -> int:
+        return self._clock.now_s()
+
+    def doubt(self) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class Variant:
     """What is simulated; everything right, unless said otherwise."""
@@ -170,6 +214,7 @@ class Variant:
     worker_sees: Callable[[LedgerTransaction], LedgerTransaction] = as_it_is
     activate: Callable[..., Awaitable[object]] = activate
     reconciler: type[Reconciler] = Reconciler
+    guard: type[ClockGuard] = ClockGuard
     marks_restored: bool = True
     keeps_commits: bool = True
     """Whether a kill leaves what the operating system was given."""

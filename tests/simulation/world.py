@@ -7,11 +7,12 @@ process opens the copy while the old one is forgotten in the middle of whatever 
 """
 
 import asyncio
+import json
 import random  # noqa: TID251 -- reproducible cases, not secrets
 import shutil
 from collections import Counter
-from collections.abc import Coroutine, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -25,7 +26,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
 from tests.simulation.acts import ACTS, accept_clock, do, issued, sign_and_hand_in
-from tests.simulation.luck import Trouble, draw_luck
+from tests.simulation.luck import Luck, Trouble, draw_luck
+from tests.simulation.permitted import Clocks
 from tests.simulation.promises import Truth
 from tests.simulation.stage import (
     STAGE,
@@ -38,7 +40,6 @@ from tests.simulation.stage import (
 from tests.simulation.start import (
     AGENTS,
     OWNERS,
-    POLICIES,
     TOKEN,
     Files,
     make_id,
@@ -48,6 +49,7 @@ from tests.simulation.told import require
 from tests.simulation.variants import RIGHT, Variant
 
 from waiaas.database import Ledger, open_ledger
+from waiaas.database.errors import LedgerFull
 from waiaas.domain.enums import NetworkType, OwnerState
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.owner import OwnerAction, Proof
@@ -83,6 +85,7 @@ TURNS_MAX: Final = 60
 
 
 NAMES: Final = tuple(ACTS)
+ANCHOR: Final = "SELECT value FROM key_value_store WHERE key = 'clock.anchor'"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Simulation:
         self.chain: FakeChain = variant.chain(
             manners=self._manners, pause=pause, perjures=variant.perjures
         )
-        self.luck = draw_luck(self.source, list(ACTS), kind)
+        self.luck: Luck = draw_luck(self.source, list(ACTS), kind)
         likelihoods = (each.likelihood * self.luck.accents[act] for act, each in ACTS.items())
         self._likelihoods = list(accumulate(likelihoods))
         policies = (self.source.choice(self.luck.policies), self.source.choice(self.luck.policies))
@@ -158,6 +161,8 @@ class Simulation:
         self.happened: Counter[str] = Counter()
         self._copies: list[Files] = []
         self.is_disk_full: bool = False
+        self.accepted_s: float = 0
+        """How far ahead of the steady clock the wall clock is, as far as it is accepted."""
         self._signed_before_restore: int | None = None
         self._open = ExitStack()
         self._addresses = {agent_id: self.signer.generate(agent_id) for agent_id in AGENTS}
@@ -167,10 +172,10 @@ class Simulation:
             self.chain.fund(address, base_units=self.source.choice([10**9, 90]), asset=TOKEN)
         self.truth = Truth(
             self.chain,
-            {agent: POLICIES[each] for agent, each in zip(AGENTS, policies, strict=True)},
             OWNERS,
             {address: agent_id for agent_id, address in self._addresses.items()},
             is_perjured=variant.perjures,
+            is_trusting=variant.guard is not ClockGuard,
         )
         if not self._template.exists():
             make_template(self._template, policies)
@@ -188,9 +193,12 @@ class Simulation:
             self._boot(self._copies[0], is_new=True)
             try:
                 await self._register_owners()
+                if self.luck.constrained:
+                    await self._issue_sessions()
                 await self._live(self.source.randint(*STEPS))
-                if self.truth.restored_from is not None:
-                    await self._live_on()
+                for _ in range(self.luck.lives if self.truth.restored_from is not None else 0):
+                    await self._issue_sessions()
+                    await self._live(STEPS_AFTERWARDS)
             finally:
                 await self._stop()
 
@@ -205,12 +213,11 @@ class Simulation:
         for process in self.processes:
             process.stage.likelihood = luck.likelihood
 
-    async def _live_on(self) -> None:
-        """Give the agents of a reconciled ledger new sessions, and let them go on."""
+    async def _issue_sessions(self) -> None:
+        """Give all agents new sessions; those of a ledger that was reconciled have none."""
         for agent_id in AGENTS:
             do(self, issued(self, agent_id))
             await until_nothing_moves()
-        await self._live(STEPS_AFTERWARDS)
 
     async def _register_owners(self) -> None:
         """Let the agents' owners get as far as luck will have it."""
@@ -293,6 +300,11 @@ class Simulation:
         self.chain.pass_blocks(min(int(seconds * BLOCKS_PER_S) + 1, BLOCKS_MAX))
         self.machine.pass_time(seconds)
 
+    def write_now(self, unit: Callable[[LedgerTransaction], None]) -> None:
+        """Write behind the daemon's back, unless the disk is full."""
+        with suppress(LedgerFull):
+            self._ledger.write(unit)
+
     def limit_pages(self, *, is_full: bool) -> None:
         self.is_disk_full = is_full
         self._ledger._writer._sqlite.pragma("max_page_count", 1 if is_full else 2**30)
@@ -343,7 +355,7 @@ class Simulation:
         self.is_disk_full = False
         self._ledger: Ledger = self._open.enter_context(open_ledger(self.folder))
         self.ledger = SteppedLedger(self._ledger, self.variant.seen_as)
-        self.clock = ClockGuard(self.machine, boot_id="boot")
+        self.clock = self.variant.guard(self.machine, boot_id="boot")
         self.clock.start(self.ledger)
         self._ledger.write(self.clock.keep)
         if is_restored and self.variant.marks_restored:
@@ -352,6 +364,9 @@ class Simulation:
             )
         self._rows = apsw.Connection(self._ledger.path, flags=apsw.SQLITE_OPEN_READONLY)
         self._open.callback(self._rows.close)
+        [(anchor,)] = self._rows.execute(ANCHOR)
+        _, steady_s, wall_s = json.loads(anchor)
+        self.accepted_s = wall_s - steady_s
         self.sessions.update(self._rows.execute("SELECT agent_id, id FROM sessions ORDER BY id"))
         self._check(is_new=True)
         self.start()
@@ -415,7 +430,9 @@ class Simulation:
         )
 
     def _check(self, *, is_new: bool = False) -> None:
-        self.truth.check(self._rows, wall_s=self.clock.now_s(), is_new=is_new)
+        machine = self.machine
+        clocks = Clocks(machine.now_s(), machine.monotonic_s(), self.accepted_s)
+        self.truth.check(self._rows, clocks, believed_s=self.clock.now_s(), is_new=is_new)
         if self.truth.is_complete:
             self._signed_before_restore = None
         elif self._signed_before_restore is not None:
