@@ -39,7 +39,6 @@ from waiaas.pipeline.sessions import issue_session, revoke_session
 if TYPE_CHECKING:
     from tests.simulation.world import Process, Simulation
 
-JUMPS_S: Final = (-86_400, -3600, -60, -1, 1, 60, 3600, 86_400)
 RECOVERY_WAIT_S: Final = 60
 SESSION_TTL_S: Final = 604_800
 LETTERHEAD: Final = Letterhead("127.0.0.1:3100", "0192d3c4-0000-7000-8000-00000000dae0")
@@ -59,7 +58,7 @@ def pass_time(world: "Simulation") -> None:
 
 def jump(world: "Simulation") -> None:
     """Set the machine's clock; mostly the operator accepts that."""
-    world.machine.jump(world.source.choice(JUMPS_S))
+    world.machine.jump(world.source.choice(world.luck.jumps_s))
     if world.source.random() < 3 / 4:
         do(world, accept_clock(world))
 
@@ -67,7 +66,7 @@ def jump(world: "Simulation") -> None:
 async def accept_clock(world: "Simulation") -> None:
     doubt, ahead_s = world.clock.doubt(), world.machine.now_s() - world.machine.monotonic_s()
     if doubt is not None and await world.clock.accept(doubt.difference_s, None):
-        world.accepted_s = ahead_s
+        world.believe(ahead_s)
 
 
 def abandon_blocks(world: "Simulation") -> None:
@@ -377,7 +376,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "terminate": Act(0.2, terminate),
         "revoke": Act(0.7, revoke),
         "issue": Act(12, issue, can_issue),
-        "change_policies": Act(1.5, change),
+        "change_policies": Act(3, change),
         "issue_another": Act(0.5, issue_another),
         "narrow": Act(1, narrow, lambda world: world.luck.constrained),
         "reconcile": Act(12, reconcile, is_quarantined),

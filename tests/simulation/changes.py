@@ -142,8 +142,8 @@ def narrow(world: "Simulation") -> None:
     Nothing in the product changes them yet; what does one day, or a hand, is obeyed.
     """
     session_id = world.sessions[world.source.choice(AGENTS)]
-    name, values = world.source.choice(CONSTRAINTS)
-    more = {name: world.source.choice(values)}
+    chosen = world.source.sample(CONSTRAINTS, k=2)
+    more = {name: world.source.choice(values) for name, values in chosen}
 
     def unit(tx: LedgerTransaction) -> None:
         session = tx.sessions.get(session_id)

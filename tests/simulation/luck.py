@@ -18,6 +18,9 @@ from waiaas.domain.enums import OwnerState
 WAITS_S: Final = ((1, 3, 10), (1, 3, 10, 60, 61), (1, 3, 60, 61, 299, 301, 3599, 3600, 86_400))
 """What passes between two steps: a world is slow or fast."""
 
+JUMPS_S: Final = (-86_400, -3600, -60, -1, 1, 60, 3600, 86_400)
+"""By how much wall clocks are set."""
+
 DELAYS_BLOCKS: Final = (0, 0, 1, 20, 140, 160)
 """How much later something lands where a node disappoints."""
 
@@ -57,6 +60,7 @@ class Luck:
     """Which sets of limits the agents may have."""
     owner: OwnerState
     """How far the agents' owners have got when the world begins."""
+    jumps_s: Sequence[int]
     constrained: float
     """How many of the sessions that are issued have constraints."""
     lives: int
@@ -67,6 +71,7 @@ class Luck:
 
 QUIET: Final = {"stop_everything": 0, "suspend": 0, "revoke": 0, "terminate": 0, "restore": 0}
 """Nobody stops anything."""
+CALM: Final = {"jump": 0.2, "kill": 0.2}
 
 KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = MappingProxyType(
     {
@@ -85,7 +90,7 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
                 "policies": [2, 4],
                 "likelihood": 0.2,
             },
-            {"ask": 2, "pass_time": 4, "jump": 0.2, "kill": 0.2, **QUIET},
+            {"ask": 2, "pass_time": 4, **CALM, **QUIET},
         ),
         "lagging": (
             {
@@ -119,48 +124,53 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
         ),
         "decided": (
             {
-                "trouble": 0.0,
-                "likelihood": 0.6,
+                "trouble": 0.9,
+                "troubles": [Trouble.AWAY],
+                "likelihood": 0.2,
                 "waits_s": (1, 3),
                 "amounts": (101, 250),
                 "policies": [3],
                 "owner": OwnerState.GRACE,
             },
-            {"ask": 3, "decide": 8, "sign": 4, "jump": 0.2, "kill": 0.2, **QUIET},
+            {"ask": 3, "decide": 8, "sign": 4, "change_policies": 0, **CALM, **QUIET},
         ),
         "tightened": (
             {
-                "trouble": 0.6,
+                "trouble": 0.8,
                 "troubles": [Trouble.AWAY],
                 "latency_blocks": 0,
                 "likelihood": 0.2,
                 "waits_s": (1, 3, 10, 60),
+                "amounts": (40, 41, 60, 61, 99, 100),
                 "policies": [0, 1],
                 "constrained": 0.0,
             },
-            {"ask": 3, "change_policies": 10, "decide": 2, "kill": 0.2, **QUIET},
+            {"ask": 4, "pass_time": 0.5, "change_policies": 12, **CALM, **QUIET},
         ),
         "constrained": (
             {
-                "trouble": 0.5,
+                "trouble": 0.8,
                 "troubles": [Trouble.AWAY],
                 "latency_blocks": 0,
                 "likelihood": 0.2,
-                "policies": [2, 4],
+                "amounts": (40, 60, 100),
+                "policies": [4],
                 "constrained": 1.0,
             },
-            {"ask": 4, "narrow": 10, "issue_another": 2, "jump": 0.2, "kill": 0.2, **QUIET},
+            {"ask": 4, "pass_time": 0.5, "narrow": 20, "jump": 0.2, "kill": 0.2, "change_policies": 0, **QUIET},
         ),
         "jumping": (
             {
                 "trouble": 0.0,
                 "latency_blocks": 0,
-                "likelihood": 0.2,
-                "waits_s": (1, 3, 10),
-                "amounts": AMOUNTS_SMALL,
-                "policies": [0],
+                "likelihood": 0.1,
+                "waits_s": (3, 10),
+                "amounts": (61, 99, 100),
+                "jumps_s": (3600, 7200, 86_400, -60),
+                "policies": [5],
+                "constrained": 0.0,
             },
-            {"ask": 5, "jump": 8, "kill": 0.2, "change_policies": 0, **QUIET},
+            {"ask": 6, "pass_time": 3, "jump": 12, "kill": 0.2, "change_policies": 0, **QUIET},
         ),
         "nested": (
             {
@@ -191,6 +201,7 @@ def draw_luck(source: random.Random, acts: Sequence[str], kind: str | None = Non
         amounts=source.choice([AMOUNTS, AMOUNTS_SMALL, [*AMOUNTS, *AMOUNTS_SMALL]]),
         policies=range(len(POLICIES)),
         owner=source.choice([OwnerState.NONE, *OwnerState]),
+        jumps_s=JUMPS_S,
         constrained=source.choice([0.0, 0.0, 0.5, 1.0]),
         lives=1,
         accents={**{act: source.choice(ACCENTS) for act in acts}, **accents},

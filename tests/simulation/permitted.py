@@ -179,7 +179,7 @@ class Permitted:
         """
         policies = self.of(payment.agent_id)
         found = list(refusals(payment, policies, before))
-        require(not found, f"{payment} was let through against {found}")
+        require(not found, f"{payment.tier} was let through against {found}")
         for limit in (each.rules for each in policies if each.kind == "SPENDING_LIMIT"):
             asset = limit["asset"]
             if not payment.leaving[asset] or is_excused(payment, limit):

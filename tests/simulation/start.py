@@ -71,6 +71,10 @@ POLICIES: Final[tuple[tuple[Rules, ...], ...]] = (
     ),
     ({**TIERS, "per_transaction_max": "250", "daily_max": "350"}, TOKEN_TIERS),
     ({"asset": "native", "instant_max": str(2**256 - 1)},),
+    (
+        {"asset": "native", "instant_max": "100", "hourly_max": "120"},
+        {"asset": TOKEN, "instant_max": "100", "daily_max": "120"},
+    ),
 )
 """Sets of limits; the first agent has one of them, the second another."""
 

@@ -305,6 +305,11 @@ class Simulation:
         with suppress(LedgerFull):
             self._ledger.write(unit)
 
+    def believe(self, ahead_s: float) -> None:
+        """Take the wall clock to be as far ahead as the operator was told; not before now."""
+        self._check()
+        self.accepted_s = ahead_s
+
     def limit_pages(self, *, is_full: bool) -> None:
         self.is_disk_full = is_full
         self._ledger._writer._sqlite.pragma("max_page_count", 1 if is_full else 2**30)
