@@ -258,7 +258,19 @@ def test_a_rule_holds_from_the_next_payment_on(office: "Office") -> None:
 def test_a_clock_that_is_set_back_dates_no_rule_back(office: "Office", agent_id: AgentId) -> None:
     set_now(office, agent_id, rules(5))
     office.clock.wall_s -= 10**6
-    assert set_now(office, agent_id, rules(7)).updated_at == NOW_S
+    assert set_now(office, agent_id, rules(7)).updated_at == NOW_S + 1
+
+
+def test_a_rule_that_is_changed_and_changed_back_in_one_second_is_not_taken_for_what_it_was(
+    office: "Office", agent_id: AgentId
+) -> None:
+    first = set_now(office, agent_id, rules(5))
+    versions = [first]
+    for back_and_forth in (7, 5, 7, 5):
+        versions += [change_now(office, first.id, rules=rules(back_and_forth))]
+    versions.append(set_now(office, agent_id, rules(5)))
+    assert len(set(versions)) == len(versions)
+    assert {row.timestamp for row in office.rows("audit_log")} == {NOW_S}
 
 
 def test_a_second_rule_of_a_type_stands_beside_the_first_and_only_restricts(
@@ -330,14 +342,14 @@ def test_an_asset_has_one_rule_however_it_is_named(office: "Office", agent_id: A
 
 def test_only_what_is_given_changes(office: "Office", agent_id: AgentId) -> None:
     policy = set_now(office, agent_id, rules(5))
-    office.clock.wall_s += 10
     for changes, expected in (
         ({"priority": 3}, {"priority": 3}),
         ({"enabled": False}, {"enabled": 0}),
         ({"rules": rules(7)}, {"rules": rules(7)}),
         ({"enabled": True}, {"enabled": 1}),
     ):
-        policy = policy._replace(updated_at=NOW_S + 10, **expected)
+        office.clock.wall_s += 10
+        policy = policy._replace(updated_at=office.clock.wall_s, **expected)
         assert change_now(office, policy.id, **changes) == policy
         assert stored(office) == [policy]
 

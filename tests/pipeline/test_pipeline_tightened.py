@@ -26,6 +26,7 @@ from waiaas.pipeline import tightened as tightened_module
 from waiaas.pipeline.backtest import NewRules
 from waiaas.pipeline.decide import Decider, let_go
 from waiaas.pipeline.perform import Standing, World, perform, read_standing
+from waiaas.pipeline.policies import change_policy
 from waiaas.pipeline.tightened import Gone, LedgerSpent, objection_to
 from waiaas.policy.facts import Answers, RecordedUsage
 from waiaas.policy.policies import parse_policy
@@ -354,6 +355,23 @@ def test_what_overtook_it_and_cannot_be_called_back_takes_the_room(steps: int, s
     shop.limit(PolicyTier.DELAY, daily_max="150")
     shop.clock.jump(60)
     ended = shop.finish(slow)
+    assert ended.status is TransactionStatus.CANCELLED
+    assert "daily_max is 150, and this payment would bring it to 200" in (ended.error or "")
+
+
+def test_what_overtook_it_counts_though_the_rule_was_changed_back_in_the_same_second(
+    shop: Shop,
+) -> None:
+    shop.limit(PolicyTier.DELAY, daily_max="150")
+    slow, [policy] = shop.pay(), shop.policies
+    loose = json.dumps({**STILL, **BY_TIER[PolicyTier.INSTANT]})
+    for rules in (loose, policy.rules):
+        terms: Any = {"ledger": shop.ledger, "clock": shop.clock}
+        asyncio.run(change_policy(policy.id, rules=rules, priority=None, enabled=None, **terms))
+        if rules == loose:
+            shop.step(shop.pay(), 3)
+    shop.clock.jump(60)
+    ended = shop.step(slow)
     assert ended.status is TransactionStatus.CANCELLED
     assert "daily_max is 150, and this payment would bring it to 200" in (ended.error or "")
 

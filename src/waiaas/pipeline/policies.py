@@ -64,7 +64,10 @@ async def set_policy(
             )
         if alike:
             after = alike[0]._replace(
-                rules=rules, priority=priority, enabled=int(enabled), updated_at=now_s
+                rules=rules,
+                priority=priority,
+                enabled=int(enabled),
+                updated_at=_changed_at(alike[0], now_s=now_s),
             )
             tx.policies.set_rules(after)
             _audit(tx, before=alike[0], after=after, now_s=now_s)
@@ -132,17 +135,18 @@ async def change_policy(
 
     def unit(tx: LedgerTransaction) -> PolicyRecord:
         before = _existing(tx, policy_id)
+        now_s = ledger_time(tx, wall_s=wall_s)
         after = before._replace(
             rules=before.rules if rules is None else rules,
             priority=before.priority if priority is None else priority,
             enabled=before.enabled if enabled is None else int(enabled),
-            updated_at=ledger_time(tx, wall_s=wall_s),
+            updated_at=_changed_at(before, now_s=now_s),
         )
         if rules is not None:
             rule = _parsed(before.type, rules, before.agent_id)
             _require_own_network(tx, rule, before.agent_id)
         tx.policies.set_rules(after)
-        _audit(tx, before=before, after=after, now_s=after.updated_at)
+        _audit(tx, before=before, after=after, now_s=now_s)
         return after
 
     return await write_while_off(
@@ -181,6 +185,15 @@ def insert_profile(
     for kind, rules in profile.rules():
         policy = PolicyRecord(PolicyId(generate_id()), agent_id, kind, rules, 0, 1, now_s, now_s)
         _insert(tx, policy)
+
+
+def _changed_at(before: PolicyRecord, *, now_s: int) -> int:
+    """Return a second in which the rule was never changed before.
+
+    What was admitted under a rule that is changed, and changed back, must not take it for the same:
+    what was let through in between counts.
+    """
+    return max(now_s, before.updated_at + 1)
 
 
 def _parsed(kind: PolicyType, rules: str, agent_id: AgentId | None) -> Rule:
