@@ -157,7 +157,15 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
                 "policies": [4],
                 "constrained": 1.0,
             },
-            {"ask": 4, "pass_time": 0.5, "narrow": 20, "jump": 0.2, "kill": 0.2, "change_policies": 0, **QUIET},
+            {
+                "ask": 4,
+                "pass_time": 0.5,
+                "narrow": 20,
+                "jump": 0.2,
+                "kill": 0.2,
+                "change_policies": 0,
+                **QUIET,
+            },
         ),
         "jumping": (
             {

@@ -3,6 +3,7 @@
 Nothing here uses the code under test: rows come from SQL of this file's own, sums are sums.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class Truth:
 
     def _listen(self, rows: apsw.Connection, clocks: Clocks) -> None:
         """Hear what the audit log tells that is new."""
-        was_quarantined = self.told.is_quarantined
+        was_quarantined, before = self.told.is_quarantined, dict(self.told.agents)
         self.permitted.constraints = read_constraints(rows)
         for columns in rows.execute(ROWS, [self.told.last_id]).fetchall():
             row = read_row(columns)
@@ -108,10 +109,15 @@ class Truth:
         self.permitted.is_retold = False
         if was_quarantined and not self.told.is_quarantined:
             self.is_complete = True
+            given_up = {
+                agent_id
+                for agent_id, status in self.told.agents.items()
+                if status == "TERMINATED" or before.get(agent_id) != status == "TERMINATING"
+            }
             self.given_up = {
                 tx_hash
                 for tx_hash, trace in self.chain.landed.items()
-                if self.told.agents.get(self.addresses[trace.paid.from_address]) == "TERMINATED"
+                if self.addresses[trace.paid.from_address] in given_up
                 or trace.error is not None
                 or not trace.paid.leaving()
             }
@@ -148,8 +154,12 @@ def all_is_as_told(truth: Truth, rows: apsw.Connection) -> None:
     require(revoked == told.revoked, "the revoked sessions are others than was told")
     switch = [each for (each,) in rows.execute(SWITCH)] or ["NORMAL"]
     require(switch == [told.switch], f"untold: the kill switch is {switch}")
+    live = {policy_id: json.loads(rules) for policy_id, rules in rows.execute(LIVE)}
+    rules_told = {policy_id: policy.rules for policy_id, policy in truth.permitted.live.items()}
+    require(live == rules_told, "the rules in force are others than was told")
 
 
+LIVE: Final = "SELECT id, rules FROM policies WHERE enabled"
 REVOKED: Final = "SELECT id FROM sessions WHERE revoked_at IS NOT NULL"
 SWITCH: Final = "SELECT state FROM kill_switch ORDER BY number DESC LIMIT 1"
 

@@ -81,6 +81,12 @@ REACHED: Final = {
     "switches off": ("KILL_SWITCH_RECOVERED", "operator"),
     "reconciled": ("LEDGER_RECONCILED", "operator"),
     "movements found": ("FOREIGN_MOVEMENT_FOUND", "operator"),
+    "restored anew": ("RESTORED_ANEW", "operator"),
+    "rules changed": ("POLICY_UPDATED", "operator"),
+    "payments ended by that": ("POLICY_VIOLATION", "system"),
+    "sessions issued": ("SESSION_ISSUED", "operator"),
+    "clocks in doubt": ("CLOCK_JUMPED", "system"),
+    "accepted": ("CLOCK_ACCEPTED", "operator"),
 }
 """What must have happened somewhere in a thousand worlds, or they show little."""
 
@@ -176,6 +182,8 @@ def test_control_a_naive_variant_is_caught(name: str, proof: Any, run: Run) -> N
     kind, variant, worlds, words = CONTROLS[name]
     wanted, found = proof.wanted(worlds), []
     for turn in proof.until(wanted, unit="worlds", budget_s=60):
+        if len(found) >= CAUGHT_MIN * wanted and wanted < worlds:
+            break  # It is caught; only whoever runs all of them wants to know how often.
         proof.count()
         try:
             run(f"{proof.seed}:{turn}", variant=variant, kind=kind)
