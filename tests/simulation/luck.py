@@ -136,7 +136,7 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
         ),
         "tightened": (
             {
-                "trouble": 0.8,
+                "trouble": 0.9,
                 "troubles": [Trouble.AWAY],
                 "latency_blocks": 0,
                 "likelihood": 0.2,
@@ -149,7 +149,7 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
         ),
         "constrained": (
             {
-                "trouble": 0.8,
+                "trouble": 0.9,
                 "troubles": [Trouble.AWAY],
                 "latency_blocks": 0,
                 "likelihood": 0.2,

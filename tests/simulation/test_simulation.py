@@ -157,19 +157,19 @@ CONTROLS: Final = {
         r"signed behind the kill switch",
     ),
     "judged once": (
-        *("tightened", Variant(worker_sees=policies_unchanged), STRONG),
+        *("tightened", Variant(worker_sees=policies_unchanged), WEAK),
         r"let through against|is over \w+ of",
     ),
     "constrained once": (
-        *("constrained", Variant(worker_sees=constraints_forgotten), STRONG),
+        *("constrained", Variant(worker_sees=constraints_forgotten), WEAK),
         r"signed against its session",
     ),
     "uncounted": (
-        *("constrained", Variant(seen_as=uncounted), STRONG),
+        *("constrained", Variant(seen_as=uncounted), WEAK),
         r"is over max(Transactions|TotalAmount) of",
     ),
     "believing": (
-        *("jumping", Variant(guard=Believing), STRONG),
+        *("jumping", Variant(guard=Believing), WEAK),
         r"is over \w+ of",
     ),
     "decided anew": ("decided", Variant(seen_as=decided_anew), STRONG, r"was decided twice"),
