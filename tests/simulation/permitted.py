@@ -5,7 +5,6 @@ then. So each payment is judged anew, naively, where it is admitted and where it
 rules of that moment. Policies that were tightened reach whatever is not signed.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from tests.simulation.rules import (
     Rules,
     against_session,
     is_excused,
+    read_rules,
     refusals,
 )
 from tests.simulation.told import Row, require
@@ -122,7 +122,7 @@ class Permitted:
         policy_id = row.told["policyId"]
         self.live.pop(policy_id, None)
         if row.told["after"] is not None:
-            rules = json.loads(row.told["after"])
+            rules = read_rules(row.told["after"])
             self.live[policy_id] = Policy(row.agent_id, row.told["type"], rules, row.id)
 
     def _move(self, row: Row, asset: str, amount: int) -> None:
@@ -275,14 +275,14 @@ CONSTRAINTS: Final = "SELECT id, constraints FROM sessions"
 
 def read_first(rows: apsw.Connection) -> dict[str, Policy]:
     return {
-        policy_id: Policy(agent_id, kind, json.loads(rules), 0)
+        policy_id: Policy(agent_id, kind, read_rules(rules), 0)
         for policy_id, agent_id, kind, rules in rows.execute(FIRST)
     }
 
 
 def read_constraints(rows: apsw.Connection) -> dict[str, Rules | None]:
     return {
-        session_id: None if text is None else json.loads(text)
+        session_id: None if text is None else read_rules(text)
         for session_id, text in rows.execute(CONSTRAINTS)
     }
 

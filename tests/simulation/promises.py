@@ -3,7 +3,6 @@
 Nothing here uses the code under test: rows come from SQL of this file's own, sums are sums.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from tests.simulation.permitted import (
     read_constraints,
     read_first,
 )
-from tests.simulation.rules import Policy
+from tests.simulation.rules import Policy, read_rules
 from tests.simulation.told import ROWS, Told, read_row, require
 
 ENDED: Final = ("CANCELLED", "EXPIRED", "FAILED", "CONFIRMED")
@@ -154,7 +153,7 @@ def all_is_as_told(truth: Truth, rows: apsw.Connection) -> None:
     require(revoked == told.revoked, "the revoked sessions are others than was told")
     switch = [each for (each,) in rows.execute(SWITCH)] or ["NORMAL"]
     require(switch == [told.switch], f"untold: the kill switch is {switch}")
-    live = {policy_id: json.loads(rules) for policy_id, rules in rows.execute(LIVE)}
+    live = {policy_id: read_rules(rules) for policy_id, rules in rows.execute(LIVE)}
     rules_told = {policy_id: policy.rules for policy_id, policy in truth.permitted.live.items()}
     require(live == rules_told, "the rules in force are others than was told")
 

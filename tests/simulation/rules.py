@@ -3,10 +3,12 @@
 Written a second time, from the documents' sentences, with nothing of the policy's own code.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 CARE: Final = ("INSTANT", "NOTIFY", "DELAY", "APPROVAL")
@@ -15,6 +17,13 @@ CARE: Final = ("INSTANT", "NOTIFY", "DELAY", "APPROVAL")
 TIER_BOUNDS: Final = {"instant_max": "INSTANT", "notify_max": "NOTIFY", "delay_max": "DELAY"}
 
 Rules = Mapping[str, Any]
+
+
+@lru_cache(maxsize=1000)
+def read_rules(text: str) -> Rules:
+    """Return what a rule or constraints say; they are read after every step."""
+    rules: Rules = json.loads(text)
+    return rules
 
 
 class Policy(NamedTuple):

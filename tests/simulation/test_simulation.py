@@ -180,7 +180,7 @@ CONTROLS: Final = {
 @pytest.mark.parametrize("name", CONTROLS)
 def test_control_a_naive_variant_is_caught(name: str, proof: Any, run: Run) -> None:
     kind, variant, worlds, words = CONTROLS[name]
-    wanted, found = proof.wanted(worlds), []
+    wanted, found = proof.wanted(worlds), list[str]()
     for turn in proof.until(wanted, unit="worlds", budget_s=60):
         if len(found) >= CAUGHT_MIN * wanted and wanted < worlds:
             break  # It is caught; only whoever runs all of them wants to know how often.
