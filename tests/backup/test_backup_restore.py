@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from waiaas.backups.create import make_offline
+from waiaas.backups.create import guarded, make_offline
 from waiaas.backups.errors import BackupError, DamagedBackup
 from waiaas.backups.file import open_backup, open_with_key
 from waiaas.backups.restore import restore_backup
@@ -19,9 +19,11 @@ from waiaas.backups.swap import claimed
 from waiaas.database import open_ledger
 from waiaas.database.contents import read_contents
 from waiaas.directory import DaemonError, is_initialised
+from waiaas.domain.clock import ClockReading
 from waiaas.keystore.signer import open_keystore
-from waiaas.pipeline.clock_guard import ClockGuard
+from waiaas.pipeline.clock_guard import ClockGuard, stored_anchor
 from waiaas.pipeline.restored import restored_at
+from waiaas.ports import Clock
 from waiaas.system import read_boot_id
 
 if TYPE_CHECKING:
@@ -274,19 +276,82 @@ def test_control_a_restore_without_a_journal_leaves_a_mixture(
 
 
 class SetForward:
-    """A clock of this boot that somebody has set 25 hours forward since it was believed."""
+    """A clock of this boot that somebody has set, 25 hours forward, since it was believed."""
 
-    def __init__(self, clock: "StillClock") -> None:
+    def __init__(self, clock: "StillClock", *, seconds: int = 25 * 3600) -> None:
         self.clock = clock
+        self.ahead_s = seconds
 
     def now_s(self) -> int:
-        return self.clock.now_s() + 25 * 3600
+        return self.clock.now_s() + self.ahead_s
 
     def monotonic_s(self) -> float:
         return self.clock.monotonic_s()
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError(f"nobody waits {seconds} s here")
+
+
+def believe(directory: Path, clock: "StillClock", *, boot_id: str | None = None) -> None:
+    """Let the ledger know the clock as it is now, as a start of the daemon does."""
+    with open_ledger(directory) as ledger:
+        guard = ClockGuard(clock, boot_id=boot_id or read_boot_id())
+        guard.start(ledger)
+        ledger.write(guard.keep)
+
+
+def believed_s(directory: Path, clock: Clock) -> int:
+    """Return what the next start of the daemon takes for the time."""
+    with open_ledger(directory) as ledger:
+        return guarded(clock, ledger).now_s()
+
+
+@pytest.mark.parametrize("place", ["there", "another boot", "missing", "damaged", "no anchor"])
+def test_a_restore_ends_no_doubt_about_the_clock(
+    home: "Home", directory: Path, clock: "StillClock", tree: Tree, place: str
+) -> None:
+    """The backup was made before this boot, or by who never started a daemon."""
+    believe(directory, clock, boot_id="another" if place == "another boot" else None)
+    if place == "missing":
+        (directory / "ledger.db").unlink()
+    elif place == "damaged":
+        (directory / "ledger.db").write_bytes(b"SQLite format 3" + bytes(5000))
+    elif place == "no anchor":
+        shutil.copy(home.directory / "ledger.db", directory / "ledger.db")
+    before = tree(directory)
+    ahead = SetForward(clock)
+    restored = restore_backup(home.opened, directory, clock=ahead)
+    assert restored.is_clock_in_doubt
+    assert believed_s(directory, ahead) == clock.now_s()
+    kept = tree(restored.replaced)
+    assert kept == {name: before[name] for name in kept}, "it was read, and nothing was changed"
+    assert not list(directory.glob(".backup-work-*"))
+
+
+def test_what_the_replaced_ledger_knows_is_read_from_its_wal_too(
+    home: "Home", directory: Path, clock: "StillClock"
+) -> None:
+    with open_ledger(directory) as ledger:
+        guard = ClockGuard(clock, boot_id=read_boot_id())
+        guard.start(ledger)
+        ledger.write(guard.keep)
+        crashed = shutil.copytree(directory, directory.parent / "crashed")
+    assert (crashed / "ledger.db-wal").stat().st_size
+    later = SetForward(clock, seconds=-3600)  # Before the backup was made.
+    assert restore_backup(home.opened, crashed, clock=later).is_clock_in_doubt
+    with open_ledger(crashed) as ledger:
+        known = ledger.read(stored_anchor)
+    assert known == ClockReading(read_boot_id(), clock.monotonic_s(), clock.now_s())
+
+
+def test_the_control_a_restore_that_knows_the_backup_alone_believes_a_clock_that_was_set(
+    home: "Home", directory: Path, clock: "StillClock", tmp_path: Path
+) -> None:
+    believe(directory, clock)
+    ahead = SetForward(clock)
+    (tmp_path / "naive").mkdir(mode=0o700)
+    home.opened.extract(tmp_path / "naive")
+    assert believed_s(tmp_path / "naive", ahead) == ahead.now_s()
 
 
 @pytest.mark.parametrize("is_believed", [False, True], ids=["in doubt", "control"])

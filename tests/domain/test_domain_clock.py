@@ -10,6 +10,7 @@ from waiaas.domain.clock import (
     TOLERANCE_S,
     ClockDoubt,
     ClockReading,
+    anchor_after_restore,
     anchor_at_start,
     believable_s,
     doubt_of,
@@ -101,3 +102,37 @@ def test_after_a_new_boot_only_a_clock_from_before_the_last_row_is_in_doubt(
     doubt = doubt_of(anchor, reading)
     is_before = behind_s > TOLERANCE_S
     assert doubt == (ClockDoubt(last_s, reading.wall_s) if is_before else None)
+
+
+OTHER_BOOT: Final = ClockReading("another", 5.0, NOW_S - HOUR_S)
+
+
+@pytest.mark.parametrize("jump_s", [0, 25 * HOUR_S, -25 * HOUR_S])
+@pytest.mark.parametrize(
+    "known", [[ANCHOR], [OTHER_BOOT, ANCHOR], [ANCHOR, OTHER_BOOT], [ANCHOR, ANCHOR]]
+)
+def test_a_restore_keeps_the_anchor_of_this_boot_whichever_of_its_ledgers_has_it(
+    known: list[ClockReading], jump_s: int
+) -> None:
+    reading = later(60, jump_s=jump_s)
+    assert anchor_after_restore(known, reading, last_s=NOW_S - 9 * HOUR_S) == ANCHOR
+
+
+@given(st.permutations([ANCHOR, later(60, jump_s=-HOUR_S), later(90, jump_s=HOUR_S)]))
+def test_of_two_anchors_of_this_boot_a_restore_believes_what_expects_less(
+    known: list[ClockReading],
+) -> None:
+    anchor = anchor_after_restore(known, later(100), last_s=NOW_S)
+    assert expected_wall_s(anchor, steady_s=1100.5) == NOW_S + 100 - HOUR_S
+
+
+@pytest.mark.parametrize("known", [[], [OTHER_BOOT]])
+@pytest.mark.parametrize("passed_s", [-25 * HOUR_S, 0, TOLERANCE_S, TOLERANCE_S + 1, 25 * HOUR_S])
+def test_without_an_anchor_of_this_boot_a_restore_knows_only_when_the_backup_was_made(
+    known: list[ClockReading], passed_s: int
+) -> None:
+    reading = later(60)
+    last_s = reading.wall_s - passed_s
+    doubt = doubt_of(anchor_after_restore(known, reading, last_s=last_s), reading)
+    is_near = abs(passed_s) <= TOLERANCE_S
+    assert doubt == (None if is_near else ClockDoubt(last_s, reading.wall_s))

@@ -24,7 +24,7 @@ from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agent_life import AgentVerbs
-from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt, note
+from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt, note, stored_anchor
 from waiaas.pipeline.decide import Decider, cancel, reject
 from waiaas.pipeline.perform import World, perform, read_standing
 from waiaas.pipeline.record import ledger_time
@@ -332,6 +332,51 @@ def test_a_new_boot_is_believed_unless_its_clock_is_before_the_last_row(house: H
     house.machine.jump(-HOURS_25)
     house.start(boot_id="the one after it")
     assert house.refused().code == "CLOCK_IN_DOUBT"
+
+
+def restored_after_a_jump(house: House, *, keeps: bool) -> None:
+    """Pay a day's maximum; restore, in a later boot, a backup that knows of it; set the clock."""
+    house.pay()
+    backup = house.ledger.connection.sqlite.serialize("main")
+    house.machine.pass_time(HOURS_25)
+    house.start(boot_id="a later boot")
+    house.pay()
+    house.machine.jump(HOURS_25)
+    known = house.ledger.read(stored_anchor)
+    house.ledger.connection.sqlite.deserialize("main", backup)
+    if keeps:
+        guard = ClockGuard(house.machine, boot_id="a later boot")
+        guard.start_restored(house.ledger, known, made_s=0)
+        house.ledger.write(guard.keep)
+    house.start(boot_id="a later boot")
+
+
+def test_a_restore_ends_no_doubt(house: House) -> None:
+    restored_after_a_jump(house, keeps=True)
+    assert house.refused().code == "CLOCK_IN_DOUBT"
+    house.machine.jump(-HOURS_25)
+    assert house.guard.doubt() is None
+
+
+def test_the_control_a_restore_that_forgets_the_replaced_anchor_pays_by_a_clock_that_was_set(
+    house: House,
+) -> None:
+    restored_after_a_jump(house, keeps=False)
+    house.pay()
+
+
+def test_where_no_anchor_of_this_boot_is_left_a_restore_asks_for_somebody_to_look(
+    house: House,
+) -> None:
+    made_s = house.machine.now_s() + 60
+    house.machine.pass_time(HOURS_25)
+    guard = ClockGuard(house.machine, boot_id="a later boot")
+    guard.start_restored(house.ledger, None, made_s=made_s)
+    house.ledger.write(guard.keep)
+    house.start(boot_id="a later boot")
+    assert house.guard.doubt() == ClockDoubt(made_s, house.machine.now_s())
+    house.accept(HOURS_25 - 60)
+    house.pay()
 
 
 def test_before_it_is_started_it_says_nothing_that_could_move_ledger_time(house: House) -> None:

@@ -24,6 +24,8 @@ from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import SessionRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller
+from waiaas.pipeline.agent_life import AgentVerbs
+from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.perform import World, perform, read_standing
 from waiaas.pipeline.reconcile import PAGES_MAX, Reconciler, Reconciliation
 from waiaas.pipeline.restored import (
@@ -169,6 +171,11 @@ class Life:
         self.ledger.write(lambda tx: tx.sessions.insert(session))
         return Caller(self.caller.agent_id, session_id, None)
 
+    def agent_status(self) -> AgentStatus:
+        found = self.ledger.read(lambda tx: tx.agents.get(self.caller.agent_id))
+        assert found is not None
+        return found.status
+
     def events(self) -> list[str]:
         rows = self.ledger.connection.sqlite.execute("SELECT event_type FROM audit_log ORDER BY id")
         return [name for (name,) in rows]
@@ -186,6 +193,10 @@ def life() -> Iterator[Life]:
         life.restore()
         life.chain.pass_blocks(32)
         yield life
+
+
+def latest(tx: LedgerTransaction) -> int:
+    return tx.audit.latest_timestamp()
 
 
 def settled(life: Life) -> Reconciliation:
@@ -423,6 +434,46 @@ def test_what_is_restored_meanwhile_is_not_taken_for_compared(life: Life) -> Non
     life.chain.manners = restore_again
     assert not life.reconcile(2).is_reconciled
     assert life.is_marked()
+
+
+def test_an_agent_that_was_terminated_since_the_restore_is_compared_like_any_other(
+    life: Life,
+) -> None:
+    verbs = AgentVerbs(life.ledger, life.clock, None)
+    asyncio.run(verbs.terminate(life.caller.agent_id))
+    assert life.agent_status() is AgentStatus.TERMINATED
+    assert settled(life).transaction_count == 2
+    assert life.reconcile(2).is_reconciled
+
+
+def test_one_that_was_terminated_before_the_backup_is_not_asked_about() -> None:
+    with MemoryLedger() as ledger:
+        life = Life(ledger)
+        verbs = AgentVerbs(life.ledger, life.clock, None)
+        asyncio.run(verbs.terminate(life.caller.agent_id))
+        life.clock.jump(1)
+        life.back_up()
+        life.restore()
+        assert life.reconcile(0, chains={}).is_reconciled
+
+
+@pytest.mark.parametrize("jump_s", [-25 * 3600, 25 * 3600])
+def test_in_doubt_nothing_is_compared_since_a_window_would_forget_what_is_dated_too_early(
+    life: Life, jump_s: int
+) -> None:
+    guard = ClockGuard(life.clock, boot_id="boot")
+    guard.start(life.ledger)
+    nodes: dict[NetworkType, Chain] = {NetworkType.LOCALNET: life.chain}
+    reconciler = Reconciler(life.ledger, nodes, guard, None)
+    life.clock.jump(jump_s)
+    before = life.events()
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(reconciler.reconcile(accepted=2, without=()))
+    assert (caught.value.code, life.events()) == ("CLOCK_IN_DOUBT", before)
+    asyncio.run(guard.accept(jump_s, None))
+    found = asyncio.run(reconciler.reconcile(accepted=None, without=())).movements
+    assert len(found) == 2
+    assert {each.counted_at for each in found} == {life.ledger.read(latest)}
 
 
 def test_an_expired_payment_that_landed_all_the_same_counts(life: Life) -> None:

@@ -464,8 +464,9 @@ class Simulation:
                 break
             if self.truth.told.is_quarantined and turn % 2 == 0:
                 do(self, self.reconcile(gives_up=turn > TURNS_MAX // 2))
-            # The wall clock may have been set back, which lengthens what waits.
-            self.machine.jump(86_400)
+            else:  # A clock that is set ends a comparison.
+                # It may have been set back, which lengthens what waits.
+                self.machine.jump(86_400)
             do(self, accept_clock(self))
             await until_nothing_moves()
             self.wait(TURN_S)

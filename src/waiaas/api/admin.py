@@ -177,6 +177,7 @@ ROUTES = (
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.AGENT_HAS_MONEY,
+            ErrorCode.CLOCK_IN_DOUBT,
         ),
     ),
     Route("POST", "/v1/admin/shutdown", Credential.OPERATOR_LOOK, shut_down, ShuttingDown),

@@ -9,16 +9,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiaas.backups.create import explained, guarded
-from waiaas.backups.disk import private_folder, sync_folder
+from waiaas.backups.create import explained
+from waiaas.backups.disk import private_folder, sync_folder, work_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import LEDGER_FILE, OpenedBackup
 from waiaas.backups.swap import claimed, progress, require_movable, swap
 from waiaas.backups.verify import Verified, extract_and_check
 from waiaas.database import generate_id, open_ledger
+from waiaas.database.copies import read_copy
+from waiaas.database.errors import DatabaseError
 from waiaas.directory import KEYSTORE_NAME
+from waiaas.domain.clock import ClockReading
+from waiaas.pipeline.clock_guard import ClockGuard, stored_anchor
 from waiaas.pipeline.restored import mark_restored
-from waiaas.ports import Clock
+from waiaas.ports import Clock, LedgerTransaction
+from waiaas.system import read_boot_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Restored:
     verified: Verified
     replaced: Path
     """Where the files lie that were there before, if there were any."""
+    is_clock_in_doubt: bool
+    """Whether somebody has to look at the machine's clock, too, before anything is paid."""
 
 
 def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Restored:
@@ -51,34 +58,65 @@ def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Re
         try:
             with claimed(directory):
                 require_movable(directory)
-                verified = _stage(opened, staged, clock=clock)
+                guard = ClockGuard(clock, boot_id=read_boot_id())
+                verified = _stage(opened, staged, _anchor_in(directory), clock=guard)
                 swap(directory, staged=staged.name, replaced=replaced.name)
         except KeyboardInterrupt:
             came_to = progress(directory, staged=staged.name, replaced=replaced.name)
             raise KeyboardInterrupt(came_to) from None
-    return Restored(verified, replaced)
+    return Restored(verified, replaced, guard.doubt() is not None)
 
 
-def _stage(opened: OpenedBackup, staged: Path, *, clock: Clock) -> Verified:
+def _anchor_in(directory: Path) -> ClockReading | None:
+    """Return by what the ledger that is to be replaced knows the clock; None if it cannot be read.
+
+    Its newest may be in its WAL alone. It is read by other names: SQLite would make a file beside
+    it, and what was there is kept as it was.
+    """
+    with work_folder(directory) as folder:
+        try:
+            for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal"):
+                if os.path.lexists(directory / name):
+                    os.link(directory / name, folder / name, follow_symlinks=False)
+            _, anchor = read_copy(folder / LEDGER_FILE, stored_anchor)
+        except (OSError, DatabaseError, ValueError, TypeError):  # The last two: no anchor of ours.
+            return None
+    return anchor
+
+
+def _stage(
+    opened: OpenedBackup, staged: Path, anchor: ClockReading | None, *, clock: ClockGuard
+) -> Verified:
     """Make the complete new tree, or none; its own name is not synced."""
     try:
         staged.mkdir(mode=0o700)
-        return _fill(opened, staged, clock=clock)
+        return _fill(opened, staged, anchor, clock=clock)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
 
 
-def _fill(opened: OpenedBackup, staged: Path, *, clock: Clock) -> Verified:
-    """Extract into the empty folder; check, mark, and have it all on the disk."""
+def _fill(
+    opened: OpenedBackup, staged: Path, anchor: ClockReading | None, *, clock: ClockGuard
+) -> Verified:
+    """Extract into the empty folder; check, mark, and have it all on the disk.
+
+    With the mark goes by what the clock is known, so that no restore ends a doubt.
+    """
     verified = extract_and_check(opened, staged)
     details: dict[str, str | int | None] = {
         "id": opened.header.id,
         "createdAt": opened.header.created_at,
     }
     with open_ledger(staged) as ledger:
-        wall_s = guarded(clock, ledger).now_s()
-        ledger.write(lambda tx: mark_restored(tx, wall_s=wall_s, details=details))
+        clock.start_restored(ledger, anchor, made_s=opened.header.created_at)
+        wall_s = clock.now_s()
+
+        def unit(tx: LedgerTransaction) -> None:
+            mark_restored(tx, wall_s=wall_s, details=details)
+            clock.keep(tx)
+
+        ledger.write(unit)
         if not ledger.close():
             raise BackupError("The restored ledger is in use.", remedy="Try again.")
     for folder in (staged / KEYSTORE_NAME, staged):

@@ -48,6 +48,11 @@ _INTERRUPTED: Final = 130
 
 _UNCHANGED: Final = "Nothing was changed."
 
+_LOOK_AT_CLOCK: Final = (
+    "The clock is in doubt: start, look whether it is right, and say so (`waiaas clock accept`)"
+    " before you reconcile."
+)
+
 FileArgument = Annotated[
     Path,
     typer.Argument(
@@ -196,6 +201,8 @@ def restore(
         place = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
         show({**place, **_facts(restored.verified)}, as_json=as_json)
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
+        if restored.is_clock_in_doubt:
+            typer.echo(_LOOK_AT_CLOCK, err=True)
 
     _told(work, interrupted=_UNCHANGED)
 

@@ -39,6 +39,11 @@ _GET: Final = define(select(*_COLUMNS).where(agents.c.id == bindparam("id")))
 _WITH_STATUS: Final = define(
     select(*_COLUMNS).where(agents.c.status == bindparam("status")).order_by(agents.c.id)
 )
+_TERMINATED_SINCE: Final = define(
+    select(*_COLUMNS)
+    .where(agents.c.status == bindparam("status"), agents.c.updated_at >= bindparam("since_s"))
+    .order_by(agents.c.id)
+)
 _COUNT: Final = define(select(func.count().label("agents")).select_from(agents))
 _SET_STATUS: Final = define(
     update(agents)
@@ -91,6 +96,10 @@ class Agents:
 
     def with_status(self, status: AgentStatus) -> list[AgentRecord]:
         return [_record(row) for row in self._run(_WITH_STATUS, {"status": status})]
+
+    def terminated_since(self, since_s: int) -> list[AgentRecord]:
+        given: Parameters = {"status": AgentStatus.TERMINATED, "since_s": since_s}
+        return [_record(row) for row in self._run(_TERMINATED_SINCE, given)]
 
     def count(self) -> int:
         return int(self._run(_COUNT)[0].agents)

@@ -7,6 +7,7 @@ anchor stays where it is, so many small steps add up to no more than one.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 TOLERANCE_S: Final = 300
@@ -74,3 +75,25 @@ def anchor_at_start(
     if reading.wall_s < last_s - TOLERANCE_S:
         return reading._replace(wall_s=last_s)
     return reading
+
+
+def anchor_after_restore(
+    known: Iterable[ClockReading], reading: ClockReading, *, last_s: int
+) -> ClockReading:
+    """Return the anchor of a ledger that came out of a backup.
+
+    A restore is no new boot: whether the clock was set in this one, its ledgers tell. Of two that
+    differ the one is believed that expects less. Where none of them is left, nothing is known but
+    that the backup was made, so the clock is in doubt as soon as that is longer ago than the
+    tolerance.
+
+    Args:
+        known: the anchors of the backup's ledger and of the one it replaces, as far as there are.
+        reading: the clocks now.
+        last_s: the last second that the backup knows of.
+    """
+    of_this_boot = [anchor for anchor in known if anchor.boot_id == reading.boot_id]
+    return min(
+        of_this_boot or [reading._replace(wall_s=last_s)],
+        key=lambda anchor: expected_wall_s(anchor, steady_s=reading.steady_s),
+    )

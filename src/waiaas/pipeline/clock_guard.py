@@ -13,6 +13,7 @@ from waiaas.domain.clock import (
     TOLERANCE_S,
     ClockDoubt,
     ClockReading,
+    anchor_after_restore,
     anchor_at_start,
     believable_s,
     doubt_of,
@@ -65,6 +66,23 @@ class ClockGuard:
         self._ledger = ledger
         self._anchor = ledger.read(self._anchor_of)
 
+    def start_restored(self, ledger: Ledger, replaced: ClockReading | None, *, made_s: int) -> None:
+        """Take the anchor for a ledger that came out of a backup.
+
+        Args:
+            ledger: it is, and not in use yet.
+            replaced: the anchor of the ledger that was there, if that could be read.
+            made_s: when the backup was made.
+        """
+
+        def anchor_of(tx: LedgerTransaction) -> ClockReading:
+            known = [each for each in (stored_anchor(tx), replaced) if each is not None]
+            last_s = max(tx.audit.latest_timestamp(), made_s)
+            return anchor_after_restore(known, self._read(), last_s=last_s)
+
+        self._ledger = ledger
+        self._anchor = ledger.read(anchor_of)
+
     def keep(self, tx: LedgerTransaction) -> None:
         """Write the anchor down, for the next start in this boot."""
         _put(tx, self._known_anchor, now_s=ledger_time(tx, wall_s=self.now_s()))
@@ -109,15 +127,17 @@ class ClockGuard:
         return self._anchor
 
     def _anchor_of(self, tx: LedgerTransaction) -> ClockReading:
-        stored = tx.key_values.get(_ANCHOR_KEY)
-        return anchor_at_start(
-            None if stored is None else ClockReading(*json.loads(stored)),
-            self._read(),
-            last_s=tx.audit.latest_timestamp(),
-        )
+        last_s = tx.audit.latest_timestamp()
+        return anchor_at_start(stored_anchor(tx), self._read(), last_s=last_s)
 
     def _read(self) -> ClockReading:
         return ClockReading(self._boot_id, self._clock.monotonic_s(), self._clock.now_s())
+
+
+def stored_anchor(tx: LedgerTransaction) -> ClockReading | None:
+    """Return the anchor that a ledger holds, of whichever boot it is."""
+    stored = tx.key_values.get(_ANCHOR_KEY)
+    return None if stored is None else ClockReading(*json.loads(stored))
 
 
 def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> Refusal:

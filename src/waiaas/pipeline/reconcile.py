@@ -8,6 +8,8 @@ paid, so no window forgets it too early.
 
 What waits in the restored ledger may be what was paid in the lost time, under other bytes or these:
 it is called off. Sessions that the lost ledger had revoked are alive in this one: all are revoked.
+An agent that was terminated since the restore is compared like any other: what it paid is found.
+While the clock is in doubt nothing is recorded: what is dated too early is forgotten too early.
 Which Idempotency-Keys were admitted in the lost time nobody can know, so a person looks at what was
 found, says how many there are, and only then is the mark taken off, in one commit with all of this.
 A comparison that was cut off is begun again: each movement is recorded once.
@@ -25,6 +27,7 @@ from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord, ForeignMovement
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.agent_life import begin_termination, found
+from waiaas.pipeline.clock_guard import refusal_in_doubt
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.restored import (
@@ -35,7 +38,7 @@ from waiaas.pipeline.restored import (
     uncompared_since,
 )
 from waiaas.pipeline.stop import Stop, call_off, revoke_sessions
-from waiaas.ports import Chain, ChainUnavailable, Clock, Ledger, LedgerTransaction, Movement
+from waiaas.ports import Chain, ChainUnavailable, GuardedClock, Ledger, LedgerTransaction, Movement
 
 PAGES_MAX: Final = 20
 """Of one agent's history in one comparison: strangers can make it long, by sending dust."""
@@ -112,7 +115,7 @@ class Reconciler:
 
     ledger: Ledger
     chains: Mapping[NetworkType, Chain]
-    clock: Clock
+    clock: GuardedClock
     ip_address: str | None
 
     async def reconcile(
@@ -126,7 +129,7 @@ class Reconciler:
             without: agents that are not compared; they are terminated with the mark.
 
         Raises:
-            Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
+            Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE, CLOCK_IN_DOUBT.
         """
         restored_s, since_s, agents = self.ledger.read(lambda tx: _begin(tx, without))
         if restored_s is None:
@@ -143,7 +146,7 @@ class Reconciler:
             else:
                 blocks_left = max(blocks_left, left)
                 compared.add(agent.id)
-        wall_s = self.clock.now_s()
+        wall_s = self._believed_s()
 
         def unit(tx: LedgerTransaction) -> Reconciliation:
             if restored_at(tx) != restored_s:
@@ -194,6 +197,17 @@ class Reconciler:
             page = await chain.history(agent.public_key, before=page.earlier)
         raise Unreadable(f"the agent's history since the backup has more than {PAGES_MAX} pages")
 
+    def _believed_s(self) -> int:
+        """Return the wall clock's time.
+
+        Raises:
+            Refusal: CLOCK_IN_DOUBT.
+        """
+        doubt = self.clock.doubt()
+        if doubt is not None:
+            raise refusal_in_doubt(doubt)
+        return self.clock.now_s()
+
     def _known(self, agent_id: AgentId, tx_hash: str, since_s: int) -> Known:
         return self.ledger.read(lambda tx: known(tx, agent_id, tx_hash, since_s=since_s))
 
@@ -215,7 +229,7 @@ class Reconciler:
         horizon = await chain.horizon()
         if stored is not None and stored <= horizon:
             return stored
-        wall_s = self.clock.now_s()
+        wall_s = self._believed_s()
 
         def unit(tx: LedgerTransaction) -> None:
             now_s = ledger_time(tx, wall_s=wall_s)
@@ -226,7 +240,7 @@ class Reconciler:
 
     async def _record(self, agent_id: AgentId, movement: Movement) -> None:
         """Write down what left with one transaction, once, with an audit row for each asset."""
-        wall_s = self.clock.now_s()
+        wall_s = self._believed_s()
 
         def unit(tx: LedgerTransaction) -> None:
             if tx.movements.has(agent_id, tx_hash=movement.tx_hash):
@@ -299,10 +313,12 @@ def _begin(
 
 
 def _agents(tx: LedgerTransaction) -> list[AgentRecord]:
-    """Return all agents for whom anything can have been signed."""
-    return [
+    """Return all agents for whom anything can have been signed in the lost time."""
+    alive = [
         agent
         for status in AgentStatus
         if status is not AgentStatus.TERMINATED
         for agent in tx.agents.with_status(status)
     ]
+    since_s = uncompared_since(tx)
+    return alive if since_s is None else [*alive, *tx.agents.terminated_since(since_s)]
