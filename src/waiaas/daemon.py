@@ -77,6 +77,8 @@ from waiaas.ports import ChainUnavailable, Clock
 from waiaas.profiles import read_profiles
 from waiaas.system import SystemClock, generate_secret, read_boot_id
 from waiaas.upkeep import (
+    hear_chains_at_start,
+    keep_asking_chains,
     keep_checking,
     keep_watching_clock,
     notices,
@@ -269,20 +271,21 @@ async def _serve(
 ) -> None:
     """Serve until told to stop."""
     report_opening(ledger)
-    about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
-    if ledger.condition().problem is None:
-        for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
-            log.warning("creation finished", agent_id=agent.id, status=agent.status)
-    unfinished = ledger.read(read_unfinished) if ledger.damage is None else []
-    found = count_found(unfinished)
-    log.info("unfinished at start", **{name.lower(): count for name, count in found.items()})
-    urls = dict(config.rpc.solana_urls())
-    if localnet_url is not None:
-        urls[NetworkType.LOCALNET] = localnet_url
+    own = {} if localnet_url is None else {NetworkType.LOCALNET: localnet_url}
     cookie = OPERATOR_TOKEN_PREFIX + generate_secret()
     port = listener.getsockname()[1]
     server = life.server
-    async with _chains(urls, clock) as chains:
+    async with _chains({**config.rpc.solana_urls(), **own}, clock) as chains:
+        # A local network's blocks come as fast as somebody likes: it keeps no time.
+        timed = [chain for network, chain in chains.items() if network is not NetworkType.LOCALNET]
+        await hear_chains_at_start(clock, timed)
+        about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
+        if ledger.condition().problem is None:
+            for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
+                log.warning("creation finished", agent_id=agent.id, status=agent.status)
+        unfinished = ledger.read(read_unfinished) if ledger.damage is None else []
+        found = count_found(unfinished)
+        log.info("unfinished at start", **{name.lower(): count for name, count in found.items()})
         world = World(ledger, keystore, chains, clock, generate_id)
         worker = Worker(world, report=_report_step)
         maker = BackupMaker(
@@ -353,6 +356,7 @@ async def _serve(
                         lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
                         lambda: while_sound(ledger, schedule.run),
                         lambda: while_sound(ledger, lambda: keep_watching_clock(ledger, clock)),
+                        lambda: while_sound(ledger, lambda: keep_asking_chains(clock, timed)),
                     )
                 ]
                 await _until_failure(lambda: server.serve(sockets=[listener]), life)

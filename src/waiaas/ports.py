@@ -324,6 +324,9 @@ class Chain(Protocol):
     async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
         """Say what the chain knows of a transaction."""
 
+    async def chain_time(self) -> int:
+        """Return when the newest final block was made, in Unix epoch seconds, as the node says."""
+
     async def horizon(self) -> int:
         """Return the height of the last block in which what was signed until now can land."""
 

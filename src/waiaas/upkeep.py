@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -17,13 +18,16 @@ from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AuditAction
 from waiaas.pipeline.clock_guard import ClockGuard, note
 from waiaas.pipeline.record import ledger_time
-from waiaas.ports import Clock, GuardedClock, LedgerTransaction
+from waiaas.ports import Chain, ChainUnavailable, Clock, GuardedClock, LedgerTransaction
 
 CHECK_INTERVAL_S: Final = 24 * 60 * 60
 """Between two full checks of the ledger; a restart in between does not begin it anew."""
 
 CLOCK_INTERVAL_S: Final = 5
 """Between two looks whether the wall clock has jumped; whoever spends looks for himself."""
+
+CHAIN_ANSWER_S: Final = 3
+"""So long a start waits for a chain's time, before anything is dated."""
 
 CHECK_RETRY_S: Final = 60 * 60
 """After one that could not be made, or not be recorded."""
@@ -149,6 +153,44 @@ async def keep_watching_clock(ledger: Ledger, clock: GuardedClock) -> None:
             if is_new:
                 _tell_of_clock(doubt)
         await clock.sleep(CLOCK_INTERVAL_S)
+
+
+async def hear_chains(clock: ClockGuard, chains: Collection[Chain]) -> None:
+    """Hold the clock of a new boot against what time the chains have; none may answer.
+
+    Of several answers the one counts that is furthest off: any of them may begin a doubt.
+    """
+    if not clock.wants_chain:
+        return
+    answers = await asyncio.gather(*(_chain_time(chain) for chain in chains))
+    known = [time_s for time_s in answers if time_s is not None]
+    if not known:
+        return
+    try:
+        await clock.hear(max(known, key=lambda time_s: abs(time_s - clock.now_s())))
+    except DatabaseError as error:  # It is heard all the same, until the next start.
+        log.warning("the chain's time could not be recorded", reason=str(error))
+
+
+async def _chain_time(chain: Chain) -> int | None:
+    try:
+        return await chain.chain_time()
+    except ChainUnavailable:
+        return None
+
+
+async def hear_chains_at_start(clock: ClockGuard, chains: Collection[Chain]) -> None:
+    """Do so before the first row is dated, unless the nodes are slow."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CHAIN_ANSWER_S):
+            await hear_chains(clock, chains)
+
+
+async def keep_asking_chains(clock: ClockGuard, chains: Collection[Chain]) -> None:
+    """Ask until one has answered: a machine often starts before its network."""
+    while clock.wants_chain and chains:
+        await clock.sleep(CLOCK_INTERVAL_S)
+        await hear_chains(clock, chains)
 
 
 async def _note(ledger: Ledger, doubt: ClockDoubt | None, *, wall_s: int) -> bool:

@@ -21,7 +21,7 @@ from waiaas.database.contents import read_contents
 from waiaas.directory import DaemonError, is_initialised
 from waiaas.domain.clock import ClockReading
 from waiaas.keystore.signer import open_keystore
-from waiaas.pipeline.clock_guard import ClockGuard, stored_anchor
+from waiaas.pipeline.clock_guard import ClockGuard, stored_anchors
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import Clock
 from waiaas.system import read_boot_id
@@ -340,8 +340,8 @@ def test_what_the_replaced_ledger_knows_is_read_from_its_wal_too(
     later = SetForward(clock, seconds=-3600)  # Before the backup was made.
     assert restore_backup(home.opened, crashed, clock=later).is_clock_in_doubt
     with open_ledger(crashed) as ledger:
-        known = ledger.read(stored_anchor)
-    assert known == ClockReading(read_boot_id(), clock.monotonic_s(), clock.now_s())
+        known = ledger.read(stored_anchors)
+    assert known == [ClockReading(read_boot_id(), clock.monotonic_s(), clock.now_s())]
 
 
 def test_the_control_a_restore_that_knows_the_backup_alone_believes_a_clock_that_was_set(

@@ -214,6 +214,13 @@ def test_the_history_says_up_to_where_it_looked_and_the_horizon_is_never_outlive
     assert blocks >= 150 + 32
 
 
+def test_a_network_that_keeps_no_time_is_unavailable_to_whoever_asks_for_it(
+    payer: "Payer",
+) -> None:
+    with pytest.raises(ChainUnavailable):
+        payer.do(lambda chain: chain.chain_time())
+
+
 def test_without_a_node_there_is_no_history(payer: "Payer") -> None:
     payer.network.lose_requests()
     for call in (payer.moved, lambda: payer.do(lambda chain: chain.horizon())):

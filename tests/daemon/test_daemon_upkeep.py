@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.fakes.chain import FakeChain, Manners
 
 from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, open_ledger
 from waiaas.database.connection import open_reader
@@ -17,9 +18,13 @@ from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
 from waiaas.logs import log_to_stderr
 from waiaas.pipeline.clock_guard import ClockGuard
+from waiaas.ports import Chain
 from waiaas.upkeep import (
     CHECK_INTERVAL_S,
     CHECK_RETRY_S,
+    hear_chains,
+    hear_chains_at_start,
+    keep_asking_chains,
     keep_checking,
     keep_watching_clock,
     notices,
@@ -193,6 +198,75 @@ def test_a_ledger_that_takes_no_writes_still_has_a_clock_and_watches_it(
         "the clock could not be recorded",
         "the state of the clock could not be recorded",
     }
+
+
+def started(ledger: Ledger) -> ClockGuard:
+    guard = ClockGuard(SetClock(jumps_s=[0, 0]), boot_id="boot")
+    start_clock(ledger, guard)
+    return guard
+
+
+def keeping(*times_s: int | None) -> list[Chain]:
+    """Return chains, of which some keep time."""
+    chains = [FakeChain() for _ in times_s]
+    for chain, time_s in zip(chains, times_s, strict=True):
+        chain.time_s = time_s
+    return list(chains)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "expected_s"),
+    [
+        ([NOW_S], None),
+        ([NOW_S - 90_000], NOW_S - 90_000),
+        ([None, NOW_S, NOW_S + 90_000, NOW_S - 9_000], NOW_S + 90_000),
+    ],
+)
+def test_the_chain_that_is_furthest_off_is_heard(
+    ledger: Ledger, times_s: list[int | None], expected_s: int | None
+) -> None:
+    guard = started(ledger)
+    asyncio.run(hear_chains_at_start(guard, keeping(*times_s)))
+    doubt = guard.doubt()
+    assert (None if doubt is None else doubt.expected_s) == expected_s
+    asyncio.run(hear_chains(guard, keeping(0)))
+    assert guard.doubt() == doubt, "once in a boot"
+
+
+def test_a_node_that_does_not_answer_changes_nothing_and_is_asked_again(ledger: Ledger) -> None:
+    guard = started(ledger)
+    [chain] = keeping(NOW_S - 90_000)
+    assert isinstance(chain, FakeChain)
+    silent = iter([Manners(answers=False), Manners(reaches=False)])
+    chain.manners = lambda _call: next(silent, Manners())
+    asyncio.run(hear_chains_at_start(guard, [chain]))
+    assert (guard.doubt(), guard.wants_chain) == (None, True)
+    asyncio.run(keep_asking_chains(guard, [chain]))
+    assert guard.doubt() is not None
+
+
+def test_a_slow_node_holds_no_start_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(_call: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("waiaas.upkeep.CHAIN_ANSWER_S", 0.01)
+    guard = started(ledger)
+    asyncio.run(hear_chains_at_start(guard, [FakeChain(pause=never)]))
+    assert guard.wants_chain
+
+
+def test_where_no_chain_keeps_time_none_is_asked_for_ever(ledger: Ledger) -> None:
+    asyncio.run(keep_asking_chains(started(ledger), []))
+
+
+def test_what_a_chain_says_is_heard_by_a_ledger_that_takes_no_writes(
+    ledger: Ledger, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    guard = started(ledger)
+    ledger.stop_writing(["page 3"])
+    asyncio.run(hear_chains(guard, keeping(NOW_S - 90_000)))
+    assert guard.doubt() is not None
+    assert "the chain's time could not be recorded" in {line["event"] for line in logged()}
 
 
 # ── work ───────────────────────────────────────────────────────────────────────────────────────

@@ -7,19 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiaas.domain.clock import (
+    CHAIN_TOLERANCE_S,
     TOLERANCE_S,
     ClockDoubt,
     ClockReading,
-    anchor_after_restore,
-    anchor_at_start,
+    anchors_after_restore,
+    anchors_at_start,
     believable_s,
     doubt_of,
     expected_wall_s,
+    witness_of,
 )
 
 NOW_S: Final = 1_700_000_000
 HOUR_S: Final = 3600
 ANCHOR: Final = ClockReading("boot", 1000.5, NOW_S)
+WITNESS: Final = ANCHOR._replace(wall_s=NOW_S - 25 * HOUR_S)
+OTHER_BOOT: Final = ClockReading("another", 5.0, NOW_S - HOUR_S)
 
 
 def later(seconds: float, *, jump_s: int = 0) -> ClockReading:
@@ -88,42 +92,34 @@ def test_what_is_expected_is_whole_seconds_and_never_ahead() -> None:
 @pytest.mark.parametrize("jump_s", [0, 25 * HOUR_S, -25 * HOUR_S])
 def test_a_start_in_the_same_boot_keeps_the_anchor_wherever_the_wall_clock_is(jump_s: int) -> None:
     reading = later(60, jump_s=jump_s)
-    assert anchor_at_start(ANCHOR, reading, last_s=NOW_S) == ANCHOR
+    known = [OTHER_BOOT, ANCHOR, WITNESS]
+    assert anchors_at_start(known, reading, last_s=NOW_S) == (ANCHOR, WITNESS)
 
 
-@pytest.mark.parametrize("stored", [None, ANCHOR._replace(boot_id="another", steady_s=10**7)])
+@pytest.mark.parametrize("stored", [[], [ANCHOR._replace(boot_id="another", steady_s=10**7)]])
 @pytest.mark.parametrize("behind_s", [-25 * HOUR_S, 0, TOLERANCE_S, TOLERANCE_S + 1, 25 * HOUR_S])
 def test_after_a_new_boot_only_a_clock_from_before_the_last_row_is_in_doubt(
-    stored: ClockReading | None, behind_s: int
+    stored: list[ClockReading], behind_s: int
 ) -> None:
     reading = later(60)
     last_s = reading.wall_s + behind_s
-    anchor = anchor_at_start(stored, reading, last_s=last_s)
+    [anchor] = anchors_at_start(stored, reading, last_s=last_s)
     doubt = doubt_of(anchor, reading)
     is_before = behind_s > TOLERANCE_S
     assert doubt == (ClockDoubt(last_s, reading.wall_s) if is_before else None)
 
 
-OTHER_BOOT: Final = ClockReading("another", 5.0, NOW_S - HOUR_S)
-
-
 @pytest.mark.parametrize("jump_s", [0, 25 * HOUR_S, -25 * HOUR_S])
 @pytest.mark.parametrize(
-    "known", [[ANCHOR], [OTHER_BOOT, ANCHOR], [ANCHOR, OTHER_BOOT], [ANCHOR, ANCHOR]]
+    "known",
+    [[ANCHOR], [OTHER_BOOT, ANCHOR], [ANCHOR, OTHER_BOOT], [ANCHOR, ANCHOR], [ANCHOR, WITNESS]],
 )
-def test_a_restore_keeps_the_anchor_of_this_boot_whichever_of_its_ledgers_has_it(
+def test_a_restore_keeps_the_anchors_of_this_boot_whichever_of_its_ledgers_has_them(
     known: list[ClockReading], jump_s: int
 ) -> None:
     reading = later(60, jump_s=jump_s)
-    assert anchor_after_restore(known, reading, last_s=NOW_S - 9 * HOUR_S) == ANCHOR
-
-
-@given(st.permutations([ANCHOR, later(60, jump_s=-HOUR_S), later(90, jump_s=HOUR_S)]))
-def test_of_two_anchors_of_this_boot_a_restore_believes_what_expects_less(
-    known: list[ClockReading],
-) -> None:
-    anchor = anchor_after_restore(known, later(100), last_s=NOW_S)
-    assert expected_wall_s(anchor, steady_s=1100.5) == NOW_S + 100 - HOUR_S
+    anchors = anchors_after_restore(known, reading, last_s=NOW_S - 9 * HOUR_S)
+    assert anchors == ((ANCHOR, WITNESS) if WITNESS in known else (ANCHOR,))
 
 
 @pytest.mark.parametrize("known", [[], [OTHER_BOOT]])
@@ -133,6 +129,25 @@ def test_without_an_anchor_of_this_boot_a_restore_knows_only_when_the_backup_was
 ) -> None:
     reading = later(60)
     last_s = reading.wall_s - passed_s
-    doubt = doubt_of(anchor_after_restore(known, reading, last_s=last_s), reading)
+    [anchor] = anchors_after_restore(known, reading, last_s=last_s)
+    doubt = doubt_of(anchor, reading)
     is_near = abs(passed_s) <= TOLERANCE_S
     assert doubt == (None if is_near else ClockDoubt(last_s, reading.wall_s))
+
+
+@pytest.mark.parametrize("off_s", [0, CHAIN_TOLERANCE_S, -CHAIN_TOLERANCE_S])
+def test_a_chain_within_its_tolerance_says_nothing(off_s: int) -> None:
+    assert witness_of(ANCHOR, NOW_S + off_s) is None
+
+
+@pytest.mark.parametrize(
+    "off_s", [CHAIN_TOLERANCE_S + 1, -CHAIN_TOLERANCE_S - 1, 25 * HOUR_S, -25 * HOUR_S, -NOW_S]
+)
+@given(jump_s=st.integers(-30 * HOUR_S, 30 * HOUR_S), passed_s=st.integers(0, 400 * 24 * HOUR_S))
+def test_no_clock_bears_out_both_an_anchor_and_a_chain_that_contradicted_it(
+    off_s: int, jump_s: int, passed_s: int
+) -> None:
+    witness = witness_of(ANCHOR, NOW_S + off_s)
+    assert witness is not None
+    reading = later(passed_s, jump_s=jump_s)
+    assert doubt_of(ANCHOR, reading) or doubt_of(witness, reading)

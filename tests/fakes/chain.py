@@ -143,6 +143,8 @@ class FakeChain:
         """By hash, what is on the chain as it is now."""
         self.undone: set[str] = set()
         """Hashes of what was confirmed in a block that was abandoned all the same."""
+        self.time_s: int | None = None
+        """When the newest final block was made, if the network keeps time."""
         self._perjures = perjures
         self._funds: Counter[tuple[str, str]] = Counter()
         """By address and asset."""
@@ -226,6 +228,12 @@ class FakeChain:
         if not is_over or view <= end or (manners.denies and trace and not self._perjures):
             return Unseen()
         return ProvablyExpired()
+
+    async def chain_time(self) -> int:
+        await self._meet("chain_time")
+        if self.time_s is None:
+            raise ChainUnavailable("this network keeps no time")
+        return self.time_s
 
     async def horizon(self) -> int:
         await self._meet("horizon")

@@ -357,6 +357,9 @@ class TappedChain:
             lambda: self.chain.look_up(tx_hash, last_valid_block_height=last_valid_block_height),
         )
 
+    async def chain_time(self) -> int:
+        return await self.tap.work("chain_time", self.chain.chain_time)
+
     async def horizon(self) -> int:
         return await self.tap.work("horizon", self.chain.horizon)
 

@@ -24,7 +24,7 @@ from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agent_life import AgentVerbs
-from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt, note, stored_anchor
+from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt, note, stored_anchors
 from waiaas.pipeline.decide import Decider, cancel, reject
 from waiaas.pipeline.perform import World, perform, read_standing
 from waiaas.pipeline.record import ledger_time
@@ -342,7 +342,7 @@ def restored_after_a_jump(house: House, *, keeps: bool) -> None:
     house.start(boot_id="a later boot")
     house.pay()
     house.machine.jump(HOURS_25)
-    known = house.ledger.read(stored_anchor)
+    known = house.ledger.read(stored_anchors)
     house.ledger.connection.sqlite.deserialize("main", backup)
     if keeps:
         guard = ClockGuard(house.machine, boot_id="a later boot")
@@ -371,12 +371,76 @@ def test_where_no_anchor_of_this_boot_is_left_a_restore_asks_for_somebody_to_loo
     made_s = house.machine.now_s() + 60
     house.machine.pass_time(HOURS_25)
     guard = ClockGuard(house.machine, boot_id="a later boot")
-    guard.start_restored(house.ledger, None, made_s=made_s)
+    guard.start_restored(house.ledger, [], made_s=made_s)
     house.ledger.write(guard.keep)
     house.start(boot_id="a later boot")
     assert house.guard.doubt() == ClockDoubt(made_s, house.machine.now_s())
     house.accept(HOURS_25 - 60)
     house.pay()
+
+
+def hear(house: House, chain_s: int) -> None:
+    asyncio.run(house.guard.hear(chain_s))
+
+
+def booted_ahead(house: House) -> int:
+    """Pay a day's maximum; start the machine anew, 25 hours ahead; return what time it is."""
+    house.pay()
+    true_s = house.machine.now_s()
+    house.machine.jump(HOURS_25)
+    house.start(boot_id="the next boot")
+    return true_s
+
+
+def test_a_machine_that_starts_with_a_clock_ahead_is_found_out_by_the_chain(house: House) -> None:
+    true_s = booted_ahead(house)
+    assert house.guard.wants_chain
+    hear(house, true_s)
+    assert house.refused().code == "CLOCK_IN_DOUBT"
+    assert house.guard.doubt() == ClockDoubt(true_s, true_s + HOURS_25)
+    assert house.clock.now_s() == true_s
+    house.start(boot_id="the next boot")
+    assert house.guard.doubt() is not None
+    house.accept(HOURS_25)
+    house.pay()
+
+
+def test_the_control_without_the_chain_the_daily_limit_is_paid_twice(house: House) -> None:
+    booted_ahead(house)
+    house.pay()
+
+
+@pytest.mark.parametrize("off_s", [0, HOURS_25], ids=["as it was", "as the chain says"])
+def test_what_a_chain_began_no_setting_of_the_clock_ends(house: House, off_s: int) -> None:
+    hear(house, house.machine.now_s() + HOURS_25)
+    house.machine.jump(off_s)
+    assert house.refused().code == "CLOCK_IN_DOUBT"
+
+
+def test_a_chain_ends_no_doubt(house: House) -> None:
+    house.machine.jump(HOURS_25)
+    hear(house, house.machine.now_s())
+    assert house.refused().code == "CLOCK_IN_DOUBT"
+    house.machine.jump(-HOURS_25)
+    assert house.guard.doubt() is None
+
+
+@pytest.mark.parametrize("by", ["chain", "operator"])
+def test_a_chain_is_heard_once_in_a_boot_and_not_after_the_operator_has_looked(
+    house: House, by: str
+) -> None:
+    if by == "chain":
+        hear(house, house.machine.now_s())
+    else:
+        house.machine.jump(HOURS_25)
+        house.accept(HOURS_25)
+    for _ in range(2):
+        assert not house.guard.wants_chain
+        hear(house, 0)
+        assert house.guard.doubt() is None
+        house.start()
+    house.start(boot_id="the next boot")
+    assert house.guard.wants_chain
 
 
 def test_before_it_is_started_it_says_nothing_that_could_move_ledger_time(house: House) -> None:

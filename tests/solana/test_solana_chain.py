@@ -585,3 +585,40 @@ def test_an_airdrop_that_does_not_arrive_is_an_unavailable_chain(
     with pytest.raises(ChainUnavailable, match=words):
         world.do(lambda chain: chain.airdrop(FROM, base_units=7))
     assert len(world.slept_s) <= AIRDROP_POLLS_MAX
+
+
+# ── the time ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_time_is_that_of_the_newest_final_block(node: Node) -> None:
+    world = World(node, getSlot=1234, getBlockTime=1_700_000_000)
+    assert world.do(lambda chain: chain.chain_time()) == 1_700_000_000
+    assert world.asked[-2:] == [
+        ("getSlot", [{"commitment": "finalized"}]),
+        ("getBlockTime", [1234]),
+    ]
+
+
+@pytest.mark.parametrize("bad", [None, -1, 2**40, 2**70, 1.5, "1700000000", True, [], {}])
+@pytest.mark.parametrize("method", ["getSlot", "getBlockTime"])
+def test_what_is_no_time_is_an_unavailable_chain(node: Node, method: str, bad: Any) -> None:
+    script = {"getSlot": 1234, "getBlockTime": 1_700_000_000, method: bad}
+    if (method, bad) == ("getSlot", 2**40):
+        bad = script["getSlot"] = 2**63  # No slot either, as 2**40 is one.
+    world = World(node, **script)
+    with pytest.raises(ChainUnavailable):
+        world.do(lambda chain: chain.chain_time())
+
+
+def test_a_block_whose_time_the_node_has_forgotten_is_an_unavailable_chain(node: Node) -> None:
+    forgotten = Error({"code": -32004, "message": "Block not available for slot 1234"})
+    world = World(node, getSlot=1234, getBlockTime=forgotten)
+    with pytest.raises(ChainUnavailable):
+        world.do(lambda chain: chain.chain_time())
+
+
+def test_the_time_of_another_network_is_not_asked_for(node: Node) -> None:
+    world = World(node, getSlot=1234, getBlockTime=1_700_000_000)
+    with pytest.raises(WrongNetwork):
+        world.do(lambda chain: chain.chain_time(), network=NetworkType.MAINNET)
+    assert world.methods == ["getGenesisHash"]

@@ -20,7 +20,7 @@ from waiaas.database.copies import read_copy
 from waiaas.database.errors import DatabaseError
 from waiaas.directory import KEYSTORE_NAME
 from waiaas.domain.clock import ClockReading
-from waiaas.pipeline.clock_guard import ClockGuard, stored_anchor
+from waiaas.pipeline.clock_guard import ClockGuard, stored_anchors
 from waiaas.pipeline.restored import mark_restored
 from waiaas.ports import Clock, LedgerTransaction
 from waiaas.system import read_boot_id
@@ -59,7 +59,7 @@ def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Re
             with claimed(directory):
                 require_movable(directory)
                 guard = ClockGuard(clock, boot_id=read_boot_id())
-                verified = _stage(opened, staged, _anchor_in(directory), clock=guard)
+                verified = _stage(opened, staged, _anchors_in(directory), clock=guard)
                 swap(directory, staged=staged.name, replaced=replaced.name)
         except KeyboardInterrupt:
             came_to = progress(directory, staged=staged.name, replaced=replaced.name)
@@ -67,8 +67,8 @@ def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Re
     return Restored(verified, replaced, guard.doubt() is not None)
 
 
-def _anchor_in(directory: Path) -> ClockReading | None:
-    """Return by what the ledger that is to be replaced knows the clock; None if it cannot be read.
+def _anchors_in(directory: Path) -> list[ClockReading]:
+    """Return by what the ledger that is to be replaced knows the clock; none if it is not readable.
 
     Its newest may be in its WAL alone. It is read by other names: SQLite would make a file beside
     it, and what was there is kept as it was.
@@ -78,26 +78,26 @@ def _anchor_in(directory: Path) -> ClockReading | None:
             for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal"):
                 if os.path.lexists(directory / name):
                     os.link(directory / name, folder / name, follow_symlinks=False)
-            _, anchor = read_copy(folder / LEDGER_FILE, stored_anchor)
+            _, anchors = read_copy(folder / LEDGER_FILE, stored_anchors)
         except (OSError, DatabaseError, ValueError, TypeError):  # The last two: no anchor of ours.
-            return None
-    return anchor
+            return []
+    return anchors
 
 
 def _stage(
-    opened: OpenedBackup, staged: Path, anchor: ClockReading | None, *, clock: ClockGuard
+    opened: OpenedBackup, staged: Path, anchors: list[ClockReading], *, clock: ClockGuard
 ) -> Verified:
     """Make the complete new tree, or none; its own name is not synced."""
     try:
         staged.mkdir(mode=0o700)
-        return _fill(opened, staged, anchor, clock=clock)
+        return _fill(opened, staged, anchors, clock=clock)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
 
 
 def _fill(
-    opened: OpenedBackup, staged: Path, anchor: ClockReading | None, *, clock: ClockGuard
+    opened: OpenedBackup, staged: Path, anchors: list[ClockReading], *, clock: ClockGuard
 ) -> Verified:
     """Extract into the empty folder; check, mark, and have it all on the disk.
 
@@ -109,7 +109,7 @@ def _fill(
         "createdAt": opened.header.created_at,
     }
     with open_ledger(staged) as ledger:
-        clock.start_restored(ledger, anchor, made_s=opened.header.created_at)
+        clock.start_restored(ledger, anchors, made_s=opened.header.created_at)
         wall_s = clock.now_s()
 
         def unit(tx: LedgerTransaction) -> None:

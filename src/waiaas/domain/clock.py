@@ -3,7 +3,8 @@
 A wall clock can be set, and a limit of so much a day is only as good as the day. The steady clock
 cannot: it counts the seconds since the machine was started, those of sleep too. One reading of both
 that was believed, the *anchor*, says for the rest of that boot what the wall clock has to show. The
-anchor stays where it is, so many small steps add up to no more than one.
+anchor stays where it is, so many small steps add up to no more than one. Where there are several
+anchors, the clock has to bear out each of them.
 """
 
 import math
@@ -13,6 +14,12 @@ from typing import Final, NamedTuple
 TOLERANCE_S: Final = 300
 """So far the wall clock may be from what is expected: what time servers correct after a sleep, and
 a leap second. It is also by how much, in all, a clock can open a window too early."""
+
+
+CHAIN_TOLERANCE_S: Final = 1800
+"""So far the wall clock may be from a chain's time. That of Solana is the median of what validators
+say, follows them by no more than a second a slot, and falls behind by minutes where blocks are
+slower, as in 2022 (https://github.com/solana-labs/solana/pull/25666). Final blocks are 13 s old."""
 
 
 class ClockReading(NamedTuple):
@@ -49,6 +56,20 @@ def doubt_of(anchor: ClockReading, reading: ClockReading) -> ClockDoubt | None:
     return doubt if abs(doubt.difference_s) > TOLERANCE_S else None
 
 
+def witness_of(reading: ClockReading, chain_s: int) -> ClockReading | None:
+    """Return a second anchor by a chain's time, if that contradicts the wall clock.
+
+    It stands beside the anchor and never in its place: what a node says begins a doubt, and the
+    clock that would be right for it is in doubt for the anchor.
+
+    Args:
+        reading: the clocks when the chain answered.
+        chain_s: when its newest final block was made.
+    """
+    contradicts = abs(reading.wall_s - chain_s) > CHAIN_TOLERANCE_S
+    return reading._replace(wall_s=chain_s) if contradicts else None
+
+
 def believable_s(anchor: ClockReading, reading: ClockReading) -> int:
     """Return the time to write down: the wall clock, or the earlier of the two if in doubt.
 
@@ -59,41 +80,38 @@ def believable_s(anchor: ClockReading, reading: ClockReading) -> int:
     return reading.wall_s if doubt is None else min(doubt)
 
 
-def anchor_at_start(
-    stored: ClockReading | None, reading: ClockReading, *, last_s: int
-) -> ClockReading:
-    """Return the anchor of a start of the program.
+def anchors_at_start(
+    known: Iterable[ClockReading], reading: ClockReading, *, last_s: int
+) -> tuple[ClockReading, ...]:
+    """Return what the clock has to bear out from a start of the program on.
 
     Args:
-        stored: the last one, if there was one. Of the same boot it goes on being the anchor.
+        known: the anchors that the ledger holds. Those of the same boot go on being the anchors.
         reading: the clocks now.
         last_s: the last second of the ledger. After a new boot the clock is not expected before it;
             how long the machine was off nobody here can tell.
     """
-    if stored is not None and stored.boot_id == reading.boot_id:
-        return stored
-    if reading.wall_s < last_s - TOLERANCE_S:
-        return reading._replace(wall_s=last_s)
-    return reading
+    is_before = reading.wall_s < last_s - TOLERANCE_S
+    new = reading._replace(wall_s=last_s) if is_before else reading
+    return _of_this_boot(known, reading) or (new,)
 
 
-def anchor_after_restore(
+def anchors_after_restore(
     known: Iterable[ClockReading], reading: ClockReading, *, last_s: int
-) -> ClockReading:
-    """Return the anchor of a ledger that came out of a backup.
+) -> tuple[ClockReading, ...]:
+    """Return what the clock has to bear out for a ledger that came out of a backup.
 
-    A restore is no new boot: whether the clock was set in this one, its ledgers tell. Of two that
-    differ the one is believed that expects less. Where none of them is left, nothing is known but
-    that the backup was made, so the clock is in doubt as soon as that is longer ago than the
-    tolerance.
+    A restore is no new boot: whether the clock was set in this one, its ledgers tell. Where none of
+    them is left that does, nothing is known but when the backup was made, so the clock is in doubt
+    as soon as that is longer ago than the tolerance.
 
     Args:
         known: the anchors of the backup's ledger and of the one it replaces, as far as there are.
         reading: the clocks now.
         last_s: the last second that the backup knows of.
     """
-    of_this_boot = [anchor for anchor in known if anchor.boot_id == reading.boot_id]
-    return min(
-        of_this_boot or [reading._replace(wall_s=last_s)],
-        key=lambda anchor: expected_wall_s(anchor, steady_s=reading.steady_s),
-    )
+    return _of_this_boot(known, reading) or (reading._replace(wall_s=last_s),)
+
+
+def _of_this_boot(known: Iterable[ClockReading], reading: ClockReading) -> tuple[ClockReading, ...]:
+    return tuple(dict.fromkeys(each for each in known if each.boot_id == reading.boot_id))

@@ -3,9 +3,13 @@
 Everything is given the guard in place of the machine's clock, so no row is ever dated by a wall
 clock that jumped. The doubt ends when the clock is back where it should be, or when the operator
 accepts where it is. What is signed is sent and watched meanwhile, and whatever stops goes on.
+
+Once in a boot a chain's time is heard, too. It comes from a node, which may lie: it can begin a
+doubt, and only the operator ends that one.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
@@ -13,10 +17,11 @@ from waiaas.domain.clock import (
     TOLERANCE_S,
     ClockDoubt,
     ClockReading,
-    anchor_after_restore,
-    anchor_at_start,
+    anchors_after_restore,
+    anchors_at_start,
     believable_s,
     doubt_of,
+    witness_of,
 )
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -25,7 +30,9 @@ from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.refuse import audit_refusal, unless_refused
 from waiaas.ports import Clock, GuardedClock, Ledger, LedgerTransaction
 
-_ANCHOR_KEY: Final = "clock.anchor"
+_ANCHORS_KEY: Final = "clock.anchors"
+_HEARD_KEY: Final = "clock.chain_heard_in"
+"""The boot in which a chain's time was heard, or the operator looked."""
 _NOTED_KEY: Final = "clock.in_doubt"
 _NOT: Final = ""
 
@@ -47,10 +54,12 @@ class ClockGuard:
     def __init__(self, clock: Clock, *, boot_id: str) -> None:
         self._clock = clock
         self._boot_id = boot_id
-        self._anchor: ClockReading | None = None
+        self._anchors: tuple[ClockReading, ...] = ()
+        self._has_heard_chain = False
 
     def now_s(self) -> int:
-        return 0 if self._anchor is None else believable_s(self._anchor, self._read())
+        reading = self._read()
+        return min((believable_s(each, reading) for each in self._anchors), default=0)
 
     def monotonic_s(self) -> float:
         return self._clock.monotonic_s()
@@ -59,33 +68,66 @@ class ClockGuard:
         await self._clock.sleep(seconds)
 
     def doubt(self) -> ClockDoubt | None:
-        return doubt_of(self._known_anchor, self._read())
+        assert self._anchors, "a clock is started before anybody relies on it"
+        reading = self._read()
+        doubts = (doubt_of(each, reading) for each in self._anchors)
+        return next((doubt for doubt in doubts if doubt is not None), None)
+
+    @property
+    def wants_chain(self) -> bool:
+        """Whether no chain's time was heard in this boot, and the operator has not looked."""
+        return not self._has_heard_chain
 
     def start(self, ledger: Ledger) -> None:
-        """Take the anchor of this boot from the ledger, or the clock as it is for one."""
-        self._ledger = ledger
-        self._anchor = ledger.read(self._anchor_of)
+        """Take the anchors of this boot from the ledger, or the clock as it is for one."""
 
-    def start_restored(self, ledger: Ledger, replaced: ClockReading | None, *, made_s: int) -> None:
-        """Take the anchor for a ledger that came out of a backup.
+        def anchors_of(tx: LedgerTransaction) -> tuple[ClockReading, ...]:
+            last_s = tx.audit.latest_timestamp()
+            return anchors_at_start(stored_anchors(tx), self._read(), last_s=last_s)
+
+        self._begin(ledger, anchors_of)
+
+    def start_restored(
+        self, ledger: Ledger, replaced: Sequence[ClockReading], *, made_s: int
+    ) -> None:
+        """Take the anchors for a ledger that came out of a backup.
 
         Args:
             ledger: it is, and not in use yet.
-            replaced: the anchor of the ledger that was there, if that could be read.
+            replaced: the anchors of the ledger that was there, as far as that could be read.
             made_s: when the backup was made.
         """
 
-        def anchor_of(tx: LedgerTransaction) -> ClockReading:
-            known = [each for each in (stored_anchor(tx), replaced) if each is not None]
-            last_s = max(tx.audit.latest_timestamp(), made_s)
-            return anchor_after_restore(known, self._read(), last_s=last_s)
+        def anchors_of(tx: LedgerTransaction) -> tuple[ClockReading, ...]:
+            known, last_s = stored_anchors(tx), tx.audit.latest_timestamp()
+            return anchors_after_restore(
+                [*known, *replaced], self._read(), last_s=max(last_s, made_s)
+            )
 
-        self._ledger = ledger
-        self._anchor = ledger.read(anchor_of)
+        self._begin(ledger, anchors_of)
 
     def keep(self, tx: LedgerTransaction) -> None:
-        """Write the anchor down, for the next start in this boot."""
-        _put(tx, self._known_anchor, now_s=ledger_time(tx, wall_s=self.now_s()))
+        """Write the anchors down, for the next start in this boot."""
+        _put(tx, self._anchors, now_s=ledger_time(tx, wall_s=self.now_s()))
+
+    async def hear(self, chain_s: int) -> None:
+        """Let a chain's time speak, once in a boot; it can only begin a doubt.
+
+        Args:
+            chain_s: when its newest final block was made.
+        """
+        if self._has_heard_chain:  # Or the operator has looked meanwhile.
+            return
+        witness = witness_of(self._read(), chain_s)
+        if witness is not None:
+            self._anchors = (*self._anchors, witness)
+        self._has_heard_chain = True
+
+        def unit(tx: LedgerTransaction) -> None:
+            self.keep(tx)
+            tx.key_values.put(_HEARD_KEY, self._boot_id, now_s=tx.audit.latest_timestamp())
+
+        await self._ledger.write_async(unit)
 
     async def accept(self, difference_s: int, ip_address: str | None) -> ClockDoubt | None:
         """Believe the wall clock as it is; return the doubt that this ended, if there was one.
@@ -97,8 +139,7 @@ class ClockGuard:
         Raises:
             Refusal: CLOCK_IN_DOUBT; it is somewhere else by now.
         """
-        reading = self._read()
-        doubt = doubt_of(self._known_anchor, reading)
+        doubt, reading = self.doubt(), self._read()
         if doubt is None:
             return None
 
@@ -109,7 +150,8 @@ class ClockGuard:
                     tx, _moved(doubt), operation=_ACCEPT, now_s=now_s, ip_address=ip_address
                 )
             now_s = ledger_time(tx, wall_s=reading.wall_s)
-            _put(tx, reading, now_s=now_s)
+            _put(tx, (reading,), now_s=now_s)
+            tx.key_values.put(_HEARD_KEY, self._boot_id, now_s=now_s)
             tx.key_values.put(_NOTED_KEY, _NOT, now_s=now_s)
             event = AuditEvent(
                 AuditAction.CLOCK_ACCEPTED, OPERATOR, details=_facts(doubt), ip_address=ip_address
@@ -118,26 +160,26 @@ class ClockGuard:
             return doubt
 
         accepted = await unless_refused(self._ledger, unit)
-        self._anchor = reading
+        self._anchors, self._has_heard_chain = (reading,), True
         return accepted
 
-    @property
-    def _known_anchor(self) -> ClockReading:
-        assert self._anchor is not None, "a clock is started before anybody relies on it"
-        return self._anchor
-
-    def _anchor_of(self, tx: LedgerTransaction) -> ClockReading:
-        last_s = tx.audit.latest_timestamp()
-        return anchor_at_start(stored_anchor(tx), self._read(), last_s=last_s)
+    def _begin(
+        self, ledger: Ledger, anchors_of: Callable[[LedgerTransaction], tuple[ClockReading, ...]]
+    ) -> None:
+        self._ledger = ledger
+        self._anchors, heard_in = ledger.read(
+            lambda tx: (anchors_of(tx), tx.key_values.get(_HEARD_KEY))
+        )
+        self._has_heard_chain = heard_in == self._boot_id
 
     def _read(self) -> ClockReading:
         return ClockReading(self._boot_id, self._clock.monotonic_s(), self._clock.now_s())
 
 
-def stored_anchor(tx: LedgerTransaction) -> ClockReading | None:
-    """Return the anchor that a ledger holds, of whichever boot it is."""
-    stored = tx.key_values.get(_ANCHOR_KEY)
-    return None if stored is None else ClockReading(*json.loads(stored))
+def stored_anchors(tx: LedgerTransaction) -> list[ClockReading]:
+    """Return the anchors that a ledger holds, of whichever boot they are."""
+    stored = tx.key_values.get(_ANCHORS_KEY)
+    return [ClockReading(*each) for each in json.loads(stored or "[]")]
 
 
 def refuse_in_doubt(tx: LedgerTransaction, doubt: ClockDoubt, *, now_s: int) -> Refusal:
@@ -182,8 +224,8 @@ def require_believable(clock: GuardedClock, step: Step | None, *, is_forbidden: 
         raise ClockInDoubt(f"the clock is {_how_far(doubt)}: nothing is signed by it")
 
 
-def _put(tx: LedgerTransaction, anchor: ClockReading, *, now_s: int) -> None:
-    tx.key_values.put(_ANCHOR_KEY, json.dumps(anchor), now_s=now_s)
+def _put(tx: LedgerTransaction, anchors: Sequence[ClockReading], *, now_s: int) -> None:
+    tx.key_values.put(_ANCHORS_KEY, json.dumps(anchors), now_s=now_s)
 
 
 def _facts(doubt: ClockDoubt) -> dict[str, str | int | None]:

@@ -12,6 +12,9 @@ COUNT_MAX: Final = 2**63 - 1
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 
+Time: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
+"""Of `getBlockTime`: Unix epoch seconds."""
+
 
 class Camel(msgspec.Struct, rename="camel"):
     """Members in the node's spelling. What it adds over time is ignored."""

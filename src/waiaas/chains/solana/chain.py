@@ -19,10 +19,12 @@ from waiaas.chains.solana.answers import (
     AccountsResult,
     Balance,
     Blockhash,
+    Count,
     LatestBlockhash,
     SimulationResult,
     Status,
     Statuses,
+    Time,
 )
 from waiaas.chains.solana.failures import TransactionError, in_words, is_passing
 from waiaas.chains.solana.history import read_movement, read_page
@@ -301,6 +303,11 @@ class SolanaChain:
         # ours has ever left a trace.
         await self.check_network()
         return ProvablyExpired()
+
+    async def chain_time(self) -> int:
+        await self._check_network_once()
+        slot = await self._rpc.call("getSlot", [{"commitment": "finalized"}], returns=Count)
+        return await self._rpc.call("getBlockTime", [slot], returns=Time)
 
     async def horizon(self) -> int:
         await self._check_network_once()
