@@ -46,12 +46,24 @@ class EthereumWallet:
         return f"0x{raw[:64].hex()}{raw[64] + 27:02x}"
 
 
+def let_wait(operator: Any, agent_id: str, *, seconds: int) -> None:
+    """Let a person decide on each payment of the agent, within so many seconds."""
+    rules = {"asset": "native", "instant_max": "0", "approval_timeout": seconds}
+    policy = {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": rules}
+    operator.ask("PUT", "/v1/policies", policy)
+
+
 def approved_by_ethereum(agent: Any, operator: Any, agent_id: str, recipient: str) -> None:
     """Let an owner of another chain approve; until he has, the operator may."""
     wallet, stranger = EthereumWallet(), EthereumWallet()
     ask, anybody = operator.ask, type(agent)(agent.url)
     changed = ask("PUT", f"/v1/agents/{agent_id}/owner", {"ownerAddress": wallet.address})
     assert changed["ownerState"] == "GRACE"
+    # A message lives no longer than there is to decide, and is handed in when that is over.
+    let_wait(operator, agent_id, seconds=2)
+    forgotten = agent.pay(recipient, 7_000_000, key="forgotten")["id"]
+    outlived = ask("POST", f"/v1/transactions/{forgotten}/message", {"action": "APPROVE"})
+    let_wait(operator, agent_id, seconds=600)
     payments = [agent.pay(recipient, 7_000_000, key=f"e{n}")["id"] for n in range(3)]
     in_grace, signed, last = payments
     ask("POST", f"/v1/approvals/{in_grace}/approve", {"password": PASSWORD})
@@ -62,10 +74,16 @@ def approved_by_ethereum(agent: Any, operator: Any, agent_id: str, recipient: st
     proof["signature"] = wallet.sign(message["message"])
     anybody.ask("POST", f"/v1/transactions/{signed}/approve", proof)
     assert operator.get(f"/v1/agents/{agent_id}/owner")["ownerState"] == "LOCKED"
+    with pytest.raises(Exception, match="OWNER_ALREADY_CONNECTED"):
+        ask("PUT", f"/v1/agents/{agent_id}/owner", {"ownerAddress": stranger.address})
     with pytest.raises(Exception, match="OWNER_REQUIRED"):
         ask("POST", f"/v1/approvals/{last}/approve", {"password": PASSWORD})
     ended = [agent.ends(payment) for payment in (in_grace, signed)]
     assert ended == ["CONFIRMED", "CONFIRMED"]
+    assert agent.ended(forgotten)["status"] == "EXPIRED"
+    proof = {"nonce": outlived["nonce"], "signature": wallet.sign(outlived["message"])}
+    with pytest.raises(Exception, match="CHALLENGE_EXPIRED"):
+        anybody.ask("POST", f"/v1/transactions/{forgotten}/approve", proof)
 
 
 @pytest.mark.timeout(120)  # A dozen commands, one after the other.
@@ -75,9 +93,7 @@ def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
     daemon = waiaas.start()
     agent = daemon.funded_agent()
     agent_id = agent.get("/v1/wallet/address")["agentId"]
-    rules = {"asset": "native", "instant_max": "0", "approval_timeout": 600}
-    policy = {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": rules}
-    daemon.operator().ask("PUT", "/v1/policies", policy)
+    let_wait(daemon.operator(), agent_id, seconds=600)
     wallet, stranger = Wallet(waiaas.folder), Wallet(waiaas.folder)
     owner = ("owner", "set", "--agent", agent_id, "--address", wallet.address)
     assert waiaas.json(*owner, password=True)["ownerState"] == "GRACE"

@@ -9,6 +9,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 SOL = 10**9
+OTHER = "So11111111111111111111111111111111111111112"
 
 
 def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
@@ -29,7 +30,7 @@ def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
         told = agent.ask("POST", "/v1/transactions/simulate", within, key)
         assert (told["tier"], (told["denial"] or {}).get("code")) == (tier, code)
 
-    beyond = ("--to", recipient, "--amount", str(30 * SOL))
+    beyond = ("--to", OTHER, "--amount", str(30 * SOL))
     told = waiaas.json("policy", "explain", "--agent", agent_id, *beyond)
     simulated = waiaas.json("tx", "simulate", "--token-file", str(token), *beyond)
     assert {**told, "at": 0} == {**simulated, "at": 0}
@@ -39,9 +40,14 @@ def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
 
     new: Path = waiaas.folder / "new.json"
     limit = {"asset": "native", "instant_max": str(10 * SOL), "daily_max": str(31 * SOL)}
-    new.write_text(json.dumps([{"type": "SPENDING_LIMIT", "rules": limit}]), encoding="utf-8")
+    only = {"type": "WHITELIST", "rules": {"addresses": [OTHER]}}
+    rules = [{"type": "SPENDING_LIMIT", "rules": limit}, only]
+    new.write_text(json.dumps(rules), encoding="utf-8")
     tried = waiaas.json("policy", "backtest", str(new), "--since", "0", "--agent", agent_id)
-    assert [each["after"] for each in tried["newlyAllowed"]] == ["APPROVAL"]
+    changes = [name for name in tried if name.startswith("newly")]
+    assert changes == ["newlyAllowed", "newlyDenied"], "what is let through is looked at first"
+    changed = [(each["before"], each["after"]) for name in changes for each in tried[name]]
+    assert changed == [("DENIED", "APPROVAL"), ("INSTANT", "DENIED")]
     assert tried["decisions"] == 2
 
     table: Path = waiaas.folder / "table.json"
