@@ -144,9 +144,8 @@ def _is_sound(ledger: Ledger) -> bool:
 async def keep_watching_clock(ledger: Ledger, clock: GuardedClock) -> None:
     """Write down and log when the wall clock gets into doubt, and out of it; until cancelled."""
     while True:
-        doubt = clock.doubt()
         try:
-            is_new = await _note(ledger, doubt, wall_s=clock.now_s())
+            doubt, is_new = await ledger.write_async(lambda tx: _judge(tx, clock))
         except DatabaseError as error:
             log.warning("the state of the clock could not be recorded", reason=str(error))
         else:
@@ -193,10 +192,10 @@ async def keep_asking_chains(clock: ClockGuard, chains: Collection[Chain]) -> No
         await hear_chains(clock, chains)
 
 
-async def _note(ledger: Ledger, doubt: ClockDoubt | None, *, wall_s: int) -> bool:
-    return await ledger.write_async(
-        lambda tx: note(tx, doubt, now_s=ledger_time(tx, wall_s=wall_s))
-    )
+def _judge(tx: LedgerTransaction, clock: GuardedClock) -> tuple[ClockDoubt | None, bool]:
+    """Return how it stands with the clock, and whether that is new."""
+    doubt = clock.doubt()
+    return doubt, note(tx, doubt, now_s=ledger_time(tx, wall_s=clock.now_s()))
 
 
 def _tell_of_clock(doubt: ClockDoubt | None) -> None:

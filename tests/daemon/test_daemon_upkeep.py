@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from waiaas.database.connection import open_reader
 from waiaas.database.errors import DatabaseError, NotADatabase
 from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
+from waiaas.domain.clock import ClockDoubt
 from waiaas.logs import log_to_stderr
-from waiaas.pipeline.clock_guard import ClockGuard
-from waiaas.ports import Chain
+from waiaas.pipeline.clock_guard import ClockGuard, note, refuse_in_doubt
+from waiaas.ports import Chain, LedgerTransaction
 from waiaas.upkeep import (
     CHECK_INTERVAL_S,
     CHECK_RETRY_S,
@@ -198,6 +200,37 @@ def test_a_ledger_that_takes_no_writes_still_has_a_clock_and_watches_it(
         "the clock could not be recorded",
         "the state of the clock could not be recorded",
     }
+
+
+class Late:
+    """A ledger that somebody else comes to first, who is refused: the clock was set by then."""
+
+    def __init__(self, ledger: Ledger, guard: ClockGuard, machine: SetClock) -> None:
+        self.ledger, self.guard, self.machine = ledger, guard, machine
+
+    async def write_async(self, unit: Callable[[LedgerTransaction], Any]) -> Any:
+        self.machine.ahead_s = 90_000
+        doubt = self.guard.doubt()
+        assert doubt is not None
+        self.ledger.write(lambda tx: refuse_in_doubt(tx, doubt, now_s=NOW_S))
+        return self.ledger.write(unit)
+
+
+def test_a_doubt_that_begins_while_somebody_looks_is_written_down_once(ledger: Ledger) -> None:
+    machine = SetClock(jumps_s=[0, 0])
+    guard = ClockGuard(machine, boot_id="boot")
+    start_clock(ledger, guard)
+    late: Any = Late(ledger, guard, machine)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(keep_watching_clock(late, guard))
+    assert [row[0] for row in audit(ledger)] == ["CLOCK_JUMPED"]
+
+
+def test_the_control_an_older_judgement_ends_a_doubt_that_has_begun_since(ledger: Ledger) -> None:
+    doubt = ClockDoubt(NOW_S, NOW_S + 90_000)
+    for judged in (doubt, None, doubt):  # The second was made before the first, and comes later.
+        ledger.write(partial(note, doubt=judged, now_s=NOW_S))
+    assert [row[0] for row in audit(ledger)].count("CLOCK_JUMPED") == 2
 
 
 def started(ledger: Ledger) -> ClockGuard:

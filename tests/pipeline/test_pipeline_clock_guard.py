@@ -18,7 +18,7 @@ from waiaas.domain.addresses import solana_address
 from waiaas.domain.clock import TOLERANCE_S, ClockDoubt
 from waiaas.domain.enums import NetworkType, TransactionStatus
 from waiaas.domain.errors import Refusal
-from waiaas.domain.ids import AgentId
+from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller
@@ -28,6 +28,7 @@ from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt, note, stored_a
 from waiaas.pipeline.decide import Decider, cancel, reject
 from waiaas.pipeline.perform import World, perform, read_standing
 from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.worker import Worker
 from waiaas.ports import GuardedClock
 
 TO: Final = solana_address(bytes(SigningKey(bytes([9]) * 32).verify_key))
@@ -94,14 +95,16 @@ class House:
             self.ask(amount)
         return caught.value
 
-    def step(self, transaction: TransactionRecord) -> Step | None:
-        world = World(
+    def world(self) -> World:
+        return World(
             self.ledger, self.signer, {NetworkType.LOCALNET: self.chain}, self.clock, generate_id
         )
+
+    def step(self, transaction: TransactionRecord) -> Step | None:
         standing = self.ledger.read(
             lambda tx: read_standing(tx, transaction, wall_s=self.clock.now_s())
         )
-        asyncio.run(perform(standing, world))
+        asyncio.run(perform(standing, self.world()))
         return standing.step
 
     def pay(self, amount: int = DAILY) -> None:
@@ -204,6 +207,46 @@ def test_nothing_more_is_signed_until_the_clock_is_right_again(house: House, ste
     for _ in range(3 - steps):
         house.step(transaction)
     assert house.status(transaction) is TransactionStatus.SUBMITTED
+
+
+async def let_others_go_on() -> None:
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    loop.call_soon(turn.set_result, None)
+    await turn
+
+
+class Telling(Worker):
+    """The control: tells of every try."""
+
+    def _tell(self, tx_id: TransactionId, step: Step, error: Exception) -> None:
+        self._report(tx_id, step, error)
+
+
+@pytest.mark.parametrize("kind", [Worker, Telling])
+def test_of_a_payment_that_is_held_in_doubt_it_is_told_once(
+    house: House, kind: type[Worker]
+) -> None:
+    transaction = house.ask().transaction
+    told: list[type[Exception]] = []
+
+    async def scenario() -> None:
+        worker = kind(house.world(), report=lambda _id, _step, error: told.append(type(error)))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(worker.run())
+            house.machine.jump(HOURS_25)
+            for turn in range(200):
+                await let_others_go_on()
+                house.machine.pass_time(1)
+                house.chain.pass_blocks(turn % 2)
+                if turn == 100:
+                    house.machine.jump(-HOURS_25)
+            task.cancel()
+
+    asyncio.run(scenario())
+    assert house.status(transaction) is TransactionStatus.CONFIRMED
+    assert (len(told) == 1) is (kind is Worker)
+    assert set(told) == {ClockInDoubt}
 
 
 def test_a_clock_that_is_set_while_the_payment_is_built_is_seen_before_it_is_recorded(

@@ -7,7 +7,7 @@ money, all that ever moved up to it. The full integrity check adds the rows and 
 Amounts are read as text and added in Python: SQL integers end at 2^63-1.
 """
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import BigInteger, ScalarSelect, bindparam, insert, select, update
 
@@ -152,22 +152,22 @@ class Reservations:
         return sum(int(row.amount) for row in self._run(_SIGNED, given))
 
     def spent_until(self, agent_id: AgentId, *, asset: str, until_s: int) -> int:
-        row = _spent(self._run, agent_id, asset, until_s)
-        return 0 if row is None else int(row.total)
+        spent = _spent(self._run, agent_id, asset, until_s)
+        return 0 if spent is None else spent.total
 
     def spent_reaches(
         self, agent_id: AgentId, *, asset: str, base_units: int, after_s: int
     ) -> int | None:
         """Halve the time in which it must have been: 22 steps for a month, however many rows."""
         newest = _spent(self._run, agent_id, asset, _END_OF_TIME_S)
-        if newest is None or int(newest.total) < base_units:
+        if newest is None or newest.total < base_units:
             return None
-        too_early, reached = after_s, int(newest.settled_at)
+        too_early, reached = after_s, newest.settled_at
         while reached - too_early > 1:
             middle = (too_early + reached) // 2
-            row = _spent(self._run, agent_id, asset, middle)
-            if row is not None and int(row.total) >= base_units:
-                reached = row.settled_at
+            spent = _spent(self._run, agent_id, asset, middle)
+            if spent is not None and spent.total >= base_units:
+                reached = spent.settled_at
             else:
                 too_early = middle
         return reached
@@ -182,7 +182,16 @@ class Reservations:
         self._run(_SET_HELD, parameters)
 
 
-def _spent(run: Run, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noqa: ANN401 -- a row
+class _Spent(NamedTuple):
+    """All that had moved by a second."""
+
+    settled_at: int
+    """The last one until then in which something did."""
+    total: int
+    """In base units, from the beginning."""
+
+
+def _spent(run: Run, agent_id: AgentId, asset: str, until_s: int) -> _Spent | None:
     parameters: Parameters = {
         "agent_id": agent_id,
         "asset": asset,
@@ -191,7 +200,7 @@ def _spent(run: Run, agent_id: AgentId, asset: str, until_s: int) -> Any:  # noq
         "skipped": 0,
     }
     rows = run(_SPENT, parameters)
-    return rows[0] if rows else None
+    return _Spent(int(rows[0].settled_at), int(rows[0].total)) if rows else None
 
 
 def add_spent(run: Run, agent_id: AgentId, asset: str, base_units: int, *, now_s: int) -> None:
@@ -200,7 +209,7 @@ def add_spent(run: Run, agent_id: AgentId, asset: str, base_units: int, *, now_s
     before = 0
     if newest is not None:
         assert newest.settled_at <= now_s, "ledger time never goes back"
-        before = int(newest.total)
+        before = newest.total
     run(
         _SET_SPENT,
         {

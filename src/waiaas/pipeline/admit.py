@@ -96,7 +96,7 @@ async def admit(
             KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, REFERENCE_REUSED,
             DUPLICATE_REQUEST, TOO_MANY_PENDING. These come before admission and are not remembered.
     """
-    wall_s, doubt = clock.now_s(), clock.doubt()
+    wall_s = clock.now_s()
     request, written = asked.request, write(asked.request)
 
     def unit(tx: LedgerTransaction) -> Admission | Refusal:
@@ -107,6 +107,7 @@ async def admit(
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
         require_not_restored(tx)
+        doubt = clock.doubt()
         if doubt is not None:
             doubted = refuse_in_doubt(tx, doubt, now_s=now_s)
             return _remember_refusal(tx, doubted, caller, now_s=now_s)

@@ -197,7 +197,13 @@ def refusal_in_doubt(doubt: ClockDoubt) -> Refusal:
 
 
 def note(tx: LedgerTransaction, doubt: ClockDoubt | None, *, now_s: int) -> bool:
-    """Write down that a doubt began, or that it ended by itself; False if that was known."""
+    """Write down that a doubt began, or that it ended by itself; False if that was known.
+
+    Args:
+        tx: in which the clock was judged: an older judgement would end a doubt begun since.
+        doubt: what came of it.
+        now_s: ledger time.
+    """
     if (doubt is not None) is bool(tx.key_values.get(_NOTED_KEY)):
         return False
     tx.key_values.put(_NOTED_KEY, _NOT if doubt is None else str(now_s), now_s=now_s)

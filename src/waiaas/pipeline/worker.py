@@ -13,6 +13,7 @@ from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.advance import Step
+from waiaas.pipeline.clock_guard import ClockInDoubt
 from waiaas.pipeline.perform import (
     LedgerRestored,
     Standing,
@@ -66,7 +67,8 @@ class Worker:
         self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
-        self._unreconciled: set[TransactionId] = set()
+        self._held: set[TransactionId] = set()
+        """Those of which it was told that they are held; told again once they went on."""
         self._gate = Gate()
         # Equal payments of one agent are told apart by a price that follows the newest recorded
         # one, so one agent's payments are prepared one after the other.
@@ -124,6 +126,7 @@ class Worker:
             if step is None:
                 self._driven.discard(transaction.id)
                 self._blocked.discard(transaction.id)
+                self._held.discard(transaction.id)
                 self._gate.answered(transaction.agent_id, transaction.id)
                 if standing.transaction.status is TransactionStatus.QUEUED:
                     self._some_wait.set()
@@ -142,23 +145,26 @@ class Worker:
                     await perform(standing, self._world)
             except LedgerRestored as error:
                 # Trying again would change nothing; reconciliation hands it over anew.
-                self._report_once(transaction.id, step, error)
+                self._tell(transaction.id, step, error)
                 self._driven.discard(transaction.id)
                 return
             except Exception as error:  # noqa: BLE001 -- one payment's trouble must not stop others
                 self._blocked.add(transaction.id)
-                self._report(transaction.id, step, error)
+                self._tell(transaction.id, step, error)
                 await self._world.clock.sleep(retry_ms / 1000)
                 retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
             else:
                 self._blocked.discard(transaction.id)
+                self._held.discard(transaction.id)
                 retry_ms = RETRY_MS_MIN
 
-    def _report_once(self, tx_id: TransactionId, step: Step, error: LedgerRestored) -> None:
-        """Tell of what is found due again every second, until the ledger is reconciled."""
-        if tx_id not in self._unreconciled:
-            self._unreconciled.add(tx_id)
-            self._report(tx_id, step, error)
+    def _tell(self, tx_id: TransactionId, step: Step, error: Exception) -> None:
+        """Report an error; of what holds many payments at once, and for long, only the first."""
+        if isinstance(error, LedgerRestored | ClockInDoubt):
+            if tx_id in self._held:
+                return
+            self._held.add(tx_id)
+        self._report(tx_id, step, error)
 
     def _require_open(self, standing: Standing) -> None:
         """Return unless the step leads to a signature that has to wait for the chain.
