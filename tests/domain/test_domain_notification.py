@@ -27,6 +27,7 @@ TOLD: dict[AuditAction, set[PolicyTier | None]] = {
     AuditAction.OWNER_SET: ALL,
     AuditAction.OWNER_VERIFIED: ALL,
     AuditAction.OWNER_REMOVED: ALL,
+    AuditAction.CLOCK_JUMPED: ALL,
 }
 
 

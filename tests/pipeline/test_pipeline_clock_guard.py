@@ -16,7 +16,7 @@ from tests.fakes.signer import FakeSigner
 from waiaas.database import generate_id
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.clock import TOLERANCE_S, ClockDoubt
-from waiaas.domain.enums import NetworkType, TransactionStatus
+from waiaas.domain.enums import NetworkType, NotificationEventType, TransactionStatus
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -182,6 +182,8 @@ def test_the_doubt_is_written_down_once_and_no_row_is_dated_by_it(house: House) 
         house.refused()
     assert not house.note()
     assert house.audit("event", "actor") == [("CLOCK_JUMPED", "system")]
+    told = house.ledger.read(lambda tx: tx.outbox.after(0, most=9))
+    assert [each.event for each in told].count(NotificationEventType.CLOCK_JUMPED) == 1
     assert house.ledger.read(lambda tx: tx.audit.latest_timestamp()) == before
     house.machine.jump(-HOURS_25)
     assert house.note()

@@ -190,6 +190,7 @@ class NotificationEventType(StrEnum):
     OWNER_REMOVED = "OWNER_REMOVED"
     OWNER_VERIFIED = "OWNER_VERIFIED"
     TX_EXPIRED = "TX_EXPIRED"
+    CLOCK_JUMPED = "CLOCK_JUMPED"
 
 
 ENUMS: Final[tuple[type[StrEnum], ...]] = (
