@@ -40,7 +40,8 @@ AMOUNT = 10**6
 DELAYED = {"instant_max": 0, "delay_max": AMOUNT, "delay_seconds": 5}
 NORMAL, ACTIVATED = KillSwitchState.NORMAL, KillSwitchState.ACTIVATED
 RECOVERING = KillSwitchState.RECOVERING
-OPERATOR = Decider(None, None, "127.0.0.1")
+ADDRESS = "127.0.0.1"
+OPERATOR = Decider(None, None, ADDRESS)
 
 
 def step_back(office: "Office", *, wait_s: int = WAIT_S) -> Any:
@@ -253,6 +254,7 @@ def ask_for_agent(office: "Office", _: Caller, keystore: Any = NoKeystore()) -> 
         chain=ChainType.SOLANA,
         network=NetworkType.LOCALNET,
         profile=None,
+        ip_address=ADDRESS,
         ledger=office.ledger,
         keystore=keystore,
         clock=office.clock,
@@ -265,6 +267,7 @@ def ask_for_session(office: "Office", caller: Caller) -> Any:
         caller.agent_id,
         ttl_s=300,
         constraints=None,
+        ip_address=ADDRESS,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
@@ -279,6 +282,7 @@ def ask_for_policy(office: "Office", caller: Caller, act: Any = set_policy) -> A
         rules='{"asset": "native", "instant_max": "1"}',
         priority=0,
         enabled=True,
+        ip_address=ADDRESS,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
@@ -292,17 +296,23 @@ def ask_for_another_policy(office: "Office", caller: Caller) -> Any:
 def ask_for_change(office: "Office", caller: Caller) -> Any:
     [row] = office.ledger.read(lambda tx: tx.policies.of(caller.agent_id))
     return change_policy(
-        row.id, rules=None, priority=None, enabled=False, ledger=office.ledger, clock=office.clock
+        row.id,
+        rules=None,
+        priority=None,
+        enabled=False,
+        ip_address=ADDRESS,
+        ledger=office.ledger,
+        clock=office.clock,
     )
 
 
 def ask_for_removal(office: "Office", caller: Caller) -> Any:
     [row] = office.ledger.read(lambda tx: tx.policies.of(caller.agent_id))
-    return remove_policy(row.id, ledger=office.ledger, clock=office.clock)
+    return remove_policy(row.id, ip_address=ADDRESS, ledger=office.ledger, clock=office.clock)
 
 
 def ask_for_resumption(office: "Office", caller: Caller) -> Any:
-    return AgentVerbs(office.ledger, office.clock, None).resume(caller.agent_id)
+    return AgentVerbs(office.ledger, office.clock, ADDRESS).resume(caller.agent_id)
 
 
 LOOSEN: dict[str, Callable[["Office", Caller], Any]] = {
@@ -331,6 +341,19 @@ def test_while_it_is_on_nothing_is_loosened(
     assert office.counts() == {**before, "audit_log": before["audit_log"] + 1}
     row = office.rows("audit_log")[-1]
     assert json.loads(row.details) == {"operation": what, "code": "KILL_SWITCH_ACTIVE"}
+    assert row.ip_address == ADDRESS
+
+
+@pytest.mark.parametrize("what", LOOSEN)
+def test_what_loosens_leaves_a_row_that_says_from_where(what: str, office: "Office") -> None:
+    caller = office.hire()
+    if what == "resume agent":
+        verbs = AgentVerbs(office.ledger, office.clock, ADDRESS)
+        asyncio.run(verbs.suspend(caller.agent_id, reason=None))
+    count = len(office.rows("audit_log"))
+    asyncio.run(LOOSEN[what](office, caller))
+    rows = office.rows("audit_log")[count:]
+    assert [row.ip_address for row in rows if row.actor == "operator"] == [ADDRESS]
 
 
 def test_an_agent_that_is_being_made_meanwhile_is_suspended(office: "Office") -> None:

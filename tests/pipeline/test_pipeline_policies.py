@@ -52,6 +52,7 @@ async def setting(
         rules=text,
         priority=0,
         enabled=enabled,
+        ip_address=None,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
@@ -63,14 +64,16 @@ def set_now(office: "Office", agent_id: AgentId | None, text: str, **how: Any) -
 
 
 def change_now(office: "Office", policy_id: str, **changes: Any) -> PolicyRecord:
-    same: dict[str, Any] = {"rules": None, "priority": None, "enabled": None}
+    same: dict[str, Any] = dict.fromkeys(("rules", "priority", "enabled", "ip_address"))
     return asyncio.run(
         change_policy(policy_id, **same | changes, ledger=office.ledger, clock=office.clock)
     )
 
 
 def remove_now(office: "Office", policy_id: str) -> PolicyRecord:
-    return asyncio.run(remove_policy(policy_id, ledger=office.ledger, clock=office.clock))
+    return asyncio.run(
+        remove_policy(policy_id, ip_address=None, ledger=office.ledger, clock=office.clock)
+    )
 
 
 def list_now(office: "Office", agent_id: AgentId | None) -> list[PolicyRecord]:
@@ -442,7 +445,14 @@ def test_a_profile_is_given_once_and_belongs_to_the_agent_from_then_on(office: "
     profile = read_profiles()[ProfileName.CAUTIOUS]
 
     def give(tx: LedgerTransaction) -> None:
-        insert_profile(tx, profile, caller.agent_id, generate_id=generate_id, now_s=NOW_S)
+        insert_profile(
+            tx,
+            profile,
+            caller.agent_id,
+            ip_address=None,
+            generate_id=generate_id,
+            now_s=NOW_S,
+        )
 
     office.ledger.write(give)
     tiers = [office.ask_now(caller, amount).transaction.tier for amount in (10**7, 4 * 10**7)]

@@ -30,6 +30,7 @@ async def issue(
         agent_id,
         ttl_s=ttl_s,
         constraints=constraints,
+        ip_address=None,
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,

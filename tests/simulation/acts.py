@@ -278,6 +278,7 @@ async def issued(world: "Simulation", agent_id: AgentId) -> None:
         agent_id,
         ttl_s=SESSION_TTL_S,
         constraints=draw_constraints(world),
+        ip_address=None,
         ledger=world.ledger,
         clock=world.clock,
         generate_id=world.generate_id,

@@ -40,6 +40,7 @@ async def create(call: Call) -> Agent:
         chain=body.chain,
         network=body.network,
         profile=None if body.profile is None else services.profiles[body.profile],
+        ip_address=call.ip_address,
         ledger=services.ledger,
         keystore=services.keystore,
         clock=services.clock,
@@ -109,6 +110,7 @@ async def create_session(call: Call) -> IssuedSession:
         constraints=(
             None if body.constraints is None else json.dumps(body.constraints, sort_keys=True)
         ),
+        ip_address=call.ip_address,
         ledger=services.ledger,
         clock=services.clock,
         generate_id=services.generate_id,

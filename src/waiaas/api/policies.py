@@ -50,6 +50,7 @@ async def _write(call: Call, write: Callable[..., Awaitable[PolicyRecord]]) -> P
         rules=json.dumps(body.rules, sort_keys=True),
         priority=body.priority,
         enabled=body.enabled,
+        ip_address=call.ip_address,
         ledger=services.ledger,
         clock=services.clock,
         generate_id=services.generate_id,
@@ -65,6 +66,7 @@ async def change(call: Call) -> Policy:
         rules=None if body.rules is UNSET else json.dumps(body.rules, sort_keys=True),
         priority=None if body.priority is UNSET else body.priority,
         enabled=None if body.enabled is UNSET else body.enabled,
+        ip_address=call.ip_address,
         ledger=call.services.ledger,
         clock=call.services.clock,
     )
@@ -74,7 +76,10 @@ async def change(call: Call) -> Policy:
 async def remove(call: Call) -> PolicyRemoved:
     """Remove a rule for good."""
     policy = await remove_policy(
-        call.path_id, ledger=call.services.ledger, clock=call.services.clock
+        call.path_id,
+        ip_address=call.ip_address,
+        ledger=call.services.ledger,
+        clock=call.services.clock,
     )
     return PolicyRemoved(policy.id, deleted=True)
 

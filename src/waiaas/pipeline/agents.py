@@ -5,6 +5,7 @@ ACTIVE after the file was read back. Whatever a crash leaves half made, the next
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
@@ -17,7 +18,7 @@ from waiaas.pipeline.agent_life import found
 from waiaas.pipeline.kill_switch import suspend_newcomer, write_while_off
 from waiaas.pipeline.policies import insert_profile
 from waiaas.pipeline.record import LostRace, ledger_time, remember
-from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction
+from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction, Value
 
 _OPERATION: Final = "create agent"
 
@@ -28,6 +29,7 @@ async def create_agent(
     chain: ChainType,
     network: NetworkType,
     profile: Profile | None,
+    ip_address: str | None,
     ledger: Ledger,
     keystore: Keystore,
     clock: Clock,
@@ -45,9 +47,18 @@ async def create_agent(
             ErrorCode.VALIDATION_FAILED, "`name` is only spaces", details={"field": "name"}
         )
     wall_s = clock.now_s()
-    await write_while_off(  # Before there is a key that nobody would clear away.
-        lambda _: None, operation=_OPERATION, agent_id=None, ledger=ledger, wall_s=wall_s
-    )
+
+    async def write(unit: Callable[[LedgerTransaction], Value]) -> Value:
+        return await write_while_off(
+            unit,
+            operation=_OPERATION,
+            agent_id=None,
+            ip_address=ip_address,
+            ledger=ledger,
+            wall_s=wall_s,
+        )
+
+    await write(lambda _: None)  # Before there is a key that nobody would clear away.
     agent_id = AgentId(generate_id())
     address = keystore.generate(agent_id, chain=chain, network=network)
 
@@ -64,34 +75,49 @@ async def create_agent(
             suspended_at=None,
             suspension_reason=None,
         )
-        tx.agents.insert(agent)
-        remember(
-            tx,
-            AuditEvent(
-                AuditAction.AGENT_CREATED,
-                OPERATOR,
-                agent_id=agent_id,
-                details={
-                    "name": name,
-                    "chain": chain,
-                    "network": network,
-                    "address": address,
-                    "profile": None if profile is None else profile.name,
-                },
-            ),
-            now_s=now_s,
-        )
-        if profile is not None:
-            insert_profile(tx, profile, agent_id, generate_id=generate_id, now_s=now_s)
+        _record_creation(tx, agent, profile, ip_address=ip_address, generate_id=generate_id)
         return agent
 
-    agent = await write_while_off(
-        insert, operation=_OPERATION, agent_id=None, ledger=ledger, wall_s=wall_s
-    )
+    agent = await write(insert)
     await asyncio.to_thread(keystore.store, agent_id)
     return await ledger.write_async(
         lambda tx: _leave_creating(tx, agent, AgentStatus.ACTIVE, wall_s=wall_s)
     )
+
+
+def _record_creation(
+    tx: LedgerTransaction,
+    agent: AgentRecord,
+    profile: Profile | None,
+    *,
+    ip_address: str | None,
+    generate_id: GenerateId,
+) -> None:
+    tx.agents.insert(agent)
+    details = {
+        "name": agent.name,
+        "chain": agent.chain,
+        "network": agent.network,
+        "address": agent.public_key,
+        "profile": None if profile is None else profile.name,
+    }
+    event = AuditEvent(
+        AuditAction.AGENT_CREATED,
+        OPERATOR,
+        agent_id=agent.id,
+        details=details,
+        ip_address=ip_address,
+    )
+    remember(tx, event, now_s=agent.created_at)
+    if profile is not None:
+        insert_profile(
+            tx,
+            profile,
+            agent.id,
+            ip_address=ip_address,
+            generate_id=generate_id,
+            now_s=agent.created_at,
+        )
 
 
 def finish_creations(*, ledger: Ledger, keystore: Keystore, clock: Clock) -> list[AgentRecord]:

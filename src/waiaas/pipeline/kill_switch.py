@@ -83,6 +83,7 @@ async def write_while_off(
     *,
     operation: str,
     agent_id: AgentId | None,
+    ip_address: str | None,
     ledger: Ledger,
     wall_s: int,
 ) -> Value:
@@ -97,7 +98,9 @@ async def write_while_off(
         if refusal is None:
             return unit(tx)
         now_s, known = ledger_time(tx, wall_s=wall_s), _known(tx, agent_id)
-        return audit_refusal(tx, refusal, operation=operation, now_s=now_s, agent_id=known)
+        return audit_refusal(
+            tx, refusal, operation=operation, now_s=now_s, agent_id=known, ip_address=ip_address
+        )
 
     return await unless_refused(ledger, guarded)
 

@@ -29,6 +29,7 @@ async def set_policy(
     rules: str,
     priority: int,
     enabled: bool,
+    ip_address: str | None,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
@@ -41,6 +42,7 @@ async def set_policy(
         rules: JSON text.
         priority: orders explanations, highest first, and nothing else.
         enabled: whether it is in force.
+        ip_address: whose wish it is, for the audit log.
         ledger: where it is written.
         clock: when.
         generate_id: names a new one.
@@ -70,17 +72,23 @@ async def set_policy(
                 updated_at=_changed_at(alike[0], now_s=now_s),
             )
             tx.policies.set_rules(after)
-            _audit(tx, before=alike[0], after=after, now_s=now_s)
+            _audit(tx, before=alike[0], after=after, ip_address=ip_address, now_s=now_s)
             return after
         return _insert(
             tx,
             PolicyRecord(
                 PolicyId(generate_id()), agent_id, kind, rules, priority, int(enabled), now_s, now_s
             ),
+            ip_address,
         )
 
     return await write_while_off(
-        unit, operation="set policy", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+        unit,
+        operation="set policy",
+        agent_id=agent_id,
+        ip_address=ip_address,
+        ledger=ledger,
+        wall_s=wall_s,
     )
 
 
@@ -91,6 +99,7 @@ async def add_policy(
     rules: str,
     priority: int,
     enabled: bool,
+    ip_address: str | None,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
@@ -110,10 +119,15 @@ async def add_policy(
         policy = PolicyRecord(
             PolicyId(generate_id()), agent_id, kind, rules, priority, int(enabled), now_s, now_s
         )
-        return _insert(tx, policy)
+        return _insert(tx, policy, ip_address)
 
     return await write_while_off(
-        unit, operation="add policy", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+        unit,
+        operation="add policy",
+        agent_id=agent_id,
+        ip_address=ip_address,
+        ledger=ledger,
+        wall_s=wall_s,
     )
 
 
@@ -123,6 +137,7 @@ async def change_policy(
     rules: str | None,
     priority: int | None,
     enabled: bool | None,
+    ip_address: str | None,
     ledger: Ledger,
     clock: Clock,
 ) -> PolicyRecord:
@@ -146,15 +161,22 @@ async def change_policy(
             rule = _parsed(before.type, rules, before.agent_id)
             _require_own_network(tx, rule, before.agent_id)
         tx.policies.set_rules(after)
-        _audit(tx, before=before, after=after, now_s=now_s)
+        _audit(tx, before=before, after=after, ip_address=ip_address, now_s=now_s)
         return after
 
     return await write_while_off(
-        unit, operation="change policy", agent_id=None, ledger=ledger, wall_s=wall_s
+        unit,
+        operation="change policy",
+        agent_id=None,
+        ip_address=ip_address,
+        ledger=ledger,
+        wall_s=wall_s,
     )
 
 
-async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> PolicyRecord:
+async def remove_policy(
+    policy_id: str, *, ip_address: str | None, ledger: Ledger, clock: Clock
+) -> PolicyRecord:
     """Remove a rule for good; return what it was. The audit log keeps what it said.
 
     Raises:
@@ -165,11 +187,22 @@ async def remove_policy(policy_id: str, *, ledger: Ledger, clock: Clock) -> Poli
     def unit(tx: LedgerTransaction) -> PolicyRecord:
         policy = _existing(tx, policy_id)
         tx.policies.delete(policy.id)
-        _audit(tx, before=policy, after=None, now_s=ledger_time(tx, wall_s=wall_s))
+        _audit(
+            tx,
+            before=policy,
+            after=None,
+            ip_address=ip_address,
+            now_s=ledger_time(tx, wall_s=wall_s),
+        )
         return policy
 
     return await write_while_off(
-        unit, operation="remove policy", agent_id=None, ledger=ledger, wall_s=wall_s
+        unit,
+        operation="remove policy",
+        agent_id=None,
+        ip_address=ip_address,
+        ledger=ledger,
+        wall_s=wall_s,
     )
 
 
@@ -178,13 +211,14 @@ def insert_profile(
     profile: Profile,
     agent_id: AgentId,
     *,
+    ip_address: str | None,
     generate_id: GenerateId,
     now_s: int,
 ) -> None:
     """Give a new agent the rules of a profile, in the transaction that makes the agent."""
     for kind, rules in profile.rules():
         policy = PolicyRecord(PolicyId(generate_id()), agent_id, kind, rules, 0, 1, now_s, now_s)
-        _insert(tx, policy)
+        _insert(tx, policy, ip_address)
 
 
 def _changed_at(before: PolicyRecord, *, now_s: int) -> int:
@@ -245,7 +279,7 @@ def _is_about_the_same(one: Rule, other: Rule) -> bool:
     return all(mine.may_be(theirs) for mine, theirs in product(one.assets, other.assets))
 
 
-def _insert(tx: LedgerTransaction, policy: PolicyRecord) -> PolicyRecord:
+def _insert(tx: LedgerTransaction, policy: PolicyRecord, ip_address: str | None) -> PolicyRecord:
     if len(tx.policies.of(policy.agent_id)) >= POLICIES_MAX:
         raise Refusal(
             ErrorCode.VALIDATION_FAILED,
@@ -253,12 +287,17 @@ def _insert(tx: LedgerTransaction, policy: PolicyRecord) -> PolicyRecord:
             hint="Remove one that is not needed; `waiaas policy list` shows them.",
         )
     tx.policies.insert(policy)
-    _audit(tx, before=None, after=policy, now_s=policy.created_at)
+    _audit(tx, before=None, after=policy, ip_address=ip_address, now_s=policy.created_at)
     return policy
 
 
 def _audit(
-    tx: LedgerTransaction, *, before: PolicyRecord | None, after: PolicyRecord | None, now_s: int
+    tx: LedgerTransaction,
+    *,
+    before: PolicyRecord | None,
+    after: PolicyRecord | None,
+    ip_address: str | None,
+    now_s: int,
 ) -> None:
     policy = after or before
     assert policy is not None, "there is a policy before or after"
@@ -272,6 +311,7 @@ def _audit(
             "before": _said(before),
             "after": _said(after),
         },
+        ip_address=ip_address,
     )
     remember(tx, event, now_s=now_s)
 

@@ -39,6 +39,7 @@ async def issue_session(
     *,
     ttl_s: int,
     constraints: str | None,
+    ip_address: str | None,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
@@ -77,13 +78,19 @@ async def issue_session(
                 agent_id=agent_id,
                 session_id=session.id,
                 details={"expiresAt": session.expires_at, "constraints": constraints},
+                ip_address=ip_address,
             ),
             now_s=now_s,
         )
         return session
 
     session = await write_while_off(
-        unit, operation="issue session", agent_id=agent_id, ledger=ledger, wall_s=wall_s
+        unit,
+        operation="issue session",
+        agent_id=agent_id,
+        ip_address=ip_address,
+        ledger=ledger,
+        wall_s=wall_s,
     )
     return IssuedSession(session, token)
 
