@@ -66,7 +66,7 @@ CONSTRAINTS: Final[tuple[tuple[str, tuple[Any, ...]], ...]] = (
 async def change_policies(world: "Simulation") -> None:
     """Change one rule, or add one."""
     source, agent_id = world.source, world.source.choice(AGENTS)
-    terms: Any = {"ledger": world.ledger, "clock": world.clock}
+    terms: Any = {"ip_address": None, "ledger": world.ledger, "clock": world.clock}
     there = world.ledger.read(lambda tx: [*tx.policies.of(None), *tx.policies.of(agent_id)])
     limits = [each for each in there if each.type is PolicyType.SPENDING_LIMIT]
     [how] = source.choices(["scale", "toggle", "remove", "add"], [6, 2, 1, 2])
@@ -106,6 +106,7 @@ async def _set(world: "Simulation", policy: PolicyRecord, rules: str) -> None:
         rules=rules,
         priority=0,
         enabled=True,
+        ip_address=None,
         ledger=world.ledger,
         clock=world.clock,
         generate_id=world.generate_id,
