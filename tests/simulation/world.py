@@ -85,7 +85,7 @@ TURNS_MAX: Final = 60
 
 
 NAMES: Final = tuple(ACTS)
-ANCHOR: Final = "SELECT value FROM key_value_store WHERE key = 'clock.anchor'"
+ANCHORS: Final = "SELECT value FROM key_value_store WHERE key = 'clock.anchors'"
 
 
 @dataclass(frozen=True)
@@ -369,8 +369,8 @@ class Simulation:
             )
         self._rows = apsw.Connection(self._ledger.path, flags=apsw.SQLITE_OPEN_READONLY)
         self._open.callback(self._rows.close)
-        [(anchor,)] = self._rows.execute(ANCHOR)
-        _, steady_s, wall_s = json.loads(anchor)
+        [(anchors,)] = self._rows.execute(ANCHORS)
+        [(_, steady_s, wall_s)] = json.loads(anchors)
         self.accepted_s = wall_s - steady_s
         self.sessions.update(self._rows.execute("SELECT agent_id, id FROM sessions ORDER BY id"))
         self._check(is_new=True)
