@@ -142,7 +142,10 @@ CONTROLS: Final = {
     ),
     "wall clock": ("late", Variant(chain=Impatient), WEAK, r"that is EXPIRED was made"),
     "unfinalized": ("lagging", Variant(chain=Unfinalized), STRONG, r"that is EXPIRED was made"),
-    "unreserved": ("crowded", Variant(seen_as=unreserved), STRONG, r"is over \w+ of"),
+    "unreserved": (
+        *("crowded", Variant(seen_as=unreserved), STRONG),
+        r"let through against|is over \w+ of",
+    ),
     "loses commits": (
         *("killed", Variant(keeps_commits=False), STRONG),
         r"is gone|are gone|was not recorded",

@@ -459,6 +459,7 @@ class Simulation:
                 while process.stage.held:
                     process.stage.let_one_go()
                     await until_nothing_moves()
+                process.raise_what_ended()
             self._check()
             if self.truth.has_ended() and not self.truth.told.is_quarantined:
                 break
