@@ -95,7 +95,7 @@ REACHED: Final = {
 @pytest.mark.timeout(7200)
 def test_no_world_breaks_a_promise(half: int, proof: Any, run: Run) -> None:
     wanted, events = proof.wanted_of_slow(10_000 // HALVES), Counter[tuple[str, str]]()
-    for turn in proof.until(wanted, unit="worlds", budget_s=120):
+    for turn in proof.until(wanted, unit="worlds", budget_s=300):
         seed = f"{proof.seed}:{HALVES * turn + half}"
         try:
             events += run(seed).truth.told.events
