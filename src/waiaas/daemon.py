@@ -77,7 +77,7 @@ from waiaas.ports import ChainUnavailable, Clock
 from waiaas.profiles import read_profiles
 from waiaas.system import SystemClock, generate_secret, read_boot_id
 from waiaas.upkeep import (
-    hear_chains_at_start,
+    hear_chains,
     keep_asking_chains,
     keep_checking,
     keep_watching_clock,
@@ -278,7 +278,7 @@ async def _serve(
     async with _chains({**config.rpc.solana_urls(), **own}, clock) as chains:
         # A local network's blocks come as fast as somebody likes: it keeps no time.
         timed = [chain for network, chain in chains.items() if network is not NetworkType.LOCALNET]
-        await hear_chains_at_start(clock, timed)
+        silent = await hear_chains(clock, timed)
         about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
         if ledger.condition().problem is None:
             for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
@@ -356,7 +356,7 @@ async def _serve(
                         lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
                         lambda: while_sound(ledger, schedule.run),
                         lambda: while_sound(ledger, lambda: keep_watching_clock(ledger, clock)),
-                        lambda: while_sound(ledger, lambda: keep_asking_chains(clock, timed)),
+                        lambda: while_sound(ledger, lambda: keep_asking_chains(clock, silent)),
                     )
                 ]
                 await _until_failure(lambda: server.serve(sockets=[listener]), life)

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -27,7 +26,7 @@ CLOCK_INTERVAL_S: Final = 5
 """Between two looks whether the wall clock has jumped; whoever spends looks for himself."""
 
 CHAIN_ANSWER_S: Final = 3
-"""So long a start waits for a chain's time, before anything is dated."""
+"""So long a node has to say what time it is; at a start nothing is dated before."""
 
 CHECK_RETRY_S: Final = 60 * 60
 """After one that could not be made, or not be recorded."""
@@ -154,42 +153,34 @@ async def keep_watching_clock(ledger: Ledger, clock: GuardedClock) -> None:
         await clock.sleep(CLOCK_INTERVAL_S)
 
 
-async def hear_chains(clock: ClockGuard, chains: Collection[Chain]) -> None:
-    """Hold the clock of a new boot against what time the chains have; none may answer.
-
-    Of several answers the one counts that is furthest off: any of them may begin a doubt.
-    """
-    if not clock.wants_chain:
-        return
+async def hear_chains(clock: ClockGuard, chains: Collection[Chain]) -> list[Chain]:
+    """Hold the clock of a new boot against what time chains have; return those still to answer."""
+    if not clock.wants_chains or not chains:
+        return []
     answers = await asyncio.gather(*(_chain_time(chain) for chain in chains))
-    known = [time_s for time_s in answers if time_s is not None]
-    if not known:
-        return
-    try:
-        await clock.hear(max(known, key=lambda time_s: abs(time_s - clock.now_s())))
-    except DatabaseError as error:  # It is heard all the same, until the next start.
-        log.warning("the chain's time could not be recorded", reason=str(error))
+    silent = [chain for chain, answer in zip(chains, answers, strict=True) if answer is None]
+    known = [answer for answer in answers if answer is not None]
+    if known:
+        try:
+            await clock.hear(known, are_all=not silent)
+        except DatabaseError as error:  # They are heard all the same, until the next start.
+            log.warning("the chain's time could not be recorded", reason=str(error))
+    return silent
 
 
 async def _chain_time(chain: Chain) -> int | None:
     try:
-        return await chain.chain_time()
-    except ChainUnavailable:
+        async with asyncio.timeout(CHAIN_ANSWER_S):
+            return await chain.chain_time()
+    except (ChainUnavailable, TimeoutError):
         return None
 
 
-async def hear_chains_at_start(clock: ClockGuard, chains: Collection[Chain]) -> None:
-    """Do so before the first row is dated, unless the nodes are slow."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CHAIN_ANSWER_S):
-            await hear_chains(clock, chains)
-
-
 async def keep_asking_chains(clock: ClockGuard, chains: Collection[Chain]) -> None:
-    """Ask until one has answered: a machine often starts before its network."""
-    while clock.wants_chain and chains:
+    """Ask until each has answered once: a machine often starts before its network."""
+    while chains:
         await clock.sleep(CLOCK_INTERVAL_S)
-        await hear_chains(clock, chains)
+        chains = await hear_chains(clock, chains)
 
 
 def _judge(tx: LedgerTransaction, clock: GuardedClock) -> tuple[ClockDoubt | None, bool]:

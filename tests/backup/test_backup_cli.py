@@ -62,6 +62,7 @@ def test_a_backup_is_made_listed_verified_and_restored(
     result = run("restore", kept, "--password-file", files[1], data=new)
     assert json.loads(result.stdout)["directory"] == str(new)
     assert "pays nothing" in result.stderr
+    assert "clock accept" not in result.stderr, "it was made a moment ago"
     assert (new / "keystore" / "keystore.json").exists()
 
 
@@ -73,6 +74,7 @@ def test_a_backup_under_the_keystores_key_asks_for_the_master_password(
     assert "master password of the daemon that made it" in result.stderr
     result = run("restore", home.by_keystore, "--password-file", files[0], data=tmp_path / "n")
     assert json.loads(result.stdout)["files"] == 6
+    assert "waiaas clock accept" in result.stderr, "it was made long before this boot"
 
 
 def test_bad_input_is_called_what_it_is(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from waiaas.upkeep import (
     CHECK_INTERVAL_S,
     CHECK_RETRY_S,
     hear_chains,
-    hear_chains_at_start,
     keep_asking_chains,
     keep_checking,
     keep_watching_clock,
@@ -252,40 +251,41 @@ def keeping(*times_s: int | None) -> list[Chain]:
     [
         ([NOW_S], None),
         ([NOW_S - 90_000], NOW_S - 90_000),
-        ([None, NOW_S, NOW_S + 90_000, NOW_S - 9_000], NOW_S + 90_000),
+        ([NOW_S, NOW_S + 90_000], NOW_S + 90_000),
     ],
 )
-def test_the_chain_that_is_furthest_off_is_heard(
+def test_each_chain_is_heard_once_in_a_boot_and_any_may_begin_a_doubt(
     ledger: Ledger, times_s: list[int | None], expected_s: int | None
 ) -> None:
     guard = started(ledger)
-    asyncio.run(hear_chains_at_start(guard, keeping(*times_s)))
+    assert asyncio.run(hear_chains(guard, keeping(*times_s))) == []
     doubt = guard.doubt()
     assert (None if doubt is None else doubt.expected_s) == expected_s
     asyncio.run(hear_chains(guard, keeping(0)))
     assert guard.doubt() == doubt, "once in a boot"
 
 
-def test_a_node_that_does_not_answer_changes_nothing_and_is_asked_again(ledger: Ledger) -> None:
-    guard = started(ledger)
-    [chain] = keeping(NOW_S - 90_000)
-    assert isinstance(chain, FakeChain)
-    silent = iter([Manners(answers=False), Manners(reaches=False)])
-    chain.manners = lambda _call: next(silent, Manners())
-    asyncio.run(hear_chains_at_start(guard, [chain]))
-    assert (guard.doubt(), guard.wants_chain) == (None, True)
-    asyncio.run(keep_asking_chains(guard, [chain]))
-    assert guard.doubt() is not None
+async def never(_call: str) -> None:
+    await asyncio.Event().wait()
 
 
-def test_a_slow_node_holds_no_start_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(_call: str) -> None:
-        await asyncio.Event().wait()
-
+@pytest.mark.parametrize("how", ["silent", "away", "slow"])
+def test_a_node_that_does_not_answer_changes_nothing_and_is_asked_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     monkeypatch.setattr("waiaas.upkeep.CHAIN_ANSWER_S", 0.01)
     guard = started(ledger)
-    asyncio.run(hear_chains_at_start(guard, [FakeChain(pause=never)]))
-    assert guard.wants_chain
+    quick, late = FakeChain(), FakeChain()
+    quick.time_s, late.time_s = NOW_S, NOW_S - 90_000
+    if how == "slow":
+        late.pause = never
+    else:
+        late.manners = lambda _call: Manners(reaches=how == "silent", answers=False)
+    assert asyncio.run(hear_chains(guard, [quick, late])) == [late]
+    assert (guard.doubt(), guard.wants_chains) == (None, True)
+    late.pause, late.manners = FakeChain().pause, lambda _call: Manners()
+    asyncio.run(keep_asking_chains(guard, [late]))
+    assert (guard.doubt() is None, guard.wants_chains) == (False, False)
 
 
 def test_where_no_chain_keeps_time_none_is_asked_for_ever(ledger: Ledger) -> None:

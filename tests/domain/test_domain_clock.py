@@ -13,10 +13,10 @@ from waiaas.domain.clock import (
     ClockReading,
     anchors_after_restore,
     anchors_at_start,
+    anchors_with_chain,
     believable_s,
     doubt_of,
     expected_wall_s,
-    witness_of,
 )
 
 NOW_S: Final = 1_700_000_000
@@ -137,7 +137,7 @@ def test_without_an_anchor_of_this_boot_a_restore_knows_only_when_the_backup_was
 
 @pytest.mark.parametrize("off_s", [0, CHAIN_TOLERANCE_S, -CHAIN_TOLERANCE_S])
 def test_a_chain_within_its_tolerance_says_nothing(off_s: int) -> None:
-    assert witness_of(ANCHOR, NOW_S + off_s) is None
+    assert anchors_with_chain((ANCHOR,), ANCHOR, NOW_S + off_s) == (ANCHOR,)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,15 @@ def test_a_chain_within_its_tolerance_says_nothing(off_s: int) -> None:
 def test_no_clock_bears_out_both_an_anchor_and_a_chain_that_contradicted_it(
     off_s: int, jump_s: int, passed_s: int
 ) -> None:
-    witness = witness_of(ANCHOR, NOW_S + off_s)
-    assert witness is not None
+    before, witness = anchors_with_chain((ANCHOR,), ANCHOR, NOW_S + off_s)
+    assert before == ANCHOR
     reading = later(passed_s, jump_s=jump_s)
     assert doubt_of(ANCHOR, reading) or doubt_of(witness, reading)
+
+
+def test_what_an_anchor_expects_already_adds_none() -> None:
+    known = (ANCHOR, WITNESS)
+    reading = later(60)
+    for off_s in (0, TOLERANCE_S, -TOLERANCE_S):
+        assert anchors_with_chain(known, reading, WITNESS.wall_s + 60 + off_s) == known
+    assert len(anchors_with_chain(known, reading, WITNESS.wall_s + 61 + TOLERANCE_S)) == 3

@@ -425,7 +425,7 @@ def test_where_no_anchor_of_this_boot_is_left_a_restore_asks_for_somebody_to_loo
 
 
 def hear(house: House, chain_s: int) -> None:
-    asyncio.run(house.guard.hear(chain_s))
+    asyncio.run(house.guard.hear([chain_s], are_all=True))
 
 
 def booted_ahead(house: House) -> int:
@@ -439,7 +439,7 @@ def booted_ahead(house: House) -> int:
 
 def test_a_machine_that_starts_with_a_clock_ahead_is_found_out_by_the_chain(house: House) -> None:
     true_s = booted_ahead(house)
-    assert house.guard.wants_chain
+    assert house.guard.wants_chains
     hear(house, true_s)
     assert house.refused().code == "CLOCK_IN_DOUBT"
     assert house.guard.doubt() == ClockDoubt(true_s, true_s + HOURS_25)
@@ -480,12 +480,12 @@ def test_a_chain_is_heard_once_in_a_boot_and_not_after_the_operator_has_looked(
         house.machine.jump(HOURS_25)
         house.accept(HOURS_25)
     for _ in range(2):
-        assert not house.guard.wants_chain
+        assert not house.guard.wants_chains
         hear(house, 0)
         assert house.guard.doubt() is None
         house.start()
     house.start(boot_id="the next boot")
-    assert house.guard.wants_chain
+    assert house.guard.wants_chains
 
 
 def test_before_it_is_started_it_says_nothing_that_could_move_ledger_time(house: House) -> None:

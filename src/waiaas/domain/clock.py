@@ -56,18 +56,27 @@ def doubt_of(anchor: ClockReading, reading: ClockReading) -> ClockDoubt | None:
     return doubt if abs(doubt.difference_s) > TOLERANCE_S else None
 
 
-def witness_of(reading: ClockReading, chain_s: int) -> ClockReading | None:
-    """Return a second anchor by a chain's time, if that contradicts the wall clock.
+def anchors_with_chain(
+    anchors: tuple[ClockReading, ...], reading: ClockReading, chain_s: int
+) -> tuple[ClockReading, ...]:
+    """Return the anchors, and one more by a chain's time, if that contradicts the wall clock.
 
-    It stands beside the anchor and never in its place: what a node says begins a doubt, and the
-    clock that would be right for it is in doubt for the anchor.
+    It stands beside them and never in the place of one: what a node says begins a doubt, and the
+    clock that would be right for it is in doubt for them. What one of them expects already adds
+    none.
 
     Args:
+        anchors: what the clock has to bear out so far.
         reading: the clocks when the chain answered.
         chain_s: when its newest final block was made.
     """
+    witness = reading._replace(wall_s=chain_s)
+    is_known = any(
+        abs(expected_wall_s(each, steady_s=reading.steady_s) - chain_s) <= TOLERANCE_S
+        for each in anchors
+    )
     contradicts = abs(reading.wall_s - chain_s) > CHAIN_TOLERANCE_S
-    return reading._replace(wall_s=chain_s) if contradicts else None
+    return (*anchors, witness) if contradicts and not is_known else anchors
 
 
 def believable_s(anchor: ClockReading, reading: ClockReading) -> int:

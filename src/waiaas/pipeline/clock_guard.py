@@ -4,12 +4,12 @@ Everything is given the guard in place of the machine's clock, so no row is ever
 clock that jumped. The doubt ends when the clock is back where it should be, or when the operator
 accepts where it is. What is signed is sent and watched meanwhile, and whatever stops goes on.
 
-Once in a boot a chain's time is heard, too. It comes from a node, which may lie: it can begin a
+Once in a boot each chain's time is heard, too. It comes from a node, which may lie: it can begin a
 doubt, and only the operator ends that one.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
@@ -19,9 +19,9 @@ from waiaas.domain.clock import (
     ClockReading,
     anchors_after_restore,
     anchors_at_start,
+    anchors_with_chain,
     believable_s,
     doubt_of,
-    witness_of,
 )
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -31,8 +31,8 @@ from waiaas.pipeline.refuse import audit_refusal, unless_refused
 from waiaas.ports import Clock, GuardedClock, Ledger, LedgerTransaction
 
 _ANCHORS_KEY: Final = "clock.anchors"
-_HEARD_KEY: Final = "clock.chain_heard_in"
-"""The boot in which a chain's time was heard, or the operator looked."""
+_HEARD_KEY: Final = "clock.chains_heard_in"
+"""The boot in which all chains' times were heard, or the operator looked."""
 _NOTED_KEY: Final = "clock.in_doubt"
 _NOT: Final = ""
 
@@ -55,7 +55,7 @@ class ClockGuard:
         self._clock = clock
         self._boot_id = boot_id
         self._anchors: tuple[ClockReading, ...] = ()
-        self._has_heard_chain = False
+        self._has_heard_chains = False
 
     def now_s(self) -> int:
         reading = self._read()
@@ -74,9 +74,9 @@ class ClockGuard:
         return next((doubt for doubt in doubts if doubt is not None), None)
 
     @property
-    def wants_chain(self) -> bool:
-        """Whether no chain's time was heard in this boot, and the operator has not looked."""
-        return not self._has_heard_chain
+    def wants_chains(self) -> bool:
+        """Whether not all chains were heard in this boot, and the operator has not looked."""
+        return not self._has_heard_chains
 
     def start(self, ledger: Ledger) -> None:
         """Take the anchors of this boot from the ledger, or the clock as it is for one."""
@@ -110,22 +110,23 @@ class ClockGuard:
         """Write the anchors down, for the next start in this boot."""
         _put(tx, self._anchors, now_s=ledger_time(tx, wall_s=self.now_s()))
 
-    async def hear(self, chain_s: int) -> None:
-        """Let a chain's time speak, once in a boot; it can only begin a doubt.
+    async def hear(self, chains_s: Collection[int], *, are_all: bool) -> None:
+        """Let chains' times speak, each once in a boot; they can only begin a doubt.
 
         Args:
-            chain_s: when its newest final block was made.
+            chains_s: when their newest final blocks were made.
+            are_all: whether no other chain has still to answer.
         """
-        if self._has_heard_chain:  # Or the operator has looked meanwhile.
+        if self._has_heard_chains:  # Or the operator has looked meanwhile.
             return
-        witness = witness_of(self._read(), chain_s)
-        if witness is not None:
-            self._anchors = (*self._anchors, witness)
-        self._has_heard_chain = True
+        for chain_s in chains_s:
+            self._anchors = anchors_with_chain(self._anchors, self._read(), chain_s)
+        self._has_heard_chains = are_all
 
         def unit(tx: LedgerTransaction) -> None:
             self.keep(tx)
-            tx.key_values.put(_HEARD_KEY, self._boot_id, now_s=tx.audit.latest_timestamp())
+            heard_in = self._boot_id if are_all else _NOT
+            tx.key_values.put(_HEARD_KEY, heard_in, now_s=tx.audit.latest_timestamp())
 
         await self._ledger.write_async(unit)
 
@@ -160,7 +161,7 @@ class ClockGuard:
             return doubt
 
         accepted = await unless_refused(self._ledger, unit)
-        self._anchors, self._has_heard_chain = (reading,), True
+        self._anchors, self._has_heard_chains = (reading,), True
         return accepted
 
     def _begin(
@@ -170,7 +171,7 @@ class ClockGuard:
         self._anchors, heard_in = ledger.read(
             lambda tx: (anchors_of(tx), tx.key_values.get(_HEARD_KEY))
         )
-        self._has_heard_chain = heard_in == self._boot_id
+        self._has_heard_chains = heard_in == self._boot_id
 
     def _read(self) -> ClockReading:
         return ClockReading(self._boot_id, self._clock.monotonic_s(), self._clock.now_s())
