@@ -194,6 +194,41 @@ def issue_token() -> Callable[..., bytes]:
     return compose
 
 
+@pytest.fixture(scope="session")
+def close_account() -> Callable[..., bytes]:
+    """Return what composes the transaction by which *owner* gives up his account for a token.
+
+    He destroys the *amount* that is in it, closes it, and keeps the SOL that it held.
+    """
+    from solders.hash import Hash  # noqa: PLC0415 -- as above
+    from solders.message import MessageV0  # noqa: PLC0415
+    from solders.pubkey import Pubkey  # noqa: PLC0415
+    from solders.transaction import VersionedTransaction  # noqa: PLC0415
+    from spl.token import instructions as spl  # noqa: PLC0415
+    from spl.token import models  # noqa: PLC0415
+    from spl.token.constants import TOKEN_PROGRAM_ID as TOKENS  # noqa: PLC0415
+
+    def compose(owner: Any, *, token: str, amount: int, blockhash: str) -> bytes:
+        wallet, mint = owner.pubkey(), Pubkey.from_string(token)
+        account = spl.get_associated_token_address(wallet, mint)
+        instructions = [
+            spl.burn(
+                models.BurnParams(
+                    program_id=TOKENS, account=account, mint=mint, owner=wallet, amount=amount
+                )
+            ),
+            spl.close_account(
+                models.CloseAccountParams(
+                    program_id=TOKENS, account=account, dest=wallet, owner=wallet
+                )
+            ),
+        ]
+        message = MessageV0.try_compile(wallet, instructions, [], Hash.from_string(blockhash))
+        return bytes(VersionedTransaction(message, [owner]))
+
+    return compose
+
+
 @pytest.fixture
 def proof(request: pytest.FixtureRequest) -> Iterator[Proof]:
     """Yield what counts the cases of this proof; mark the test with `@pytest.mark.proof`."""

@@ -207,6 +207,8 @@ class Payload:
     """Compute-unit price in micro-lamports."""
     last_valid_block_height: int
     """Past this height, finalized, the bytes can never land."""
+    rent: int
+    """What the accounts cost that they make for recipients, in base units of the chain's asset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +300,15 @@ class Chain(Protocol):
     async def build(
         self, request: Request, *, from_address: str, unit_price: int
     ) -> Payload | SimulationRefused:
-        """Compose what is asked for on a fresh blockhash and simulate exactly those bytes."""
+        """Compose what is asked for on a fresh blockhash and simulate exactly those bytes.
 
-    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+        Accounts for tokens are made for those recipients only who have none yet.
+        """
+
+    def check(self, message: bytes, request: Request, *, from_address: str, rent: int) -> None:
         """Return if *message* does what *request* asks for and nothing besides.
+
+        Besides it may make recipients' accounts for what they are paid, up to *rent* base units.
 
         Raises:
             ValueError: it is anything else.

@@ -28,7 +28,8 @@ from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionUse
-from waiaas.domain.request import Request, outflows
+from waiaas.domain.rent import leaving_assets
+from waiaas.domain.request import Request
 from waiaas.pipeline.backtest import Change, NewRules, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
@@ -213,7 +214,7 @@ def _found(explained: Explained) -> dict[str, Any]:
 def _usage(row: _Row, request: Request, now_s: int) -> RecordedUsage:
     spent: dict[str, Spent] = {}
     answers = Answers(session=SessionUse(row.session.transactions, _amount(row.session.amount)))
-    for asset in {**row.usage, **outflows(request)}:
+    for asset in dict.fromkeys([*row.usage, *leaving_assets(request)]):
         spending = row.usage.get(asset, _Spending())
         going_out, waiting = _amount(spending.going_out), _amount(spending.waiting)
         answers.in_flight[asset] = InFlight(going_out, waiting)

@@ -233,6 +233,9 @@ class ReservationTable(Protocol):
     def settle(self, tx_id: TransactionId, *, state: ReservationState, now_s: int) -> bool:
         """End what a transaction HELD as SPENT or RELEASED; False if nothing is HELD (any more)."""
 
+    def lower(self, tx_id: TransactionId, *, asset: str, amount: str) -> None:
+        """Set aside less than before of an asset that a transaction holds."""
+
     def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
         """Return the base units of an asset that a transaction set aside, whatever came of them."""
 

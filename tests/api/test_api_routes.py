@@ -192,6 +192,7 @@ def test_every_code_is_refused_with_somewhere() -> None:
     of_transactions = {
         ErrorCode.TX_CANCELLED,
         ErrorCode.POLICY_TIGHTENED,
+        ErrorCode.RENT_NOT_GRANTED,
         ErrorCode.SIMULATION_FAILED,
         ErrorCode.TRANSACTION_FAILED_ON_CHAIN,
         ErrorCode.TRANSACTION_EXPIRED,

@@ -185,6 +185,24 @@ def test_every_violation_and_escalation_is_told_with_its_numbers(
     assert (waits["tier"], waits["waitSeconds"], waits["denial"]) == ("APPROVAL", 3600, None)
 
 
+def test_what_may_be_paid_for_a_recipients_account_is_told_in_words(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    limit = {"agentId": hired.id, "type": "SPENDING_LIMIT"}
+    sends = PAY | {"type": "TOKEN_TRANSFER", "token": {"address": RECIPIENT}}
+    for asset in (RECIPIENT, "native"):
+        rules = {"asset": asset, "instant_max": "2039279"}
+        desk.ask("PUT", "/v1/policies", limit | {"rules": rules}, token=operator)
+    assert explain(desk, hired, PAY).json["rent"] is None
+    told = explain(desk, hired, sends).json
+    assert told["tier"] == "INSTANT"
+    assert told["rent"].startswith("none is set aside: a recipient without an account")
+    rules = {"asset": "native", "instant_max": "2039280"}
+    desk.ask("PUT", "/v1/policies", limit | {"rules": rules}, token=operator)
+    told = simulate(desk, hired, sends).json
+    assert told["rent"] == "up to 2039280 of native is set aside for new token accounts"
+
+
 def test_constraints_count_for_the_session_that_asks_and_where_it_is_named(
     desk: "Desk", hired: "Hired", operator: str
 ) -> None:

@@ -42,6 +42,9 @@ class Network(Protocol):
     def issue(self, address: str) -> str:
         """Make a token of which *address* has TOKENS, and all others nothing."""
 
+    def close(self, key: SigningKey, token: str, *, amount: int) -> None:
+        """Let somebody give up his account for a token, with the amount that is in it."""
+
     def pass_blocks(self, blocks: int) -> None: ...
     def lose_requests(self) -> None:
         """Let nothing that is asked arrive."""
@@ -76,6 +79,10 @@ class FakeNetwork:
         self._fake.fund(address, base_units=TOKENS, asset=token)
         return token
 
+    def close(self, key: SigningKey, token: str, *, amount: int) -> None:
+        del amount
+        assert self._fake.close_account(solana_address(bytes(key.verify_key)), token)
+
     def pass_blocks(self, blocks: int) -> None:
         self._fake.pass_blocks(blocks)
 
@@ -105,11 +112,16 @@ class RealNetwork:
     """The real client before the embedded network."""
 
     def __init__(
-        self, localnet: RunningLocalnet, chain: SolanaChain, issue_token: Callable[..., bytes]
+        self,
+        localnet: RunningLocalnet,
+        chain: SolanaChain,
+        issue_token: Callable[..., bytes],
+        close_account: Callable[..., bytes],
     ) -> None:
         self.chain: Chain = chain
         self._localnet = localnet
         self._issue_token = issue_token
+        self._close_account = close_account
 
     def fund(self, address: str) -> None:
         self._localnet.network.airdrop(Pubkey.from_string(address), lamports=FUNDS)
@@ -128,6 +140,14 @@ class RealNetwork:
         network.submit(VersionedTransaction.from_bytes(raw))
         self.pass_blocks(1)
         return str(mint.pubkey())
+
+    def close(self, key: SigningKey, token: str, *, amount: int) -> None:
+        network, owner = self._localnet.network, Keypair.from_seed(bytes(key))
+        network.airdrop(owner.pubkey(), lamports=FUNDS)
+        blockhash = str(network.tip.blockhash)
+        raw = self._close_account(owner, token=token, amount=amount, blockhash=blockhash)
+        network.submit(VersionedTransaction.from_bytes(raw))
+        self.pass_blocks(1)
 
     def pass_blocks(self, blocks: int) -> None:
         self._localnet.network.advance_blocks(blocks)
@@ -162,11 +182,15 @@ class Payer:
     network: Network
     runner: asyncio.Runner
     key: SigningKey = field(default_factory=_new_key)
-    to: str = field(default_factory=lambda: solana_address(bytes(_new_key().verify_key)))
+    key_of_recipient: SigningKey = field(default_factory=_new_key)
 
     @property
     def address(self) -> str:
         return solana_address(bytes(self.key.verify_key))
+
+    @property
+    def to(self) -> str:
+        return solana_address(bytes(self.key_of_recipient.verify_key))
 
     def do(self, call: Callable[[Chain], Awaitable[Any]]) -> Any:
         async def run() -> Any:
@@ -252,12 +276,14 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="module")
 def real_network(
-    runner: asyncio.Runner, issue_token: Callable[..., bytes]
+    runner: asyncio.Runner,
+    issue_token: Callable[..., bytes],
+    close_account: Callable[..., bytes],
 ) -> Iterator[RealNetwork]:
     """One network for all tests; each has a payer of its own."""
     with running() as localnet:
         chain = SolanaChain(localnet.url, network=NetworkType.LOCALNET, clock=FakeClock())
-        yield RealNetwork(localnet, chain, issue_token)
+        yield RealNetwork(localnet, chain, issue_token, close_account)
         runner.run(chain.aclose())
 
 

@@ -148,14 +148,14 @@ def test_what_would_fail_is_refused_with_its_reason(
 def test_a_message_is_checked_for_sender_recipient_and_amount(payer: "Payer") -> None:
     chain, message = payer.network.chain, payer.build().message
     right = payer.transfer(AMOUNT)
-    chain.check(message, right, from_address=payer.address)
+    chain.check(message, right, from_address=payer.address, rent=0)
     for transfer, sender in [
         (payer.transfer(AMOUNT + 1), payer.address),
         (Transfer(payer.address, AMOUNT), payer.address),
         (right, payer.to),
     ]:
         with pytest.raises(ValueError, match="the message"):
-            chain.check(message, transfer, from_address=sender)
+            chain.check(message, transfer, from_address=sender, rent=0)
 
 
 def test_a_signature_of_another_message_or_sender_is_refused(payer: "Payer") -> None:

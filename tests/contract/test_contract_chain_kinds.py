@@ -9,7 +9,7 @@ from waiaas.domain.request import Approve, Batch, ContractCall, Request, TokenTr
 from waiaas.ports import Landed, SimulationRefused, Unseen
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import Payer
+    from tests.contract.conftest import Payer, Payment
 
 AMOUNT: Final = 10**9
 FUNDS: Final = 10**10
@@ -139,7 +139,7 @@ def test_a_token_that_does_not_exist_is_refused_in_words(payer: "Payer") -> None
 def test_a_message_is_checked_for_every_part_in_its_order(payer: "Payer", token: str) -> None:
     one, other = TokenTransfer(token, payer.to, 7), Transfer(payer.to, AMOUNT)
     chain, message = payer.network.chain, payer.build(Batch((one, other))).message
-    chain.check(message, Batch((one, other)), from_address=payer.address)
+    chain.check(message, Batch((one, other)), from_address=payer.address, rent=0)
     wrong: list[Request] = [
         one,
         Batch((other, one)),
@@ -150,7 +150,7 @@ def test_a_message_is_checked_for_every_part_in_its_order(payer: "Payer", token:
     ]
     for request in wrong:
         with pytest.raises(ValueError, match="the message"):
-            chain.check(message, request, from_address=payer.address)
+            chain.check(message, request, from_address=payer.address, rent=0)
 
 
 def test_what_no_transaction_can_hold_is_refused_before_a_node_is_asked(payer: "Payer") -> None:
@@ -163,3 +163,92 @@ def test_what_no_transaction_can_hold_is_refused_before_a_node_is_asked(payer: "
         # Past what a transaction has room for; the fake has no contracts at all.
         chain.require_possible(ContractCall(payer.to, bytes(1232)), from_address=payer.address)
     assert refused.value.code is ErrorCode.VALIDATION_FAILED
+
+
+# ── recipients' accounts ───────────────────────────────────────────────────────────────────────
+
+RENT: Final = 2_039_280
+FEE: Final = 5001
+
+
+@pytest.fixture
+def new_token(payer: "Payer") -> str:
+    """A token of which nobody but the payer has an account."""
+    return payer.network.issue(payer.address)
+
+
+def taken(payer: "Payer", payment: "Payment") -> int:
+    """Send and land a payment; return what it took of SOL beside the fee, by the balance."""
+    before = payer.balance(payer.address)
+    assert payment.send() is True
+    payer.network.pass_blocks(1)
+    assert payment.look_up() == Landed(None)
+    return before - payer.balance(payer.address) - FEE
+
+
+def test_the_first_payment_of_a_token_costs_rent_and_says_so_and_the_next_does_not(
+    payer: "Payer", new_token: str
+) -> None:
+    first = payer.payment(TokenTransfer(new_token, payer.to, 7))
+    assert (first.payload.rent, taken(payer, first)) == (RENT, RENT)
+    again = payer.payment(TokenTransfer(new_token, payer.to, 7))
+    assert (again.payload.rent, taken(payer, again)) == (0, 0)
+    payer.network.pass_blocks(33)
+    assert outflows(payer, first.signed.tx_hash) == {new_token: 7, "native": RENT}
+    assert outflows(payer, again.signed.tx_hash) == {new_token: 7}
+
+
+def test_whoever_closes_his_account_is_paid_for_another_one(payer: "Payer", token: str) -> None:
+    payer.network.close(payer.key_of_recipient, token, amount=1)
+    payment = payer.payment(TokenTransfer(token, payer.to, 7))
+    assert (payment.payload.rent, taken(payer, payment)) == (RENT, RENT)
+
+
+def test_an_account_that_somebody_else_made_meanwhile_costs_nothing_more(
+    payer: "Payer", new_token: str
+) -> None:
+    first, second = (payer.payment(TokenTransfer(new_token, payer.to, n)) for n in (7, 8))
+    assert first.payload.rent == second.payload.rent == RENT
+    assert [taken(payer, first), taken(payer, second)] == [RENT, 0]
+
+
+def test_a_payment_to_an_account_that_is_gone_fails_and_costs_the_fee_alone(
+    payer: "Payer", token: str
+) -> None:
+    payment = payer.payment(TokenTransfer(token, payer.to, 7))
+    payer.network.close(payer.key_of_recipient, token, amount=1)
+    before = payer.balance(payer.address)
+    assert payment.send() is True
+    payer.network.pass_blocks(33)
+    sighting = payment.look_up()
+    assert isinstance(sighting, Landed)
+    assert sighting.error
+    assert before - payer.balance(payer.address) == FEE
+
+
+def test_a_batch_makes_each_account_once(payer: "Payer", token: str, new_token: str) -> None:
+    parts = (TokenTransfer(new_token, payer.to, 1), TokenTransfer(token, payer.to, 1))
+    payment = payer.payment(Batch((*parts, *parts)))
+    assert payment.payload.rent == RENT
+    before = payer.balance(payer.address)
+    assert payment.send() is True
+    payer.network.pass_blocks(1)
+    assert payment.look_up() == Landed(None)
+    assert before - payer.balance(payer.address) == RENT + FEE
+
+
+def test_no_more_accounts_are_signed_for_than_rent_is_set_aside(
+    payer: "Payer", new_token: str
+) -> None:
+    request = TokenTransfer(new_token, payer.to, 7)
+    chain, message = payer.network.chain, payer.build(request).message
+    chain.check(message, request, from_address=payer.address, rent=RENT)
+    with pytest.raises(ValueError, match="more accounts than rent"):
+        chain.check(message, request, from_address=payer.address, rent=RENT - 1)
+
+
+def test_who_cannot_pay_for_the_account_is_refused_in_words(payer: "Payer", new_token: str) -> None:
+    sent, most = TokenTransfer(new_token, payer.to, 1), FUNDS - RENT - FEE
+    for amount, is_refused in ((most, False), (most + 1, True)):
+        built = payer.build(Batch((sent, Transfer(payer.to, amount))))
+        assert isinstance(built, SimulationRefused) == is_refused

@@ -338,9 +338,10 @@ def _stop(tables: Tables, agent_id: AgentId, session_id: SessionId) -> None:
 
 def _reserve(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     """Call every method of the table of reservations."""
-    tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="5", now_s=1)
-    assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
+    tables.reservations.hold(tx_id, agent_id=agent_id, asset="native", amount="6", now_s=1)
     assert tables.reservations.signed(agent_id, asset="native") >= 0
+    tables.reservations.lower(tx_id, asset="native", amount="5")
+    assert tables.reservations.held(agent_id, asset="native")[0].base_units == 5
     assert tables.reservations.settle(tx_id, state=ReservationState.SPENT, now_s=2)
     assert tables.reservations.spent_until(agent_id, asset="native", until_s=2) == 5
     assert tables.reservations.amount_of(tx_id, asset="native") == 5

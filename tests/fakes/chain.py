@@ -17,9 +17,10 @@ from nacl.signing import VerifyKey
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from waiaas.domain.enums import TransactionType
+from waiaas.domain.enums import ChainType, TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE
+from waiaas.domain.rent import TOKEN_ACCOUNT_RENT, paid_accounts
 from waiaas.domain.request import Approve, ContractCall, Request, parts_of
 from waiaas.ports import (
     ChainUnavailable,
@@ -51,6 +52,7 @@ AMOUNT_MAX: Final = 2**64 - 1
 TOKEN_DECIMALS: Final = 6
 SIGNATURE_BYTES: Final = 64
 APPROVE: Final = TransactionType.APPROVE.value
+RENT: Final = TOKEN_ACCOUNT_RENT[ChainType.SOLANA]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Trace:
     raw: bytes
     paid: Paid
     error: str | None
+    made: tuple[tuple[str, str], ...] = ()
+    """Accounts for tokens that were missing and that the payer paid for: wallet and token."""
 
 
 async def _go_on(_call: str) -> None:
@@ -149,6 +153,8 @@ class FakeChain:
         self._funds: Counter[tuple[str, str]] = Counter()
         """By address and asset."""
         self._tokens: set[str] = set()
+        self._closed: list[tuple[int, tuple[str, str]]] = []
+        """Accounts for tokens that were there and are gone: behind which block, wallet, token."""
         self._under_way: list[tuple[int, bytes]] = []
 
     # ── waiaas.ports.Chain ─────────────────────────────────────────────────────────────────────
@@ -184,15 +190,23 @@ class FakeChain:
         height = self.tip - 1 - manners.lag_blocks
         if height + LIFE_BLOCKS - self.tip + 1 < LIFE_BLOCKS_MIN:
             raise ChainUnavailable("the node lags too far behind to build on")
-        error = self._missing(paid, height_max=height)
+        makes = self._not_there(paid, height_max=height)
+        error = self._missing(paid, makes=makes, height_max=height)
         if error is not None:
             return SimulationRefused(error)
-        message = _message(paid, unit_price=unit_price, height=height)
-        return Payload(message, unit_price, last_valid_block_height=height + LIFE_BLOCKS)
+        message = _message(paid, makes=makes, unit_price=unit_price, height=height)
+        rent = len(makes) * RENT
+        return Payload(message, unit_price, height + LIFE_BLOCKS, rent)
 
-    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+    def check(self, message: bytes, request: Request, *, from_address: str, rent: int) -> None:
         if _paid(message) != paid_by(request, from_address):
             raise ValueError("the message is not what was asked for")
+        makes = _makes(message)
+        asked = {(each.wallet, each.token_address) for each in paid_accounts(parts_of(request))}
+        if len(set(makes)) != len(makes) or not asked.issuperset(makes):
+            raise ValueError("the message makes accounts that were not asked for")
+        if len(makes) * RENT > rent:
+            raise ValueError("the message makes more accounts than rent is set aside for")
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
         if _paid(message).from_address != from_address:
@@ -257,10 +271,11 @@ class FakeChain:
 
     async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
         await self._meet("movement")
-        paid = self.landed[tx_hash].paid
-        if paid.from_address != address or not paid.leaving():
+        trace = self.landed[tx_hash]
+        leaving = trace.paid.leaving() + Counter({NATIVE: len(trace.made) * RENT})
+        if trace.paid.from_address != address or not leaving:
             return None
-        return Movement(tx_hash, dict(paid.leaving()), None)
+        return Movement(tx_hash, dict(leaving), None)
 
     # ── the world behind it ────────────────────────────────────────────────────────────────────
 
@@ -268,6 +283,20 @@ class FakeChain:
         """Credit *address*, finally; a token that did not exist does so from now on."""
         self._funds[address, asset] += base_units
         self._tokens |= {asset} - {NATIVE}
+
+    def close_account(self, address: str, token: str) -> bool:
+        """Let *address* close its account for a token and keep the rent, if there is one."""
+        behind = self.tip - 1
+        is_there = self._is_there((address, token), height_max=behind)
+        if is_there:
+            self._closed.append((behind, (address, token)))
+        return is_there
+
+    def left(self, address: str) -> int:
+        """Return how much of its own asset has left *address* with payments, by its balance."""
+        funded = self._funds[address, NATIVE]
+        fees = FEE * sum(each.paid.from_address == address for each in self.landed.values())
+        return funded - fees - self._balance(address, NATIVE, height_max=self.tip)
 
     def pass_blocks(self, blocks: int) -> None:
         """Close the open block, and so on."""
@@ -296,6 +325,7 @@ class FakeChain:
                 if not forgets:
                     self._under_way.append((self.tip - blocks + 1, trace.raw))
         self.tip -= blocks
+        self._closed = [each for each in self._closed if each[0] < self.tip]
 
     def paid(self, message: bytes) -> Paid:
         """Return what a message would do."""
@@ -331,24 +361,51 @@ class FakeChain:
         named = json.loads(message)["height"]
         if tx_hash in self.landed or not named < self.tip <= named + LIFE_BLOCKS:
             return
-        paid = _paid(message)
-        error = self._missing(paid, height_max=self.tip)
-        self.landed[tx_hash] = Trace(self.tip, raw, paid, error)
+        paid, not_there = _paid(message), self._not_there(_paid(message), height_max=self.tip)
+        makes = tuple(each for each in _makes(message) if each in not_there)
+        error = self._missing(paid, makes=makes, height_max=self.tip)
+        if error is None and makes != not_there:
+            error = "a recipient has no account for the token"
+        self.landed[tx_hash] = Trace(self.tip, raw, paid, error, () if error else makes)
 
-    def _missing(self, paid: Paid, *, height_max: int) -> str | None:
+    def _missing(
+        self, paid: Paid, *, makes: tuple[tuple[str, str], ...], height_max: int
+    ) -> str | None:
         """Say what the payer would need more of than he has; None: of nothing."""
-        for asset, base_units in (Counter({NATIVE: FEE}) + paid.leaving()).items():
+        native = Counter({NATIVE: FEE + len(makes) * RENT})
+        for asset, base_units in (native + paid.leaving()).items():
             if self._balance(paid.from_address, asset, height_max=height_max) < base_units:
                 if asset == NATIVE:
                     return "the paying wallet holds less than the amount and the fee"
                 return "the paying wallet holds less of the token than the amount"
         return None
 
+    def _not_there(self, paid: Paid, *, height_max: int) -> tuple[tuple[str, str], ...]:
+        """Return the accounts for tokens that are paid to and missing, each once."""
+        accounts = dict.fromkeys(
+            (deed.to_address, deed.asset)
+            for deed in paid.deeds
+            if deed.kind != APPROVE and deed.asset != NATIVE
+        )
+        return tuple(each for each in accounts if not self._is_there(each, height_max=height_max))
+
+    def _is_there(self, account: tuple[str, str], *, height_max: int) -> bool:
+        """Tell whether somebody has an account for a token: given at the beginning, or made."""
+        made = [-1] if account in self._funds else []
+        made += [
+            trace.height
+            for trace in self.landed.values()
+            if account in trace.made and trace.height <= height_max
+        ]
+        closed = [at for at, each in self._closed if each == account and at <= height_max]
+        return bool(made) and max(made) > max(closed, default=-2)
+
     def _balance(self, address: str, asset: str, *, height_max: int) -> int:
         balance = self._funds[address, asset]
         for trace in self.landed.values():
             if trace.height <= height_max:
-                balance -= FEE * (asset == NATIVE and trace.paid.from_address == address)
+                if asset == NATIVE and trace.paid.from_address == address:
+                    balance -= FEE + RENT * len(trace.made)
                 for deed in trace.paid.deeds if trace.error is None else ():
                     if deed.asset == asset and deed.kind != APPROVE:
                         balance += deed.base_units * (deed.to_address == address)
@@ -370,14 +427,21 @@ def paid_by(request: Request, from_address: str) -> Paid:
     return Paid(from_address, tuple(deeds))
 
 
-def _message(paid: Paid, *, unit_price: int, height: int) -> bytes:
-    fields = {"paid": [*paid], "unit_price": unit_price, "height": height}
+def _message(
+    paid: Paid, *, makes: tuple[tuple[str, str], ...], unit_price: int, height: int
+) -> bytes:
+    fields = {"paid": [*paid], "makes": makes, "unit_price": unit_price, "height": height}
     return json.dumps(fields).encode("ascii")
 
 
 def _paid(message: bytes) -> Paid:
     from_address, deeds = json.loads(message)["paid"]
     return Paid(from_address, tuple(Deed(*deed) for deed in deeds))
+
+
+def _makes(message: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the accounts for tokens that a message makes where they are missing."""
+    return tuple((wallet, token) for wallet, token in json.loads(message)["makes"])
 
 
 def _hash(raw: bytes) -> str:

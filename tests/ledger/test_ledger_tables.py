@@ -9,6 +9,7 @@ from tests.fakes.events import unchecked
 
 from waiaas.database import Ledger, generate_id
 from waiaas.database.errors import ConstraintViolated, ReadOnlyDatabase
+from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import (
     AgentStatus,
@@ -247,6 +248,7 @@ WRITING: Final[dict[str, Callable[[LedgerTransaction], object]]] = {
     "reservations.settle": lambda tx: tx.reservations.settle(
         TX_ID, state=ReservationState.SPENT, now_s=40
     ),
+    "reservations.lower": lambda tx: tx.reservations.lower(TX_ID, asset="native", amount="4"),
     "movements.insert": lambda tx: tx.movements.insert(MOVEMENT),
     "waits.begin": lambda tx: tx.waits.begin(OTHER_TX_ID, until_at=40),
     "waits.hasten": lambda tx: tx.waits.hasten(TX_ID, until_at=30),
@@ -421,6 +423,21 @@ def test_a_reservation_is_settled_once(
         assert tx.reservations.spent_until(AGENT_ID, asset="other", until_s=40) == 0
 
     filled.write(unit)
+
+
+def test_a_reservation_that_is_lowered_counts_as_what_is_left(filled: Ledger) -> None:
+    def unit(tx: LedgerTransaction) -> None:
+        tx.reservations.lower(TX_ID, asset="native", amount="2")
+        assert tx.reservations.amount_of(TX_ID, asset="native") == 2
+        assert tx.reservations.held(AGENT_ID, asset="native") == [Held(PolicyTier.INSTANT, 2)]
+        for amount in ("2", "3"):
+            with pytest.raises(AssertionError):
+                tx.reservations.lower(TX_ID, asset="native", amount=amount)
+        tx.reservations.lower(TX_ID, asset="native", amount="0")
+        assert tx.reservations.held(AGENT_ID, asset="native") == [Held(PolicyTier.INSTANT, 0)]
+
+    filled.write(unit)
+    assert not check_integrity(filled.path, kind=CheckKind.FULL)
 
 
 def test_compare_and_set_of_something_that_is_not_there_is_false(ledger: Ledger) -> None:

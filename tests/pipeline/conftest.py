@@ -336,10 +336,10 @@ class TappedChain:
             lambda: self.chain.build(request, from_address=from_address, unit_price=unit_price),
         )
 
-    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
+    def check(self, message: bytes, request: Request, *, from_address: str, rent: int) -> None:
         self.tap.call(
             "check",
-            lambda: self.chain.check(message, request, from_address=from_address),
+            lambda: self.chain.check(message, request, from_address=from_address, rent=rent),
         )
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:

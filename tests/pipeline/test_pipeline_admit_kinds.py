@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 A, B, TOKEN = (solana_address(bytes([n]) * 32) for n in (1, 2, 3))
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
 SOL = 10**9
+RENT = 2_039_280
 
 CALL = ContractCall(MEMO, b"hello", 3)
 BATCH = Batch((Transfer(A, 1), TokenTransfer(TOKEN, A, 2), CALL, Transfer(B, 4)))
@@ -69,11 +70,19 @@ def caller(office: "Office") -> "Caller":
     ("request_", "set_aside", "tier"),
     [
         (Transfer(A, 1), {"native": ("1", "HELD")}, PolicyTier.INSTANT),
-        (TokenTransfer(TOKEN, A, 2), {TOKEN: ("2", "HELD")}, PolicyTier.INSTANT),
+        (
+            TokenTransfer(TOKEN, A, 2),
+            {TOKEN: ("2", "HELD"), "native": (str(RENT), "HELD")},
+            PolicyTier.INSTANT,
+        ),
         (CALL, {"native": ("3", "HELD")}, PolicyTier.INSTANT),
         (ContractCall(MEMO, b"x"), {"native": ("0", "HELD")}, PolicyTier.INSTANT),
         (Approve(TOKEN, B, 9), {"native": ("0", "HELD")}, PolicyTier.APPROVAL),
-        (BATCH, {"native": ("8", "HELD"), TOKEN: ("2", "HELD")}, PolicyTier.INSTANT),
+        (
+            BATCH,
+            {"native": (str(8 + RENT), "HELD"), TOKEN: ("2", "HELD")},
+            PolicyTier.INSTANT,
+        ),
     ],
 )
 def test_every_kind_is_admitted_and_holds_each_asset_that_it_moves(
@@ -198,7 +207,7 @@ def test_a_batch_of_tokens_calls_and_payments_is_confirmed_and_settled_by_asset(
     assert site.office.transaction(batch.id).status is TransactionStatus.CONFIRMED
     parts = site.office.ledger.read(lambda tx: tx.transactions.parts(batch.id))
     assert {each.status for each in parts} == {TransactionStatus.CONFIRMED}
-    assert held(site.office) == {"native": (str(SOL), "SPENT"), token: ("60", "SPENT")}
+    assert held(site.office) == {"native": (str(SOL + RENT), "SPENT"), token: ("60", "SPENT")}
     assert site.balance(to) == SOL
     assert site.balance(token_account(to, token)) > 0
     assert ask(site.office, caller, TokenTransfer(token, to, 41)).refusal is not None

@@ -297,13 +297,13 @@ def test_no_more_care_is_asked_of_a_payment_than_it_had(
     tiers = list(PolicyTier)
     has_enough = tiers.index(needed) <= tiers.index(decided)
     why = None if has_enough else f"it needs the tier {needed}, and was let through as {decided}"
-    assert objection_to(decided, Allow(needed)) == why
+    assert objection_to(decided, Allow(needed), rent=0) == why
 
 
 def test_a_denial_and_what_was_never_let_through_are_objections() -> None:
     violation = Violation(ErrorCode.POLICY_DENIED, "RULE", "no")
-    assert objection_to(PolicyTier.APPROVAL, Deny((violation,))) == "no"
-    assert objection_to(None, Allow(PolicyTier.INSTANT)) is not None
+    assert objection_to(PolicyTier.APPROVAL, Deny((violation,)), rent=0) == "no"
+    assert objection_to(None, Allow(PolicyTier.INSTANT), rent=0) is not None
 
 
 @pytest.mark.parametrize("needed", [PolicyTier.DELAY, PolicyTier.APPROVAL])

@@ -474,23 +474,25 @@ def test_what_a_session_says_is_all_of_it(
 
 
 @pytest.mark.parametrize(
-    ("request_", "bound"),
+    ("request_", "rent", "bound"),
     [
-        (Transfer(ALICE, 5), "maxAmountPerTx"),
-        (Transfer(ALICE, 4), None),
-        (Batch((Transfer(ALICE, 3), Transfer(ALICE, 2))), "maxAmountPerTx"),
-        (Batch((Transfer(ALICE, 3), Transfer(ALICE, 1))), None),
-        (SEND, "allowedTokens"),
-        (PERMIT, "allowedTokens"),
-        (ContractCall(BOB, b"", 5), "maxAmountPerTx"),
+        (Transfer(ALICE, 5), 0, "maxAmountPerTx"),
+        (Transfer(ALICE, 4), 0, None),
+        (Transfer(ALICE, 3), 1, None),
+        (Transfer(ALICE, 4), 1, "maxAmountPerTx"),
+        (Batch((Transfer(ALICE, 3), Transfer(ALICE, 2))), 0, "maxAmountPerTx"),
+        (Batch((Transfer(ALICE, 3), Transfer(ALICE, 1))), 0, None),
+        (SEND, 0, "allowedTokens"),
+        (PERMIT, 0, "allowedTokens"),
+        (ContractCall(BOB, b"", 5), 0, "maxAmountPerTx"),
     ],
 )
 def test_what_was_admitted_is_judged_again_without_the_totals_it_is_among(
-    request_: Request, bound: str | None
+    request_: Request, rent: int, bound: str | None
 ) -> None:
     rule = parse_constraints(json.dumps(BOUND | {"maxTransactions": 1}))
     parts = request_.parts if isinstance(request_, Batch) else (request_,)
-    amount = sum(part.base_units for part in parts)
+    amount = rent + sum(part.base_units for part in parts)
     said = {
         None: [],
         "maxAmountPerTx": [
@@ -500,7 +502,7 @@ def test_what_was_admitted_is_judged_again_without_the_totals_it_is_among(
             of_session(f"{TOKEN} is not a token of this session", "allowedTokens"),
         ],
     }
-    assert list(rule.judge_again(parts)) == said[bound]
+    assert list(rule.judge_again(parts, rent=rent)) == said[bound]
 
 
 @pytest.mark.parametrize(

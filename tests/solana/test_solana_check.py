@@ -1,5 +1,6 @@
 """What was asked for is what is signed: recorded bytes are read again before a signature."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,10 @@ from spl.token import models
 from spl.token.constants import TOKEN_PROGRAM_ID as TOKENS
 
 from waiaas.chains.solana.chain import SolanaChain
-from waiaas.chains.solana.messages import compose
+from waiaas.chains.solana.messages import RENT_LAMPORTS, compose
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.enums import NetworkType
+from waiaas.domain.rent import TokenAccount, paid_accounts
 from waiaas.domain.request import (
     Approve,
     Batch,
@@ -27,6 +29,7 @@ from waiaas.domain.request import (
     Request,
     TokenTransfer,
     Transfer,
+    parts_of,
 )
 from waiaas.system import SystemClock
 
@@ -58,7 +61,10 @@ BATCH = Batch((TRANSFER, TOKENS_SENT, APPROVAL, CALL, TRANSFER))
 KINDS: list[Request] = [TRANSFER, TOKENS_SENT, APPROVAL, CALL, BATCH]
 
 
-def composed(request: Request, *, from_address: str = AGENT) -> bytes:
+def composed(
+    request: Request, *, from_address: str = AGENT, missing: Collection[TokenAccount] | None = None
+) -> bytes:
+    """Compose it; no recipient has an account for a token yet, unless told otherwise."""
     decimals = {MINT: DECIMALS, OTHER_MINT: DECIMALS}
     return compose(
         request,
@@ -66,12 +72,15 @@ def composed(request: Request, *, from_address: str = AGENT) -> bytes:
         unit_price=UNIT_PRICE,
         blockhash=BLOCKHASH,
         decimals=decimals,
+        missing=paid_accounts(parts_of(request)) if missing is None else missing,
     )
 
 
-def check(message: bytes, request: Request, *, from_address: str = AGENT) -> None:
+def check(
+    message: bytes, request: Request, *, from_address: str = AGENT, rent: int = RENT_LAMPORTS
+) -> None:
     chain = SolanaChain("http://127.0.0.1:1", network=NetworkType.LOCALNET, clock=SystemClock())
-    chain.check(message, request, from_address=from_address)
+    chain.check(message, request, from_address=from_address, rent=rent)
 
 
 def theirs(request: Request) -> list[Instruction]:
@@ -254,3 +263,52 @@ def test_what_this_program_never_composes_is_not_read(message: bytes, words: str
 
 def test_control_a_payment_that_was_only_taken_apart_is_read() -> None:
     check(rebuilt(), TRANSFER)
+
+
+# ── recipients' accounts ───────────────────────────────────────────────────────────────────────
+
+HIS, OTHER = TokenAccount(RECIPIENT, MINT), TokenAccount(STRANGER, MINT)
+AGAIN = Batch(
+    (TOKENS_SENT, replace(TOKENS_SENT, base_units=6), replace(TOKENS_SENT, to_address=STRANGER))
+)
+"""Three payments to two accounts."""
+
+
+@pytest.mark.parametrize(
+    ("request_", "missing"),
+    [(TOKENS_SENT, [HIS]), (AGAIN, [HIS]), (AGAIN, [OTHER]), (AGAIN, [HIS, OTHER]), (AGAIN, [])],
+)
+def test_accounts_are_made_as_far_as_rent_is_set_aside_and_no_further(
+    request_: Request, missing: list[TokenAccount]
+) -> None:
+    message = composed(request_, missing=missing)
+    check(message, request_, rent=len(missing) * RENT_LAMPORTS)
+    for rent in (len(missing) * RENT_LAMPORTS - 1, -1):
+        with pytest.raises(ValueError, match="more accounts than rent"):
+            check(message, request_, rent=rent)
+
+
+def test_each_account_is_made_once_for_the_first_that_is_paid_to_it() -> None:
+    first, *others = theirs(TOKENS_SENT)
+    twice = Batch((TOKENS_SENT, TOKENS_SENT))
+    units = 200_450
+    assert composed(twice) == compiled([first, *others, *others], units=units)
+    for wrong in (
+        [first, *others, first, *others],
+        [first, first, *others, *others],
+        [*others, *others, first],
+    ):
+        with pytest.raises(ValueError, match="the message is not what was asked for"):
+            check(compiled(wrong, units=units), twice, rent=9 * RENT_LAMPORTS)
+    # Whichever of the two it precedes, it is paid for once.
+    check(compiled([*others, first, *others], units=units), twice, rent=RENT_LAMPORTS)
+
+
+@pytest.mark.parametrize("wallet", [STRANGER, AGENT])
+def test_no_account_is_made_but_the_one_that_is_paid_to(wallet: str) -> None:
+    _, *others = theirs(TOKENS_SENT)
+    other = spl.create_idempotent_associated_token_account(key(AGENT), key(wallet), key(MINT))
+    with pytest.raises(ValueError, match="the message is not what was asked for"):
+        check(compiled([other, *others], units=100_450), TOKENS_SENT)
+    with pytest.raises(ValueError, match="the message is not what was asked for"):
+        check(compiled([other], units=600), TRANSFER)

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.token.state import TokenAccount
 from solders.transaction import VersionedTransaction
 from spl.token.constants import TOKEN_PROGRAM_ID as TOKENS
+from spl.token.instructions import set_authority
+from spl.token.models import AuthorityType, SetAuthorityParams
 
 from waiaas.chains.localnet.network import Localnet
 from waiaas.chains.localnet.server import running
@@ -86,7 +90,7 @@ class World:
         assert isinstance(built, Payload), built
 
         async def send(chain: SolanaChain) -> bool:
-            chain.check(built.message, request, from_address=ADDRESS)
+            chain.check(built.message, request, from_address=ADDRESS, rent=built.rent)
             signature = bytes(AGENT.sign_message(built.message))
             signed = chain.assemble(built.message, signature=signature, from_address=ADDRESS)
             return await chain.send(signed.raw)
@@ -143,6 +147,17 @@ def test_a_program_is_called_with_what_was_given(world: World) -> None:
     world.do(memo())
 
 
+def test_what_cannot_be_paid_for_is_named_whether_the_account_is_there_or_not(
+    world: World,
+) -> None:
+    to = new_address()
+    for _ in range(2):
+        refused = world.build(TokenTransfer(TOKEN, to, ISSUED + 1))
+        assert isinstance(refused, SimulationRefused)
+        assert "holds less of the token" in refused.reason
+        world.do(TokenTransfer(TOKEN, to, 5))
+
+
 def test_a_batch_is_done_whole(world: World) -> None:
     to, other = new_address(), new_address()
     world.do(Batch((Transfer(to, SOL), TokenTransfer(TOKEN, to, 5), memo(), Transfer(other, SOL))))
@@ -191,6 +206,28 @@ def test_what_the_chain_cannot_do_is_refused_in_words(
     refused = world.build(request_)
     assert isinstance(refused, SimulationRefused)
     assert words in refused.reason
+
+
+def test_an_account_that_was_given_away_is_not_paid_to(world: World) -> None:
+    """Tokens would reach somebody else: on the chain nothing but making the account checks that."""
+    owner, other = Keypair(), Keypair().pubkey()
+    to = str(owner.pubkey())
+    world.network.airdrop(owner.pubkey(), lamports=SOL)
+    world.do(TokenTransfer(TOKEN, to, 5))
+    params = SetAuthorityParams(
+        program_id=TOKENS,
+        account=Pubkey.from_string(token_account(to, TOKEN)),
+        authority=AuthorityType.ACCOUNT_OWNER,
+        current_authority=owner.pubkey(),
+        new_authority=other,
+    )
+    blockhash = Hash.from_string(str(world.network.tip.blockhash))
+    message = MessageV0.try_compile(owner.pubkey(), [set_authority(params)], [], blockhash)
+    world.network.submit(VersionedTransaction(message, [owner]))
+    world.network.advance_block()
+    refused = world.build(TokenTransfer(TOKEN, to, 5))
+    assert isinstance(refused, SimulationRefused)
+    assert "is somebody else's" in refused.reason
 
 
 # ── what a call takes ──────────────────────────────────────────────────────────────────────────

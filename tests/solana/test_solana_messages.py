@@ -1,6 +1,7 @@
 """Payments as bytes: composed by solders, read back by our own reader, compared with a third."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import TransactionMetadata
 
-from waiaas.chains.solana.instructions import LAMPORTS_MAX, NotPayable
+from waiaas.chains.solana.instructions import LAMPORTS_MAX, NotPayable, compute_units
 from waiaas.chains.solana.messages import (
     UNIT_PRICE_MAX,
     check,
@@ -27,12 +28,21 @@ from waiaas.chains.solana.messages import (
 from waiaas.chains.solana.reading import read_message
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.programs import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM
-from waiaas.domain.request import Transfer
+from waiaas.domain.request import (
+    Approve,
+    Batch,
+    ContractCall,
+    Request,
+    TokenTransfer,
+    Transfer,
+)
+from waiaas.pipeline.perform import UNIT_PRICES
 
 UNITS = 600
 """What a payment in SOL declares."""
 
 PAYER = Keypair.from_seed(bytes([1]) * 32)
+POLICIES = Path(__file__).parents[2] / "docs" / "policies.md"
 RECIPIENT = Keypair.from_seed(bytes([2]) * 32).pubkey()
 
 
@@ -57,11 +67,12 @@ class Payment:
             unit_price=self.unit_price,
             blockhash=self.blockhash,
             decimals={},
+            missing=(),
         )
 
     def is_said_by(self, message: bytes) -> bool:
         try:
-            found = check(message, self.request, from_address=self.from_address)
+            found = check(message, self.request, from_address=self.from_address, rent=0)
         except ValueError:
             return False
         return (found.unit_price, found.blockhash) == (self.unit_price, self.blockhash)
@@ -201,7 +212,7 @@ def test_a_payment_the_chain_cannot_make_is_refused_in_words(
 
 @pytest.mark.parametrize("unit_price", [-1, UNIT_PRICE_MAX + 1])
 def test_a_unit_price_out_of_bounds_is_our_mistake_and_not_a_refusal(unit_price: int) -> None:
-    with pytest.raises(ValueError, match="0 to 1000000000") as caught:
+    with pytest.raises(ValueError, match="0 to 1000 ") as caught:
         dataclasses.replace(PAYMENT, unit_price=unit_price).compose()
     assert not isinstance(caught.value, NotPayable)
 
@@ -216,7 +227,31 @@ def test_the_fee_is_the_signature_and_the_declared_units_rounded_up(
     assert fee_lamports(unit_price, units=UNITS) == fee
 
 
-@pytest.mark.parametrize("unit_price", [0, 1, 1666, 1667, 123_456_789, UNIT_PRICE_MAX])
+TOKEN, SPENDER, MEMO = (solana_address(bytes([n]) * 32) for n in (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("request_", "fee_max"),
+    [
+        (PAYMENT.request, 5001),
+        (TokenTransfer(TOKEN, SPENDER, 1), 5101),
+        (Approve(TOKEN, SPENDER, 1), 5021),
+        (ContractCall(MEMO, b""), 5201),
+        (Batch((PAYMENT.request, TokenTransfer(TOKEN, SPENDER, 1))), 5101),
+        (Batch((TokenTransfer(TOKEN, SPENDER, 1),) * 20), 6400),
+        (Batch((ContractCall(MEMO, b""),) * 20), 6400),
+    ],
+)
+def test_the_largest_fee_that_is_signed_for_is_known_for_each_kind(
+    request_: Request, fee_max: int
+) -> None:
+    """No limit counts it, so people are told."""
+    assert UNIT_PRICE_MAX == UNIT_PRICES
+    assert fee_lamports(UNIT_PRICE_MAX, units=compute_units(request_)) == fee_max
+    assert f"| {fee_max} |\n" in POLICIES.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("unit_price", [0, 1, UNIT_PRICE_MAX])
 def test_the_runtime_takes_the_fee_we_say_and_no_more_units_than_we_declare(
     unit_price: int,
 ) -> None:

@@ -74,7 +74,7 @@ def found(request: Request, **after: AccountInfo | None) -> str | None:
         ACCOUNT: after.get("account", holding(100)),
         SECOND: after.get("second", holding(50)),
     }
-    return excess(request, BEFORE, changed, wallet=WALLET, fee=FEE)
+    return excess(request, BEFORE, changed, wallet=WALLET, fee=FEE, rent=0)
 
 
 SENDS = Batch((CALL, TokenTransfer(MINT, OTHER, 10)))
@@ -130,22 +130,23 @@ def test_whatever_else_leaves_is_told(
 
 
 @pytest.mark.parametrize(
-    ("request_", "may_leave"),
+    ("request_", "rent", "may_leave"),
     [
-        (CALL, FEE),
-        (replace(CALL, base_units=7), FEE + 7),
-        (Batch((CALL, Transfer(OTHER, 9))), FEE + 9),
-        (SENDS, FEE + RENT),
-        (Batch((CALL, TokenTransfer(WRAPPED_SOL, OTHER, 3))), FEE + RENT + 3),
+        (CALL, 0, FEE),
+        (replace(CALL, base_units=7), 0, FEE + 7),
+        (Batch((CALL, Transfer(OTHER, 9))), 0, FEE + 9),
+        (SENDS, 0, FEE),
+        (SENDS, RENT, FEE + RENT),
+        (Batch((CALL, TokenTransfer(WRAPPED_SOL, OTHER, 3))), RENT, FEE + RENT + 3),
     ],
 )
 def test_the_wallet_may_lose_what_was_said_and_the_fee_and_not_a_lamport_more(
-    request_: Request, may_leave: int
+    request_: Request, rent: int, may_leave: int
 ) -> None:
     def losing(lamports: int) -> str | None:
         before = {WALLET: wallet(10**9)}
         after = {WALLET: wallet(10**9 - lamports)}
-        return excess(request_, before, after, wallet=WALLET, fee=FEE)
+        return excess(request_, before, after, wallet=WALLET, fee=FEE, rent=rent)
 
     assert losing(may_leave) is None
     assert f"take {may_leave + 1} of native, and may take {may_leave}" in (
@@ -168,7 +169,7 @@ def test_only_the_agents_own_accounts_are_looked_at() -> None:
 
 def test_a_wallet_that_holds_nothing_loses_nothing() -> None:
     nothing: Accounts = {WALLET: None}
-    assert excess(CALL, nothing, nothing, wallet=WALLET, fee=FEE) is None
+    assert excess(CALL, nothing, nothing, wallet=WALLET, fee=FEE, rent=0) is None
 
 
 def test_only_what_calls_a_program_is_looked_at_so() -> None:

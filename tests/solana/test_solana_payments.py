@@ -120,14 +120,14 @@ def world() -> Iterator[World]:
 
 
 def test_a_payment_arrives_and_costs_its_fee(world: World) -> None:
-    signed, last_valid = world.payment(unit_price=1_000_000)
+    signed, last_valid = world.payment(unit_price=1000)
     assert world.look_up(signed, last_valid) == Unseen()
     assert world.send(signed) is True
     assert world.look_up(signed, last_valid) == Unseen()  # in an open block: processed only
     world.network.advance_block()
     assert world.look_up(signed, last_valid) == Landed(error=None)
     assert world.balance_by_another_client(RECIPIENT) == AMOUNT
-    left = FUNDS - AMOUNT - fee_lamports(1_000_000, units=600)
+    left = FUNDS - AMOUNT - fee_lamports(1000, units=600)
     assert world.do(lambda chain: chain.balance(FROM)) == left
     world.pass_blocks_until(finalized_height=last_valid + 1)
     assert world.look_up(signed, last_valid) == Landed(error=None)

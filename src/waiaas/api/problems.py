@@ -56,6 +56,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.SPENDING_LIMIT_EXCEEDED: 403,
     ErrorCode.RATE_LIMIT_EXCEEDED: 429,
     ErrorCode.POLICY_TIGHTENED: 403,
+    ErrorCode.RENT_NOT_GRANTED: 403,
     ErrorCode.KILL_SWITCH_ACTIVE: 409,
     ErrorCode.KILL_SWITCH_NOT_ACTIVE: 409,
     ErrorCode.RECOVERY_WAIT_REQUIRED: 409,

@@ -93,6 +93,7 @@ def rendered(explained: Explained) -> Explanation:
         else Denial(refusal.code, refusal.message, refusal.hint, _told(refusal)),
         violations=[*map(_reason, verdict.violations)] if isinstance(verdict, Deny) else [],
         escalations=[] if verdict is None else [*map(_reason, verdict.escalations)],
+        rent=None if allow is None or allow.rent is None else allow.rent.message,
         at=explained.at_s,
         repeats=None if repeated is None else repeated.id,
     )

@@ -66,6 +66,16 @@ _SETTLE: Final = define(
         _tier("of_tx").label("tier"),
     )
 )
+_LOWER: Final = define(
+    update(reservations)
+    .where(
+        reservations.c.tx_id == bindparam("of_tx"),
+        reservations.c.asset == bindparam("of_asset"),
+        reservations.c.state == bindparam("old_state"),
+    )
+    .values(amount=bindparam("amount"))
+    .returning(reservations.c.agent_id, _tier("of_tx").label("tier"))
+)
 _HELD: Final = define(
     select(held_totals.c.tier, held_totals.c.total).where(
         held_totals.c.agent_id == bindparam("agent_id"), held_totals.c.asset == bindparam("asset")
@@ -138,6 +148,19 @@ class Reservations:
             if state is ReservationState.SPENT:
                 add_spent(self._run, row.agent_id, row.asset, int(row.amount), now_s=now_s)
         return bool(rows)
+
+    def lower(self, tx_id: TransactionId, *, asset: str, amount: str) -> None:
+        freed = self.amount_of(tx_id, asset=asset) - int(amount)
+        assert freed > 0, "it is set aside, and more than is needed"
+        parameters: Parameters = {
+            "of_tx": tx_id,
+            "of_asset": asset,
+            "old_state": ReservationState.HELD,
+            "amount": amount,
+        }
+        [row] = self._run(_LOWER, parameters)
+        totals = dict(self.held(row.agent_id, asset=asset))
+        self._set_held(row.agent_id, asset, row.tier, totals[_TIERS[row.tier]] - freed)
 
     def amount_of(self, tx_id: TransactionId, *, asset: str) -> int:
         rows = self._run(_AMOUNT_OF, {"of_tx": tx_id, "asset": asset})

@@ -108,6 +108,8 @@ class ErrorCode(StrEnum):
     """There were as many requests in a while as there may be."""
     POLICY_TIGHTENED = "POLICY_TIGHTENED"
     """Policies were changed before it was signed, and do not let it through any more."""
+    RENT_NOT_GRANTED = "RENT_NOT_GRANTED"
+    """A recipient has no account for the token, and no limit grants the SOL that one costs."""
     KILL_SWITCH_ACTIVE = "KILL_SWITCH_ACTIVE"
     """The kill switch is on, or not quite off."""
     KILL_SWITCH_NOT_ACTIVE = "KILL_SWITCH_NOT_ACTIVE"
@@ -238,6 +240,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.POLICY_DENIED: "Ask the operator to set a policy that allows this.",
     ErrorCode.POLICY_TIGHTENED: (
         "Nothing was sent. Ask again with a new Idempotency-Key, for what policies allow now."
+    ),
+    ErrorCode.RENT_NOT_GRANTED: (
+        "Nothing was sent. Let the recipient make his account for the token, or ask the operator."
     ),
     ErrorCode.SPENDING_LIMIT_EXCEEDED: "Ask for less, or the operator for a higher limit.",
     ErrorCode.RATE_LIMIT_EXCEEDED: "Ask again after retryAt, or the operator for a higher limit.",

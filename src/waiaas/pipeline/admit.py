@@ -28,7 +28,7 @@ from waiaas.domain.records import (
     SessionRecord,
     TransactionRecord,
 )
-from waiaas.domain.request import Batch, Request, outflows
+from waiaas.domain.request import Batch, Request
 from waiaas.pipeline.asked import Asked, Written, columns_of, write
 from waiaas.pipeline.clock_guard import refuse_in_doubt
 from waiaas.pipeline.decisions import judge, record_decision
@@ -37,6 +37,7 @@ from waiaas.pipeline.guards import after_rules, before_rules, reused_key
 from waiaas.pipeline.kill_switch import require_off
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.refuse import unless_refused
+from waiaas.pipeline.rent import money_of
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.pipeline.session_use import count_use
 from waiaas.policy.rule import WaitDefaults
@@ -126,10 +127,10 @@ async def admit(
         _remember_request(tx, transaction, caller)
         if refusal is not None:
             return _cancel(tx, transaction, caller, refusal, now_s=now_s)
-        leaving = outflows(request)
-        _hold(tx, transaction, leaving, now_s=now_s)
+        money = money_of(request, verdict)
+        _hold(tx, transaction, money, now_s=now_s)
         _claim_reference(tx, transaction, asked)
-        count_use(tx, session, base_units=leaving.get(NATIVE, 0))
+        count_use(tx, session, base_units=money.get(NATIVE, 0))
         return _queue_if_it_waits(tx, transaction, verdict, generate_id)
 
     return await unless_refused(ledger, unit)
@@ -296,15 +297,15 @@ def _remember_request(
 def _hold(
     tx: LedgerTransaction,
     transaction: TransactionRecord,
-    leaving: Mapping[str, int],
+    money: Mapping[str, int],
     *,
     now_s: int,
 ) -> None:
-    """Set aside each asset that leaves; of what moves nothing, the nothing.
+    """Set aside each asset that leaves, or may; of what moves nothing, the nothing.
 
     So every admitted transaction has something that is settled once.
     """
-    for asset, base_units in (leaving or {NATIVE: 0}).items():
+    for asset, base_units in (money or {NATIVE: 0}).items():
         tx.reservations.hold(
             transaction.id,
             agent_id=transaction.agent_id,

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from waiaas.domain.assets import Network
-from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.enums import ChainType, NetworkType, PolicyTier
 from waiaas.domain.records import (
     AgentRecord,
     DecisionRecord,
@@ -22,13 +22,14 @@ from waiaas.domain.records import (
     SessionUse,
     TransactionRecord,
 )
-from waiaas.domain.request import Request, outflows
+from waiaas.domain.rent import leaving_assets
+from waiaas.domain.request import Request
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.evaluate import evaluate
 from waiaas.policy.facts import Answers, RecordingUsage
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.usage import InFlight, Usage
-from waiaas.policy.verdict import Allow, Verdict, Violation
+from waiaas.policy.verdict import Allow, Rent, Verdict, Violation
 from waiaas.ports import LedgerTransaction
 
 TERMS_KEPT_MAX: Final = 64
@@ -69,6 +70,9 @@ _ANSWERS: Final = msgspec.json.Decoder(_WrittenAnswers)
 _TERMS: Final = msgspec.json.Decoder(Terms)
 _ENCODER: Final = msgspec.json.Encoder()
 
+_RENT_AT: Final = 4
+"""Where a written verdict says what may leave for rent, if it says it."""
+
 
 def judge(
     tx: LedgerTransaction,
@@ -100,12 +104,22 @@ def judge(
     session_id = None if session is None else session.id
     usage = RecordingUsage(LedgerUsage(tx, agent.id, now_s=now_s, session_id=session_id))
     verdict = judge_again(request, terms, usage, now_s=now_s)
-    usage.note_assets(outflows(request))
+    usage.note_assets(leaving_assets(request))
     return Judged(verdict, terms, usage.answers)
 
 
-def judge_again(request: Request, terms: Terms, usage: Usage, *, now_s: int) -> Verdict:
-    """Return the verdict on *request* under *terms*, after *usage*, at *now_s*."""
+def judge_again(
+    request: Request,
+    terms: Terms,
+    usage: Usage,
+    *,
+    now_s: int,
+    care: PolicyTier = PolicyTier.INSTANT,
+) -> Verdict:
+    """Return the verdict on *request* under *terms*, after *usage*, at *now_s*.
+
+    Care is what it gets in any case, as `evaluate` has it.
+    """
     return evaluate(
         request,
         network=Network(terms.chain, terms.network),
@@ -114,6 +128,7 @@ def judge_again(request: Request, terms: Terms, usage: Usage, *, now_s: int) -> 
         waits=WaitDefaults(terms.delay_s, terms.approval_s),
         now_s=now_s,
         constraints=terms.constraints,
+        care=care,
     )
 
 
@@ -197,12 +212,20 @@ def write_verdict(verdict: Verdict) -> str:
     """Return *verdict* as JSON: the same text for the same verdict, and for no other."""
     if isinstance(verdict, Allow):
         written: list[Any] = [verdict.tier, verdict.wait_s, [], _listed(verdict.escalations)]
+        if verdict.rent is not None:
+            written.append([str(verdict.rent.base_units), verdict.rent.objection])
     else:
         written = [None, None, _listed(verdict.violations), _listed(verdict.escalations)]
     try:
         return _ENCODER.encode(written).decode()
     except UnicodeEncodeError:  # Half a surrogate pair has a form in JSON, but none in UTF-8.
         return json.dumps(written, separators=(",", ":"))
+
+
+def read_rent(verdict: str) -> Rent | None:
+    """Return what `write_verdict` wrote of rent."""
+    told = json.loads(verdict)[_RENT_AT:]
+    return Rent(int(told[0][0]), told[0][1]) if told else None
 
 
 def _listed(violations: tuple[Violation, ...]) -> list[list[str | int | None]]:

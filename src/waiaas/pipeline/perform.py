@@ -7,7 +7,6 @@ was faster it changes nothing.
 """
 
 import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
@@ -15,7 +14,7 @@ from typing import Final, assert_never
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType, TransactionStatus
 from waiaas.domain.errors import ErrorCode
-from waiaas.domain.ids import AttemptId
+from waiaas.domain.money import NATIVE
 from waiaas.domain.records import AcceptedRequest, AgentRecord, AttemptRecord, TransactionRecord
 from waiaas.domain.request import Request
 from waiaas.domain.transaction import AttemptState
@@ -25,7 +24,9 @@ from waiaas.pipeline.asked import asked
 from waiaas.pipeline.clock_guard import require_believable
 from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
+from waiaas.pipeline.payload import record_payload
 from waiaas.pipeline.record import ledger_time, move, remember
+from waiaas.pipeline.rent import rent_in
 from waiaas.pipeline.restored import restored_at
 from waiaas.pipeline.session_use import objection
 from waiaas.pipeline.tightened import Tightening, remember_tightening, tightening
@@ -157,7 +158,7 @@ def read_standing(
         agent=agent,
         wait=_read_wait(tx, current, wall_s=wall_s),
         session_revoked=session is None or session.revoked_at is not None,
-        session_objection=session and objection(session, current, accepted),
+        session_objection=session and objection(tx, session, current, accepted),
         ledger_restored=restored_at(tx) is not None,
         kill_switch_on=is_on(tx),
         approval_lapsed=approval_lapsed(tx, current),
@@ -224,7 +225,7 @@ async def _expire(standing: Standing, world: World) -> None:
 
 async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
     """Build and simulate; then, if the payment is still permitted, record the exact payload."""
-    transaction, agent = standing.transaction, standing.agent
+    agent = standing.agent
     if standing.is_forbidden:  # Known before a node is asked, which may not answer.
         await _write(standing, world, _end_if_forbidden)
         return
@@ -240,20 +241,17 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
             return
         match built:
             case SimulationRefused(reason):
-                error = f"{ErrorCode.SIMULATION_FAILED}: {reason}"
-                end(tx, now.transaction, _hopeless(now), error=error, now_s=now_s)
+                error: str | None = f"{ErrorCode.SIMULATION_FAILED}: {reason}"
             case Payload():
-                attempt = _recorded(built, transaction, world.generate_id(), now_s)
-                tx.attempts.insert(attempt)
-                move(
-                    tx,
-                    now.transaction,
-                    TransactionStatus.EXECUTING,
+                error = record_payload(
+                    *(tx, now.transaction, now.request, built),
+                    attempt_id=world.generate_id(),
                     now_s=now_s,
-                    details={"payloadSha256": attempt.message_sha256},
                 )
             case _:
                 assert_never(built)
+        if error is not None:
+            end(tx, now.transaction, _hopeless(now), error=error, now_s=now_s)
 
     await _write(standing, world, record)
 
@@ -267,31 +265,16 @@ def _hopeless(now: Standing) -> TransactionStatus:
     return TransactionStatus.CANCELLED if waited else TransactionStatus.FAILED
 
 
-def _recorded(
-    payload: Payload, transaction: TransactionRecord, attempt_id: str, now_s: int
-) -> AttemptRecord:
-    return AttemptRecord(
-        id=AttemptId(attempt_id),
-        tx_id=transaction.id,
-        agent_id=transaction.agent_id,
-        state=AttemptState.RECORDED,
-        message=base64.b64encode(payload.message).decode("ascii"),
-        message_sha256=hashlib.sha256(payload.message).hexdigest(),
-        unit_price=payload.unit_price,
-        last_valid_block_height=payload.last_valid_block_height,
-        signed=None,
-        tx_hash=None,
-        created_at=now_s,
-    )
-
-
 async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     """Sign the recorded payload, if that is still permitted, and record the signed bytes."""
     # Through the writer: a full or damaged ledger refuses, and what could not be recorded is not
     # signed. A transaction that changes nothing costs no sync.
     transaction, wall_s = standing.transaction, world.clock.now_s()
-    standing = await world.ledger.write_async(
-        lambda tx: read_standing(tx, transaction, wall_s=wall_s)
+    standing, held = await world.ledger.write_async(
+        lambda tx: (
+            read_standing(tx, transaction, wall_s=wall_s),
+            tx.reservations.amount_of(transaction.id, asset=NATIVE),
+        )
     )
     if standing.step is not Step.SIGN:
         return
@@ -300,9 +283,10 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
         await _write(standing, world, _end_if_forbidden)
         return
     message = base64.b64decode(attempt.message)
-    chain.check(message, standing.request, from_address=standing.agent.public_key)
+    request, from_address = standing.request, standing.agent.public_key
+    chain.check(message, request, from_address=from_address, rent=rent_in(held, request))
     signature = world.signer.sign(standing.agent.id, message)
-    signed = chain.assemble(message, signature=signature, from_address=standing.agent.public_key)
+    signed = chain.assemble(message, signature=signature, from_address=from_address)
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
         # Only recorded signatures are ever sent; this one can still be forgotten.

@@ -11,6 +11,7 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import AcceptedRequest, SessionRecord, TransactionRecord
 from waiaas.domain.request import parts_of
 from waiaas.pipeline.asked import Tampered, asked
+from waiaas.pipeline.rent import rent_held
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import LedgerTransaction
@@ -28,19 +29,33 @@ def count_use(tx: LedgerTransaction, session: SessionRecord, *, base_units: int)
         tx.sessions.add_use(session.id, transactions=1, base_units=base_units)
 
 
-def give_back(tx: LedgerTransaction, transaction: TransactionRecord) -> None:
-    """Take back the money of a transaction that provably moved none; that it was made stays."""
+def give_back(
+    tx: LedgerTransaction, transaction: TransactionRecord, *, base_units: int | None = None
+) -> None:
+    """Take back the native money of a transaction that it provably does not move.
+
+    That it was made stays.
+
+    Args:
+        tx: in which that is recorded.
+        transaction: whose session counts it.
+        base_units: how much; None: all that is set aside.
+    """
     session = None if transaction.session_id is None else tx.sessions.get(transaction.session_id)
     if session is None or session.constraints is None:
         return
-    base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
+    if base_units is None:
+        base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
     # What was admitted before the session had constraints was not counted.
     base_units = min(base_units, tx.sessions.used(session.id).base_units)
     tx.sessions.add_use(session.id, transactions=0, base_units=-base_units)
 
 
 def objection(
-    session: SessionRecord, transaction: TransactionRecord, accepted: AcceptedRequest
+    tx: LedgerTransaction,
+    session: SessionRecord,
+    transaction: TransactionRecord,
+    accepted: AcceptedRequest,
 ) -> str | None:
     """Return what the session has against an admitted request that is not signed; None: nothing.
 
@@ -50,7 +65,9 @@ def objection(
         return None
     try:
         constraints = parse_constraints(session.constraints)
-        found = list(constraints.judge_again(parts_of(asked(transaction, accepted))))
+        request = asked(transaction, accepted)
+        rent = rent_held(tx, transaction.id, request)
+        found = list(constraints.judge_again(parts_of(request), rent=rent))
     except RuleRefused as refused:
         return f"its constraints cannot be evaluated ({refused})"
     except Tampered:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import AuditAction, PolicyTier
+from waiaas.domain.enums import AuditAction, PolicyTier, TransactionStatus
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.event_values import TEXT_CHARACTERS_MAX
 from waiaas.domain.ids import AgentId
@@ -24,11 +24,13 @@ from waiaas.domain.records import (
     SessionUse,
     TransactionRecord,
 )
-from waiaas.domain.request import Request, outflows
+from waiaas.domain.rent import leaving_assets
+from waiaas.domain.request import Request
 from waiaas.pipeline.asked import Tampered, asked
 from waiaas.pipeline.decisions import Terms, judge_again, read_answers, read_terms
 from waiaas.pipeline.denial import shown
 from waiaas.pipeline.record import ledger_time, remember
+from waiaas.pipeline.rent import rent_held
 from waiaas.pipeline.usage import LedgerUsage
 from waiaas.policy.facts import EVER_S, History, NotRecorded, RecordedUsage
 from waiaas.policy.rate_limit import REQUESTS_MAX
@@ -84,15 +86,23 @@ def tightening(
     return Tightening(reason, decided_under, policy_version(policies))
 
 
-def objection_to(decided: PolicyTier | None, verdict: Verdict) -> str | None:
+def objection_to(decided: PolicyTier | None, verdict: Verdict, *, rent: int) -> str | None:
     """Return what a new verdict has against a payment that was let through with a tier.
 
     A person has seen what was decided as APPROVAL, and more care than that there is not.
+
+    Args:
+        decided: the tier; None: it was denied.
+        verdict: on the same request.
+        rent: what it will pay for recipients' accounts, in base units.
     """
     if not isinstance(verdict, Allow):
         return shown(verdict).message
     if decided is None or _CARE.index(verdict.tier) > _CARE.index(decided):
         return f"it needs the tier {verdict.tier}, and was let through as {decided}"
+    if rent and (verdict.rent is None or verdict.rent.base_units < rent):
+        why = verdict.rent and verdict.rent.objection
+        return f"the recipient's account for the token may not be paid for: {why}"
     return None
 
 
@@ -131,12 +141,16 @@ def _judged_now(
     assert decision is not None, "it has terms"
     then = _then(tx, decision, request)
     gone = Gone(tx, decision, then, now_s=ledger_time(tx, wall_s=wall_s))
+    # Before its payload is recorded it is not known which accounts are missing, maybe none.
+    is_recorded = transaction.status is TransactionStatus.EXECUTING
+    rent = rent_held(tx, transaction.id, request) if is_recorded else 0
+    terms = terms._replace(policies=policies)
+    care = decision.tier or PolicyTier.INSTANT
     return _first(
         objection_to(
             decision.tier,
-            judge_again(
-                request, terms._replace(policies=policies), usage, now_s=decision.decided_at
-            ),
+            judge_again(request, terms, usage, now_s=decision.decided_at, care=care),
+            rent=rent,
         )
         for usage in (then, gone)
     )
@@ -150,7 +164,7 @@ def _then(tx: LedgerTransaction, decision: DecisionRecord, request: Request) -> 
     """Return what the agent had done when it was decided, whatever rules may ask of it now."""
     agent_id = decision.agent_id
     history = History(
-        {asset: LedgerSpent(tx, agent_id, asset) for asset in outflows(request)},
+        {asset: LedgerSpent(tx, agent_id, asset) for asset in leaving_assets(request)},
         tx.decisions.admitted_before(decision, most=REQUESTS_MAX),
     )
     return RecordedUsage(read_answers(decision.usage), now_s=decision.decided_at, history=history)

@@ -15,6 +15,7 @@ from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Part, Request, parts_of
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy
+from waiaas.policy.rent import judge_rent
 from waiaas.policy.rule import (
     DELAY_S_FLOOR,
     Call,
@@ -43,6 +44,7 @@ def evaluate(
     waits: WaitDefaults,
     now_s: int,
     constraints: str | None = None,
+    care: PolicyTier = PolicyTier.INSTANT,
 ) -> Verdict:
     """Return the verdict of every policy taken together.
 
@@ -57,6 +59,7 @@ def evaluate(
         waits: how long is waited where a rule does not say.
         now_s: ledger time in Unix epoch seconds.
         constraints: of the session that asks, as stored; None: it has none.
+        care: what the request gets in any case, whatever the rules ask for; rent needs no other.
     """
     case = Case(network, parts_of(request), usage, now_s)
     rules: list[Rule] = []
@@ -77,13 +80,13 @@ def evaluate(
         found += [replace(each, part=index) for each in of_part] if case.is_batch else of_part
     found += [each for rule in rules for each in rule.judge_whole(case)]
     schedules = tuple(rule.schedule for rule in rules if rule.schedule is not None)
-    if not found:
-        return Allow(PolicyTier.INSTANT, schedules=schedules)
     denials = tuple(each for each in found if each.tier is None)
     escalations = tuple(each for each in found if each.tier is not None)
     if denials:
         return Deny(denials, escalations, schedules)
-    return _allow(escalations, schedules, network, waits)
+    allow = _allow(escalations, schedules, network, waits)
+    rent = judge_rent(case, rules, care=max(care, allow.tier, key=_CARE.index))
+    return allow if rent is None else replace(allow, rent=rent)
 
 
 def _allow(
@@ -94,7 +97,7 @@ def _allow(
 ) -> Allow:
     """Return the most careful tier that is asked for: the longest wait, the shortest deadline."""
     tiers = [each.tier for each in escalations if each.tier is not None]
-    tier = max(tiers, key=_CARE.index)
+    tier = max(tiers, key=_CARE.index, default=PolicyTier.INSTANT)
     asking = [each for each in escalations if each.tier is tier]
     if tier is PolicyTier.DELAY:
         floor_s = 1 if network.network is NetworkType.LOCALNET else DELAY_S_FLOOR

@@ -124,6 +124,11 @@ class Rule:
         del case
         return ()
 
+    def judge_native(self, amount: int, case: Case) -> Iterable[Violation]:
+        """Return what would stand against it if *amount* of the network's own asset left."""
+        del amount, case
+        return ()
+
 
 class Grant(Rule, ABC):
     """A rule that allows something; what no grant allows is denied."""

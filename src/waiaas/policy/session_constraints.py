@@ -10,7 +10,7 @@ from typing import Final
 from waiaas.domain.enums import TransactionType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import UNUSED_SESSION
+from waiaas.domain.records import UNUSED_SESSION, SessionUse
 from waiaas.domain.request import Approve, ContractCall, Part, TokenTransfer
 from waiaas.policy.document import Document, read_document
 from waiaas.policy.rule import Case, Rule, outflow
@@ -56,11 +56,11 @@ class SessionConstraints(Rule):
         del case
         yield from self._judge_alone(part)
 
-    def judge_again(self, parts: Sequence[Part]) -> Iterator[Violation]:
+    def judge_again(self, parts: Sequence[Part], *, rent: int) -> Iterator[Violation]:
         """Judge what was admitted before; it is among the totals by now, so they are left out."""
         for part in parts:
             yield from self._judge_alone(part)
-        amount = sum(outflow(part, NATIVE) for part in parts)
+        amount = rent + sum(outflow(part, NATIVE) for part in parts)
         most = self.amount_per_transaction_max
         if most is not None and amount > most:
             yield _deny(f"maxAmountPerTx is {most}, and this payment is {amount}", "maxAmountPerTx")
@@ -73,10 +73,22 @@ class SessionConstraints(Rule):
 
     def judge_whole(self, case: Case) -> Iterator[Violation]:
         amount = sum(outflow(part, NATIVE) for part in case.parts)
-        used = UNUSED_SESSION if self._counts_nothing else case.usage.session()
+        yield from self.judge_native(amount, case)
+        used = self._used(case)
+        if self.transactions_max is not None and used.transactions >= self.transactions_max:
+            yield Violation(
+                ErrorCode.CONSTRAINT_VIOLATED,
+                SESSION,
+                f"this session may make {self.transactions_max} transactions, and has made them",
+                bound="maxTransactions",
+                limit=self.transactions_max,
+                observed=used.transactions + 1,
+            )
+
+    def judge_native(self, amount: int, case: Case) -> Iterator[Violation]:
         for bound, most, already in (
             ("maxAmountPerTx", self.amount_per_transaction_max, 0),
-            ("maxTotalAmount", self.total_amount_max, used.base_units),
+            ("maxTotalAmount", self.total_amount_max, self._used(case).base_units),
         ):
             if most is not None and amount and already + amount > most:
                 yield Violation(
@@ -88,19 +100,11 @@ class SessionConstraints(Rule):
                     observed=already + amount,
                     max_allowed=max(most - already, 0) or None,
                 )
-        if self.transactions_max is not None and used.transactions >= self.transactions_max:
-            yield Violation(
-                ErrorCode.CONSTRAINT_VIOLATED,
-                SESSION,
-                f"this session may make {self.transactions_max} transactions, and has made them",
-                bound="maxTransactions",
-                limit=self.transactions_max,
-                observed=used.transactions + 1,
-            )
 
-    @property
-    def _counts_nothing(self) -> bool:
-        return self.total_amount_max is None and self.transactions_max is None
+    def _used(self, case: Case) -> SessionUse:
+        if self.total_amount_max is None and self.transactions_max is None:
+            return UNUSED_SESSION
+        return case.usage.session()
 
     def _judge_token(self, part: Part) -> Iterator[Violation]:
         if not isinstance(part, TokenTransfer | Approve):

@@ -13,6 +13,7 @@ from typing import Final
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
+from waiaas.domain.money import NATIVE
 from waiaas.domain.request import Part
 from waiaas.policy.document import Document, RuleAsset
 from waiaas.policy.rule import (
@@ -97,6 +98,10 @@ class SpendingLimit(Grant):
     def judge_whole(self, case: Case) -> Iterator[Violation]:
         amount = sum(outflow(part, self.asset.name) for part in case.parts)
         yield from self._judge(amount, case)
+
+    def judge_native(self, amount: int, case: Case) -> Iterator[Violation]:
+        if self.asset.name == NATIVE:
+            yield from self._judge(amount, case)
 
     def _judge(self, amount: int, case: Case) -> Iterator[Violation]:
         if not amount or not self.asset.is_on(case.network):

@@ -5,6 +5,7 @@ from typing import Final
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.errors import ErrorCode
+from waiaas.domain.money import NATIVE
 from waiaas.policy.schedule import Schedule, earliest_open
 
 DEFAULT_DENY: Final = "DEFAULT_DENY"
@@ -43,6 +44,26 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rent:
+    """What may leave for recipients' new token accounts, beside what was asked for."""
+
+    base_units: int
+    """Of the network's own asset, and set aside with the verdict; 0: nothing may."""
+    objection: str | None = None
+    """Why nothing may."""
+
+    @property
+    def message(self) -> str:
+        """What it means, in one sentence."""
+        if self.objection is None:
+            return f"up to {self.base_units} of {NATIVE} is set aside for new token accounts"
+        return (
+            f"none is set aside: a recipient without an account for the token is refused, because"
+            f" {self.objection}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Allow:
     """Granted and within every limit; *tier* is the most careful one any rule asks for."""
 
@@ -55,6 +76,8 @@ class Allow:
     """With the tier APPROVAL, the shortest deadline that any rule which asks for it gives."""
     schedules: tuple[Schedule, ...] = ()
     """The hours within which all of this holds."""
+    rent: Rent | None = None
+    """None: it pays to nobody for whom an account may have to be made."""
 
     @property
     def wait_s(self) -> int | None:

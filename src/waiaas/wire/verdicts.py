@@ -63,6 +63,8 @@ class Explanation(Message, frozen=True):
     """Every rule that denies it."""
     escalations: list[Reason]
     """Everything that asks for more care than INSTANT."""
+    rent: str | None
+    """What may be paid for recipients' new token accounts, in words; null: there is none to pay."""
     at: int
     """The second of ledger time that it holds for."""
     repeats: str | None

@@ -32,10 +32,11 @@ from waiaas.chains.solana.instructions import (
     LAMPORTS_MAX,
     NotPayable,
     compute_units,
-    token_recipients_of,
+    token_account,
     tokens_of,
 )
 from waiaas.chains.solana.messages import (
+    RENT_LAMPORTS,
     check,
     compose,
     fee_lamports,
@@ -44,22 +45,23 @@ from waiaas.chains.solana.messages import (
     signed_transaction,
     unsigned_transaction,
 )
-from waiaas.chains.solana.outflow import (
-    TOKEN_ACCOUNT_BYTES,
-    View,
-    excess,
-    has_calls,
-    is_unmoved,
-    owned,
-)
+from waiaas.chains.solana.outflow import View, excess, has_calls, is_unmoved, owned
 from waiaas.chains.solana.reading import read_message
 from waiaas.chains.solana.rpc import BODY_BYTES_MAX, TIMEOUT_S, JsonRpc, RpcError
-from waiaas.chains.solana.tokens import AccountInfo, NoToken, mint_decimals, require_wallet
+from waiaas.chains.solana.tokens import (
+    TOKEN_ACCOUNT_BYTES,
+    AccountInfo,
+    NoToken,
+    keeps_token,
+    mint_decimals,
+    require_wallet,
+)
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE
-from waiaas.domain.request import Request, outflows
+from waiaas.domain.rent import TokenAccount, paid_accounts
+from waiaas.domain.request import Request, outflows, parts_of
 from waiaas.ports import (
     ChainUnavailable,
     Clock,
@@ -208,7 +210,7 @@ class SolanaChain:
     ) -> Payload | SimulationRefused:
         await self._check_network_once()
         try:
-            decimals = await self._decimals(request)
+            decimals, missing = await self._tokens(request)
             latest = await self._fresh_blockhash()
             message = compose(
                 request,
@@ -216,11 +218,13 @@ class SolanaChain:
                 unit_price=unit_price,
                 blockhash=latest.blockhash,
                 decimals=decimals,
+                missing=missing,
             )
         except (NotPayable, NoToken) as refusal:
             return SimulationRefused(reason=str(refusal))
         lamports = outflows(request).get(NATIVE, 0)
         fee = fee_lamports(unit_price, units=compute_units(request))
+        rent = len(missing) * RENT_LAMPORTS
         before = View(0, {})
         if has_calls(request):
             seen = await self._accounts(sorted(read_message(message).writable))
@@ -233,7 +237,12 @@ class SolanaChain:
             if not is_unmoved(before, simulated, after):
                 raise self._unusable("saw the agent's accounts change while it simulated")
             taken = excess(
-                request, before.accounts, simulated.accounts, wallet=from_address, fee=fee
+                request,
+                before.accounts,
+                simulated.accounts,
+                wallet=from_address,
+                fee=fee,
+                rent=rent,
             )
             if taken is not None:
                 return SimulationRefused(reason=taken)
@@ -242,15 +251,15 @@ class SolanaChain:
                 message=message,
                 unit_price=unit_price,
                 last_valid_block_height=latest.last_valid_block_height,
+                rent=rent,
             )
         if is_passing(error):
             raise self._unusable(f"cannot judge the payment now ({in_words(error)})")
-        return SimulationRefused(
-            reason=f"{in_words(error, of=request)} (amount {lamports} lamports, fee {fee} lamports)"
-        )
+        words = in_words(error, of=request, makes_accounts=bool(missing))
+        return SimulationRefused(reason=f"{words} (amount {lamports} lamports, fee {fee} lamports)")
 
-    def check(self, message: bytes, request: Request, *, from_address: str) -> None:
-        check(message, request, from_address=from_address)
+    def check(self, message: bytes, request: Request, *, from_address: str, rent: int) -> None:
+        check(message, request, from_address=from_address, rent=rent)
 
     def assemble(self, message: bytes, *, signature: bytes, from_address: str) -> SignedTransaction:
         if read_message(message).payer != from_address:
@@ -404,19 +413,28 @@ class SolanaChain:
             raise self._unusable("gave other accounts than it was asked for")
         return dict(zip(addresses, accounts, strict=True))
 
-    async def _decimals(self, request: Request) -> dict[str, int]:
-        """Return the decimals of each token that *request* is about.
+    async def _tokens(self, request: Request) -> tuple[dict[str, int], list[TokenAccount]]:
+        """Return the decimals of each token that *request* is about, and the accounts to be made.
 
         Raises:
             NoToken: the chain has no such token, or none that can be sent to the recipient.
         """
-        tokens, recipients = tokens_of(request), token_recipients_of(request)
+        tokens, paid = tokens_of(request), paid_accounts(parts_of(request))
         if not tokens:
-            return {}
-        accounts = (await self._accounts([*tokens, *recipients])).accounts
+            return {}, []
+        places = {each: token_account(*each) for each in paid}
+        recipients = [each.wallet for each in paid]
+        seen = await self._accounts(list(dict.fromkeys([*tokens, *recipients, *places.values()])))
+        accounts = seen.accounts
         for recipient in recipients:
             require_wallet(accounts[recipient], recipient)
-        return {token: mint_decimals(accounts[token], token) for token in tokens}
+        decimals = {token: mint_decimals(accounts[token], token) for token in tokens}
+        missing = [
+            each
+            for each, place in places.items()
+            if not keeps_token(accounts[place], **each._asdict())
+        ]
+        return decimals, missing
 
     async def _simulate(
         self, message: bytes, *, watched: list[str]

@@ -4,6 +4,7 @@ The chain names its reasons as JSON: a name, or an object with one name and its 
 are parsed by us: solders ends the process on a name that it does not know.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -48,24 +49,27 @@ _WORDS: Final = {
 }
 """What the faults of a transaction are called, by the compact JSON of the chain's name for them."""
 
-_OWN_WORDS: Final = {
-    (Transfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
+_OWN_WORDS: Final[Mapping[tuple[object, bool, str], str]] = {
+    (Transfer, False, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
         "the paying wallet holds less than the amount and the fee together"
     ),
-    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
+    (TokenTransfer, True, f'{{"InstructionError":[{FIRST_INSTRUCTION},{{"Custom":1}}]}}'): (
         "the paying wallet cannot pay for the recipient's token account (about 0.002 SOL)"
     ),
-    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION},"IllegalOwner"]}}'): (
+    (TokenTransfer, True, f'{{"InstructionError":[{FIRST_INSTRUCTION},"IllegalOwner"]}}'): (
         "the recipient is no wallet that can own a token account"
     ),
-    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION + 1},{{"Custom":1}}]}}'): (
-        "the paying wallet holds less of the token than the amount"
-    ),
-    (TokenTransfer, f'{{"InstructionError":[{FIRST_INSTRUCTION + 1},"InvalidAccountData"]}}'): (
-        "the paying wallet has no account of this token"
-    ),
+    **{
+        (TokenTransfer, makes_account, f'{{"InstructionError":[{index},{fault}]}}'): words
+        for makes_account, index in ((False, FIRST_INSTRUCTION), (True, FIRST_INSTRUCTION + 1))
+        for fault, words in (
+            ('{"Custom":1}', "the paying wallet holds less of the token than the amount"),
+            ('"InvalidAccountData"', "the paying wallet has no account of this token"),
+        )
+    },
 }
-"""Likewise of the instructions of one kind of request: numbers mean what each program likes."""
+"""Likewise of the instructions of one kind of request, with or without one that makes an account in
+front: numbers mean what each program likes."""
 
 
 def is_passing(error: TransactionError) -> bool:
@@ -76,13 +80,16 @@ def is_passing(error: TransactionError) -> bool:
     return isinstance(error, str) and error in _PASSING
 
 
-def in_words(error: TransactionError, *, of: Request | None = None) -> str:
+def in_words(
+    error: TransactionError, *, of: Request | None = None, makes_accounts: bool = False
+) -> str:
     """Say what went wrong; what is not in the tables is repeated in the chain's own words.
 
     Args:
         error: as the node wrote it.
         of: the request, if it is known; the faults of its own instructions have names then.
+        makes_accounts: whether its message makes accounts for recipients.
     """
     text = msgspec.json.encode(error).decode()
-    words = _OWN_WORDS.get((type(of), text)) or _WORDS.get(text)
+    words = _OWN_WORDS.get((type(of), makes_accounts, text)) or _WORDS.get(text)
     return words or f"the chain reports {plain_text(text)}"

@@ -3,8 +3,8 @@
 Layouts are those of the programs themselves: the System program (`SystemInstruction`), SPL Token
 (`TransferChecked`, `ApproveChecked`) and the Associated Token Account program (`CreateIdempotent`).
 Tokens move between *associated* accounts, whose address follows from wallet and mint, so what is
-asked for leaves no choice of accounts. The recipient's is created where it is missing: the chain
-decides that, and the agent pays the rent.
+asked for leaves no choice of accounts. The recipient's is created where it is missing, and the
+agent pays the rent; where it has appeared meanwhile nothing is created, and nothing paid.
 """
 
 from collections.abc import Mapping
@@ -77,13 +77,16 @@ class Instruction:
     data: bytes
 
 
-def instructions_of(part: Part, *, from_address: str, decimals: int) -> tuple[Instruction, ...]:
+def instructions_of(
+    part: Part, *, from_address: str, decimals: int, makes_account: bool
+) -> tuple[Instruction, ...]:
     """Return what the chain has to be told for *part*.
 
     Args:
         part: of a request that `require_payable` let pass.
         from_address: the paying wallet.
         decimals: of the part's token; the chain refuses wrong ones. Unused for what has no token.
+        makes_account: whether the recipient's account for the token is created first.
     """
     payer = Account(from_address, is_signer=True, is_writable=True)
     signer = Account(from_address, is_signer=True)
@@ -96,18 +99,17 @@ def instructions_of(part: Part, *, from_address: str, decimals: int) -> tuple[In
             source = Account(token_account(from_address, token_address), is_writable=True)
             target = Account(token_account(to_address, token_address), is_writable=True)
             programs = (Account(SYSTEM_PROGRAM), Account(TOKEN_PROGRAM))
-            return (
-                Instruction(
-                    ASSOCIATED_TOKEN_PROGRAM,
-                    (payer, target, Account(to_address), mint, *programs),
-                    _CREATE_IDEMPOTENT,
-                ),
-                Instruction(
-                    TOKEN_PROGRAM,
-                    (source, mint, target, signer),
-                    _TRANSFER_CHECKED + _u64(base_units) + bytes([decimals]),
-                ),
+            create = Instruction(
+                ASSOCIATED_TOKEN_PROGRAM,
+                (payer, target, Account(to_address), mint, *programs),
+                _CREATE_IDEMPOTENT,
             )
+            transfer = Instruction(
+                TOKEN_PROGRAM,
+                (source, mint, target, signer),
+                _TRANSFER_CHECKED + _u64(base_units) + bytes([decimals]),
+            )
+            return (create, transfer) if makes_account else (transfer,)
         case Approve(token_address, spender_address, base_units):
             source = Account(token_account(from_address, token_address), is_writable=True)
             accounts = (source, Account(token_address), Account(spender_address), signer)
@@ -144,12 +146,6 @@ def tokens_of(request: Request) -> list[str]:
             if isinstance(part, TokenTransfer | Approve)
         )
     )
-
-
-def token_recipients_of(request: Request) -> list[str]:
-    """Return the address of each wallet that *request* pays tokens to, once."""
-    parts = (part for part in parts_of(request) if isinstance(part, TokenTransfer))
-    return list(dict.fromkeys(part.to_address for part in parts))
 
 
 def require_payable(request: Request, *, from_address: str) -> None:

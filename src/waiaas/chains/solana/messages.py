@@ -5,7 +5,7 @@ sender pays the fee and is the only signer. Compiling is left to solders; readin
 `reading`, without solders. A SOL payment is 204 bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
@@ -24,16 +24,28 @@ from waiaas.chains.solana.instructions import (
     require_payable,
     tokens_of,
 )
-from waiaas.chains.solana.reading import MESSAGE_BYTES_MAX, ReadMessage, read_message
+from waiaas.chains.solana.reading import (
+    MESSAGE_BYTES_MAX,
+    ReadInstruction,
+    ReadMessage,
+    read_message,
+)
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES
+from waiaas.domain.enums import ChainType
+from waiaas.domain.programs import ASSOCIATED_TOKEN_PROGRAM
+from waiaas.domain.rent import TOKEN_ACCOUNT_RENT, TokenAccount, paid_account, paid_accounts
 from waiaas.domain.request import Approve, Request, TokenTransfer, parts_of
 from waiaas.ports import SignedTransaction
 
 SIGNATURE_FEE_LAMPORTS: Final = 5000
 """What the network takes for the one signature of a payment."""
 
-UNIT_PRICE_MAX: Final = 1_000_000_000
-"""In micro-lamports. Keeps the priority fee of a SOL payment below 0.0006 SOL."""
+RENT_LAMPORTS: Final = TOKEN_ACCOUNT_RENT[ChainType.SOLANA]
+"""What each account costs that a message makes for a recipient."""
+
+UNIT_PRICE_MAX: Final = 1000
+"""In micro-lamports; the pipeline takes as many in turns. No limit counts the fee, so this bounds
+it: 1,400 lamports for all the units that a transaction can have, beside the signature's."""
 
 MICRO_LAMPORTS_PER_LAMPORT: Final = 1_000_000
 
@@ -53,6 +65,7 @@ def compose(
     unit_price: int,
     blockhash: str,
     decimals: Mapping[str, int],
+    missing: Collection[TokenAccount],
 ) -> bytes:
     """Return the bytes to be signed, after reading back that they say what is asked.
 
@@ -65,6 +78,7 @@ def compose(
         unit_price: in micro-lamports per compute unit.
         blockhash: a fresh one.
         decimals: of each token in `tokens_of(request)`, by its address.
+        missing: the recipients' accounts that have to be made, of those in `paid_accounts`.
 
     Raises:
         NotPayable: the chain has no instructions for it, or no room.
@@ -73,17 +87,19 @@ def compose(
     if not 0 <= unit_price <= UNIT_PRICE_MAX:
         raise ValueError(f"a compute-unit price is 0 to {UNIT_PRICE_MAX} micro-lamports")
     require_payable(request, from_address=from_address)
-    wanted = [
-        instruction
-        for part in parts_of(request)
-        for instruction in instructions_of(
+    wanted: list[Instruction] = []
+    to_make = set[TokenAccount | None](missing)
+    for part in parts_of(request):
+        account = paid_account(part)
+        wanted += instructions_of(
             part,
             from_address=from_address,
             decimals=decimals[part.token_address]
             if isinstance(part, TokenTransfer | Approve)
             else 0,
+            makes_account=account in to_make,
         )
-    ]
+        to_make.discard(account)
     addresses = {from_address}.union(
         *({each.program, *(account.address for account in each.accounts)} for each in wanted)
     )
@@ -105,12 +121,12 @@ def compose(
             f"it takes {len(message)} bytes, and a transaction has room for {MESSAGE_BYTES_MAX}: "
             f"{_ROOM_HINT}"
         )
-    check(message, request, from_address=from_address)
+    check(message, request, from_address=from_address, rent=len(missing) * RENT_LAMPORTS)
     return message
 
 
 def require_room(request: Request, *, from_address: str) -> None:
-    """Return if *request* can be composed, whatever the chain says of its tokens.
+    """Return if *request* can be composed, whatever the chain says of its tokens and accounts.
 
     Raises:
         NotPayable: as `compose` does.
@@ -121,11 +137,14 @@ def require_room(request: Request, *, from_address: str) -> None:
         unit_price=0,
         blockhash=_BLANK_BLOCKHASH,
         decimals=dict.fromkeys(tokens_of(request), 0),
+        missing=paid_accounts(parts_of(request)),
     )
 
 
-def check(message: bytes, request: Request, *, from_address: str) -> ReadMessage:
+def check(message: bytes, request: Request, *, from_address: str, rent: int) -> ReadMessage:
     """Return what *message* says, if it does what *request* asks for and nothing besides.
+
+    Besides it may make recipients' accounts, each once, for up to *rent* lamports together.
 
     Raises:
         ValueError: it is anything else.
@@ -136,14 +155,22 @@ def check(message: bytes, request: Request, *, from_address: str) -> ReadMessage
     if found.unit_limit != compute_units(request) or found.unit_price > UNIT_PRICE_MAX:
         raise ValueError("the message does not declare the fee that goes with the request")
     wanted: list[Instruction] = []
+    made = set[TokenAccount | None]()
     for part in parts_of(request):
+        here, account = found.instructions[len(wanted) :], paid_account(part)
+        makes_account = account is not None and account not in made and _makes_account(here)
+        made |= {account} if makes_account else set()
         # The chain holds decimals against the mint's, so whatever the message says is harmless.
-        here = [each.data[-1:] for each in found.instructions[len(wanted) :]]
-        position = 1 if isinstance(part, TokenTransfer) else 0
-        said = here[position] if position < len(here) else b""
+        position = 1 if makes_account else 0
+        said = here[position].data[-1:] if position < len(here) else b""
         wanted += instructions_of(
-            part, from_address=from_address, decimals=int.from_bytes(said, "little")
+            part,
+            from_address=from_address,
+            decimals=int.from_bytes(said, "little"),
+            makes_account=makes_account,
         )
+    if len(made) * RENT_LAMPORTS > rent:
+        raise ValueError("the message makes more accounts than rent is set aside for")
     if [(each.program, each.accounts, each.data) for each in found.instructions] != [
         (each.program, tuple(account.address for account in each.accounts), each.data)
         for each in wanted
@@ -153,6 +180,11 @@ def check(message: bytes, request: Request, *, from_address: str) -> ReadMessage
     if found.writable != {from_address, *(account.address for account in named)}:
         raise ValueError("the message lets other accounts be written than was asked for")
     return found
+
+
+def _makes_account(instructions: Sequence[ReadInstruction]) -> bool:
+    """Tell whether the next instruction is one that makes an account; which one is compared."""
+    return bool(instructions) and instructions[0].program == ASSOCIATED_TOKEN_PROGRAM
 
 
 def fee_lamports(unit_price: int, *, units: int) -> int:

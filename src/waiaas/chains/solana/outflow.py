@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from waiaas.chains.solana.instructions import token_account
-from waiaas.chains.solana.tokens import AccountInfo
+from waiaas.chains.solana.tokens import MINT, OWNER, TOKEN_ACCOUNT_BYTES, AccountInfo
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.money import NATIVE
 from waiaas.domain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
@@ -19,21 +19,12 @@ from waiaas.domain.request import (
     Approve,
     ContractCall,
     Request,
-    TokenTransfer,
     outflows,
     parts_of,
 )
 
-TOKEN_ACCOUNT_BYTES: Final = 165
-"""Of a token account without extensions; what is looked at lies in front of them."""
-
-TOKEN_ACCOUNT_RENT_LAMPORTS: Final = 2_039_280
-"""What a new token account costs; a payment in a token may have to make the recipient's."""
-
 WRAPPED_SOL: Final = "So11111111111111111111111111111111111111112"
 
-_MINT: Final = slice(0, 32)
-_OWNER: Final = slice(32, 64)
 _AMOUNT: Final = slice(64, 72)
 _DELEGATE: Final = slice(72, 108)
 _HAS_DELEGATE: Final = slice(72, 76)
@@ -87,7 +78,7 @@ def owned(accounts: Accounts, *, wallet: str) -> dict[str, AccountInfo | None]:
 
 
 def excess(
-    request: Request, before: Accounts, after: Accounts, *, wallet: str, fee: int
+    request: Request, before: Accounts, after: Accounts, *, wallet: str, fee: int, rent: int
 ) -> str | None:
     """Return what *request* would take beyond what it says, for a person; None if nothing.
 
@@ -97,6 +88,7 @@ def excess(
         after: the same accounts as they would be; one that is gone may be None, or hold nothing.
         wallet: the agent's.
         fee: of the transaction, in lamports.
+        rent: of the accounts that its message makes for recipients.
     """
     told = outflows(request)
     left = after[wallet]
@@ -110,7 +102,7 @@ def excess(
         leaving[NATIVE] = leaving.get(NATIVE, 0) + held.lamports - _lamports(holds)
         if address == wallet:
             continue
-        mint = solana_address(held.content[_MINT])
+        mint = solana_address(held.content[MINT])
         leaving[mint] = leaving.get(mint, 0) + _amount(held) - _amount(holds)
         if not _lamports(holds):
             continue  # closed: what it held has been counted
@@ -119,14 +111,7 @@ def excess(
             return f"it would give the agent's account of token {mint} away"
         if not _is_as_free(held, holds, _approved(request, mint, address, wallet)):
             return f"it would let somebody else move the agent's token {mint}"
-    made = sum(isinstance(part, TokenTransfer) for part in parts_of(request))
-    allowed = {
-        **told,
-        NATIVE: told.get(NATIVE, 0)
-        + told.get(WRAPPED_SOL, 0)
-        + fee
-        + made * TOKEN_ACCOUNT_RENT_LAMPORTS,
-    }
+    allowed = {**told, NATIVE: told.get(NATIVE, 0) + told.get(WRAPPED_SOL, 0) + fee + rent}
     for asset, amount in leaving.items():
         if amount > allowed.get(asset, 0):
             return f"it would take {amount} of {asset}, and may take {allowed.get(asset, 0)}"
@@ -161,7 +146,7 @@ def _is_token_account_of(account: AccountInfo, wallet: str) -> bool:
     return (
         account.owner in {TOKEN_PROGRAM, TOKEN_2022_PROGRAM}
         and len(content) >= TOKEN_ACCOUNT_BYTES
-        and solana_address(content[_OWNER]) == wallet
+        and solana_address(content[OWNER]) == wallet
     )
 
 

@@ -5,7 +5,15 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from waiaas.domain.addresses import solana_address
 from waiaas.domain.programs import TOKEN_2022_PROGRAM, TOKEN_PROGRAM
+
+TOKEN_ACCOUNT_BYTES: Final = 165
+"""Of a token account without extensions; what is looked at lies in front of them."""
+
+MINT: Final = slice(0, 32)
+OWNER: Final = slice(32, 64)
+"""Where a token account says which token it keeps, and whose."""
 
 _MINT_BYTES: Final = 82
 _MINT_DECIMALS_AT: Final = 44
@@ -57,3 +65,19 @@ def require_wallet(account: AccountInfo | None, address: str) -> None:
     """
     if account is not None and account.owner in {TOKEN_PROGRAM, TOKEN_2022_PROGRAM}:
         raise NoToken(f"{address} is an account of tokens: pay to the wallet that it belongs to")
+
+
+def keeps_token(account: AccountInfo | None, *, wallet: str, token_address: str) -> bool:
+    """Tell whether *account*, found where *wallet* is to keep a token, is there to be paid to.
+
+    What only holds lamports has yet to be made.
+
+    Raises:
+        NoToken: the wallet has given it to somebody else.
+    """
+    if account is None or account.owner != TOKEN_PROGRAM:
+        return False
+    mint, owner = (solana_address(account.content[part].ljust(32, b"\0")) for part in (MINT, OWNER))
+    if (mint, owner) != (token_address, wallet):
+        raise NoToken(f"the account of {wallet} for token {token_address} is somebody else's")
+    return True
