@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from nacl.encoding import Base64Encoder
 from tests.fakes.chain import paid_by
 from tests.simulation.changes import change_policies, draw_constraints, narrow
-from tests.simulation.start import AGENTS, OWNERS, draw_request
+from tests.simulation.start import AGENTS, OWNERS, RECIPIENTS, TOKEN, draw_request
 from tests.simulation.told import require
 
 from waiaas.database import open_ledger
@@ -72,6 +72,11 @@ async def accept_clock(world: "Simulation") -> None:
 def abandon_blocks(world: "Simulation") -> None:
     blocks = world.source.choice([1, 1, 2, 5, 31])
     world.chain.abandon_blocks(blocks, forgets=world.source.random() < 1 / 2)
+
+
+def close_account(world: "Simulation") -> None:
+    """Let a recipient close his account for the token and keep what was paid for it."""
+    world.chain.close_account(world.source.choice(RECIPIENTS), TOKEN)
 
 
 def fill_disk(world: "Simulation") -> None:
@@ -357,6 +362,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "pass_time": Act(20, pass_time),
         "jump": Act(3, jump),
         "abandon_blocks": Act(3, abandon_blocks, lambda world: world.chain.landed),
+        "close_account": Act(3, close_account),
         "kill": Act(1.5, kill),
         "pause": Act(1.5, pause, lambda world: len(world.processes) == 1),
         "wake": Act(6, wake, lambda world: any(each.stage.is_frozen for each in world.processes)),

@@ -190,6 +190,10 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
             },
             {"ask": 3, "copy": 6, "pass_time": 2, "reconcile": 4, **QUIET, "restore": 12},
         ),
+        "renting": (
+            {"trouble": 0.2, "latency_blocks": 1, "amounts": AMOUNTS_SMALL, "policies": [6]},
+            {"ask": 4, "pass_time": 2, "close_account": 2, "kill": 0.2, **QUIET},
+        ),
         "killed": ({"likelihood": 0.6}, {**QUIET, "kill": 6}),
     }
 )

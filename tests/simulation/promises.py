@@ -224,6 +224,26 @@ def batches_are_whole(truth: Truth, rows: apsw.Connection) -> None:
         require(truth.told.statuses[parent_id] == status, "a part of a batch is not as the batch")
 
 
+def all_that_left_is_counted(truth: Truth, rows: apsw.Connection) -> None:
+    """What is gone from a wallet, by its balance and beside fees: rent that was paid as well."""
+    counted = Counter[str]()
+    for agent_id, amount in rows.execute(COUNTED):
+        counted[agent_id] += int(amount)
+    for address, agent_id in truth.addresses.items():
+        is_given_up = truth.restored_from and truth.told.agents.get(agent_id) == "TERMINATED"
+        if truth.is_complete and not truth.is_perjured and not is_given_up:
+            left = truth.chain.left(address)
+            require(
+                left <= counted[agent_id], f"{left} has left, and {counted[agent_id]} is counted"
+            )
+
+
+COUNTED: Final = (
+    "SELECT agent_id, amount FROM reservations WHERE asset = 'native' AND state <> 'RELEASED'"
+    " UNION ALL SELECT agent_id, amount FROM foreign_movements WHERE asset = 'native'"
+)
+
+
 PROMISES: Final[Mapping[str, Callable[[Truth, apsw.Connection], None]]] = {
     "every change has its audit row; nothing is signed without permission": all_is_told,
     "what was told is so: statuses, owners, sessions, the kill switch": all_is_as_told,
@@ -231,6 +251,7 @@ PROMISES: Final[Mapping[str, Callable[[Truth, apsw.Connection], None]]] = {
     "a decided approval never changes": decisions_stay,
     "what ended otherwise was not made, and what is confirmed was, once": ends_are_true,
     "a batch happens whole or not at all": batches_are_whole,
+    "nothing leaves that no limit counts, rent included": all_that_left_is_counted,
 }
 """Beside those that ask for more than rows: `made_as_often_as_asked` and `Permitted`."""
 

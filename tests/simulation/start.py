@@ -10,6 +10,7 @@ from typing import Final
 
 from nacl.signing import SigningKey
 from tests.fakes.agents import Rules, insert_agent
+from tests.fakes.chain import RENT
 from tests.fakes.clock import NOW_S
 from tests.fakes.signer import FakeSigner
 
@@ -75,8 +76,13 @@ POLICIES: Final[tuple[tuple[Rules, ...], ...]] = (
         {"asset": "native", "instant_max": "100", "hourly_max": "120"},
         {"asset": TOKEN, "instant_max": "100", "daily_max": "120"},
     ),
+    (
+        {"asset": "native", "instant_max": str(2 * RENT), "hourly_max": str(5 * RENT)},
+        {"asset": TOKEN, "instant_max": "1000"},
+    ),
 )
-"""Sets of limits; the first agent has one of them, the second another."""
+"""Sets of limits; the first agent has one of them, the second another. Only the last has room for
+the rent of recipients' accounts."""
 
 GRANTS: Final[Mapping[PolicyType, Rules]] = {
     PolicyType.APPROVED_SPENDERS: {"spenders": RECIPIENTS[:1]},

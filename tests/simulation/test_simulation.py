@@ -17,6 +17,7 @@ import pytest
 from tests.simulation.told import Broken
 from tests.simulation.variants import (
     Believing,
+    Generous,
     Impatient,
     Lifting,
     SigningAgain,
@@ -146,6 +147,7 @@ CONTROLS: Final = {
         *("crowded", Variant(seen_as=unreserved), STRONG),
         r"let through against|is over \w+ of",
     ),
+    "generous": ("renting", Variant(chain=Generous), STRONG, r"has left, and .* is counted"),
     "loses commits": (
         *("killed", Variant(keeps_commits=False), STRONG),
         r"is gone|are gone|was not recorded",

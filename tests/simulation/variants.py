@@ -5,7 +5,7 @@ They are put in at the ports, from outside: the product has no switch for them.
 
 import json
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, KillSwitchState
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import KillSwitch
+from waiaas.domain.request import Request
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.kill_switch import activate
 from waiaas.pipeline.reconcile import Reconciler, Reconciliation
@@ -31,8 +32,10 @@ from waiaas.ports import (
     Clock,
     Ledger,
     LedgerTransaction,
+    Payload,
     ProvablyExpired,
     Sighting,
+    SimulationRefused,
     Unseen,
 )
 
@@ -80,6 +83,20 @@ class Unfinalized(FakeChain):
         is_over = self.tip > last_valid_block_height
         sighting = await super().look_up(tx_hash, last_valid_block_height=last_valid_block_height)
         return ProvablyExpired() if is_over and isinstance(sighting, Unseen) else sighting
+
+
+class Generous(FakeChain):
+    """Whoever has no account for a token is made one, and nobody is told what it costs."""
+
+    async def build(
+        self, request: Request, *, from_address: str, unit_price: int
+    ) -> Payload | SimulationRefused:
+        built = await super().build(request, from_address=from_address, unit_price=unit_price)
+        return replace(built, rent=0) if isinstance(built, Payload) else built
+
+    def check(self, message: bytes, request: Request, *, from_address: str, rent: int) -> None:
+        del rent
+        super().check(message, request, from_address=from_address, rent=2**64)
 
 
 class _Instead:

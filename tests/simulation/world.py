@@ -40,6 +40,7 @@ from tests.simulation.stage import (
 from tests.simulation.start import (
     AGENTS,
     OWNERS,
+    RECIPIENTS,
     TOKEN,
     Files,
     make_id,
@@ -170,6 +171,8 @@ class Simulation:
             lamports = self.source.choice([10**9, 10**9, 10**9, 10_100])
             self.chain.fund(address, base_units=lamports)
             self.chain.fund(address, base_units=self.source.choice([10**9, 90]), asset=TOKEN)
+        for to in RECIPIENTS[::2]:
+            self.chain.fund(to, base_units=1, asset=TOKEN)
         self.truth = Truth(
             self.chain,
             OWNERS,
