@@ -118,14 +118,23 @@ def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
     wallet = agent.get("/v1/wallet/address")
     world.issue_to(wallet["address"])
     operator = daemon.operator()
+
+    def set_policy(kind: str, rules: dict[str, Any]) -> None:
+        policy = {"agentId": wallet["agentId"], "type": kind, "rules": rules}
+        operator.ask("PUT", "/v1/policies", policy)
+
     for kind, rules in (
         ("SPENDING_LIMIT", {"asset": world.mint, "instant_max": "100", "daily_max": "100"}),
         ("CONTRACT_WHITELIST", {"contracts": [MEMO], "tier": "INSTANT"}),
         ("APPROVED_SPENDERS", {"spenders": [recipient]}),
+        ("SPENDING_LIMIT", {"asset": "native", "instant_max": "1000"}),
     ):
-        policy = {"agentId": wallet["agentId"], "type": kind, "rules": rules}
-        operator.ask("PUT", "/v1/policies", policy)
+        set_policy(kind, rules)
 
+    refused = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
+    assert agent.ended(refused["id"])["error"].startswith("RENT_NOT_GRANTED: ")
+    assert chain_of(waiaas).balance(wallet["address"]) == 5 * SOL, "no rent, and no fee either"
+    set_policy("SPENDING_LIMIT", {"asset": "native", "instant_max": str(10 * SOL)})
     paid = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
     assert sender.ends(paid) == "CONFIRMED"
     assert world.tokens(recipient) == 60
