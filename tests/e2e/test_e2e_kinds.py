@@ -31,6 +31,7 @@ class TokenWorld:
         self._issue = issue
         self._mint = Keypair()
         self.mint = str(self._mint.pubkey())
+        self.asset_id = f"waiaas:solana-localnet/token:{self.mint}"
 
     def issue_to(self, address: str) -> None:
         issuer = Keypair()
@@ -138,8 +139,7 @@ def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
     paid = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
     assert sender.ends(paid) == "CONFIRMED"
     assert world.tokens(recipient) == 60
-    asset_id = f"waiaas:solana-localnet/token:{world.mint}"
-    too_much = sender.denied("--to", recipient, "--amount", "41", "--token", asset_id)
+    too_much = sender.denied("--to", recipient, "--amount", "41", "--token", world.asset_id)
     assert "SPENDING_LIMIT_EXCEEDED" in too_much
 
     assert sender.ends(sender.pay(*sender.file(call(MEMO)))) == "CONFIRMED"
