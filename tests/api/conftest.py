@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -34,9 +35,11 @@ from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config import BackupSettings
 from waiaas.daemon import _ERROR_CODES, _listen
 from waiaas.database import (
+    DatabaseConnection,
     Ledger,
     agents,
     audit_log,
+    close_database,
     create_database,
     generate_id,
     key_value_store,
@@ -231,6 +234,8 @@ class Desk:
     defects: list[Exception] = field(default_factory=list)
     woken: list[TransactionRecord] = field(default_factory=list)
     stops: list[None] = field(default_factory=list)
+    _seen_at: int | None = None
+    _seen: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.services = replace(
@@ -436,13 +441,28 @@ class Desk:
 
     def rows(self, table: str) -> list[Any]:
         """Read a whole table past the ledger, on a connection of its own."""
-        with open_reader(self.ledger.path) as connection:
-            return connection.db.execute(CONTENTS[table])
+        return self.reader.db.execute(CONTENTS[table])
 
     def content(self) -> dict[str, list[Any]]:
-        """Read everything there is, to see that nothing was changed."""
-        with open_reader(self.ledger.path) as connection:
-            return {name: connection.db.execute(rows) for name, rows in CONTENTS.items()}
+        """Read everything there is, to see that nothing was changed.
+
+        It is read again only if another connection has committed since, which SQLite knows.
+        """
+        [(version,)] = self.reader.sqlite.execute("PRAGMA data_version")
+        if version != self._seen_at:
+            self._seen_at, self._seen = version, {name: self.rows(name) for name in CONTENTS}
+        return self._seen
+
+    @cached_property
+    def reader(self) -> DatabaseConnection:
+        """What looks past the ledger: a connection of its own, for as long as the desk is there."""
+        return open_reader(self.ledger.path)
+
+    def close(self) -> None:
+        """Let go of the ledger, and of what looks past it."""
+        if "reader" in vars(self):
+            close_database(self.reader)
+        self.ledger.close()
 
     def refusals_since(self, before: Mapping[str, list[Any]]) -> list[str]:
         """Return the codes of the refusals that were written down since; they are all there is."""
@@ -562,7 +582,7 @@ def desk(tmp_path: Path, keystore: FileKeystore, empty_ledger: Path) -> Iterator
     """An application with an empty ledger; nothing unexpected may happen in it."""
     opened = Desk.open(tmp_path / "data", keystore, ledger_of=empty_ledger)
     yield opened
-    opened.ledger.close()
+    opened.close()
     assert opened.defects == [], "nobody is left to answer for these"
 
 
@@ -574,7 +594,7 @@ def shared_desk(
     directory = tmp_path_factory.mktemp("shared") / "data"
     opened = Desk.open(directory, keystore, ledger_of=empty_ledger)
     yield opened
-    opened.ledger.close()
+    opened.close()
     assert opened.defects == []
 
 
@@ -691,7 +711,7 @@ def serving(
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
     listener.close()
-    desk.ledger.close()
+    desk.close()
     assert desk.defects == []
 
 
