@@ -1,6 +1,7 @@
 """One keystore with two agents, made once; each test gets its own copy of the files.
 
-Argon2id at full cost takes 0.1 s, so a test asks for `keystore` (unlocked) only if it needs one.
+Argon2id at full cost takes 0.1 s on four cores, so `keystore` is unlocked without it; the tests of
+passwords and of the format are the ones that open it by its password.
 """
 
 import shutil
@@ -12,6 +13,11 @@ import pytest
 
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
+from waiaas.keystore import vault
+from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.kdf import derive
+from waiaas.keystore.keystore_key import KeystoreKey
+from waiaas.keystore.sealing import unseal
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 
 
@@ -63,6 +69,18 @@ def addresses(original: tuple[Path, dict[AgentId, str]]) -> dict[AgentId, str]:
     return original[1]
 
 
+@pytest.fixture(scope="session")
+def key_of_original(original: tuple[Path, dict[AgentId, str]], password: bytes) -> bytes:
+    """The keystore key itself, derived once."""
+    opened = vault.read((original[0] / vault.FILE_NAME).read_bytes(), path=original[0])
+    facts = vault._facts(opened.kdf, commitment=opened.commitment)
+    keys = derive(password, parameters=opened.kdf)
+    return bytes(unseal(opened.keystore_key, sealing_key=keys.wrapping_key, facts=facts))
+
+
 @pytest.fixture
-def keystore(home: Path, password: bytes) -> FileKeystore:
-    return open_keystore(home, password)
+def keystore(home: Path, key_of_original: bytes) -> FileKeystore:
+    """What `open_keystore` gives, without another derivation."""
+    opened = vault.read((home / vault.FILE_NAME).read_bytes(), path=home)
+    key = KeystoreKey(bytearray(key_of_original))
+    return FileKeystore(directory=PrivateDirectory(home), opened=opened, keystore_key=key)
