@@ -88,9 +88,9 @@ def approved_by_ethereum(agent: Any, operator: Any, agent_id: str, recipient: st
 
 @pytest.mark.timeout(120)  # A dozen commands, one after the other.
 def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
-    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+    running: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    daemon = waiaas.start()
+    waiaas, daemon = running
     agent = daemon.funded_agent()
     agent_id = agent.get("/v1/wallet/address")["agentId"]
     let_wait(daemon.operator(), agent_id, seconds=600)

@@ -76,9 +76,10 @@ def test_a_validator_of_ones_own_is_paid_on_by_its_url(
 
 
 def test_two_equal_payments_with_two_keys_both_arrive(
-    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+    running: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    agent = waiaas.start().funded_agent()
+    waiaas, daemon = running
+    agent = daemon.funded_agent()
 
     accepted = [agent.pay(recipient, 10**8, key=key) for key in ("monday", "tuesday")]
     ended = [agent.ended(payment["id"]) for payment in accepted]
@@ -89,9 +90,10 @@ def test_two_equal_payments_with_two_keys_both_arrive(
 
 
 def test_the_same_key_again_is_the_same_payment(
-    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+    running: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    agent = waiaas.start().funded_agent()
+    waiaas, daemon = running
+    agent = daemon.funded_agent()
 
     first, again = (agent.pay(recipient, 10**8, key="once")["id"] for _ in range(2))
 
@@ -101,8 +103,8 @@ def test_the_same_key_again_is_the_same_payment(
     assert chain_of(waiaas).balance(recipient) == 10**8
 
 
-def test_what_becomes_of_a_payment_is_in_the_exit_code(waiaas: Any, recipient: str) -> None:
-    daemon = waiaas.start()
+def test_what_becomes_of_a_payment_is_in_the_exit_code(running: Any, recipient: str) -> None:
+    waiaas, daemon = running
     agent = daemon.funded_agent()
     token_file = waiaas.folder / "token"
     token_file.touch(mode=0o600)
@@ -130,8 +132,8 @@ def test_what_becomes_of_a_payment_is_in_the_exit_code(waiaas: Any, recipient: s
     assert "INVALID_TOKEN" in waiaas.run(*send, "--amount", "1", code=4).stderr
 
 
-def test_what_a_person_types_for_an_id_stays_in_its_place(waiaas: Any) -> None:
-    daemon = waiaas.start()
+def test_what_a_person_types_for_an_id_stays_in_its_place(running: Any) -> None:
+    waiaas, daemon = running
     token_file = waiaas.folder / "token"
     token_file.touch(mode=0o600)
     token_file.write_text(daemon.funded_agent().token, encoding="ascii")

@@ -61,8 +61,8 @@ class Rules:
         self._operator.ask("DELETE", f"/v1/policies/{policy}")
 
 
-def test_every_type_lets_through_what_it_says_and_nothing_else(waiaas: Any) -> None:
-    daemon = waiaas.start()
+def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> None:
+    waiaas, daemon = running
     agent = daemon.funded_agent()
     rules = Rules(daemon.operator(), agent)
     for token in (TOKEN, MINT):

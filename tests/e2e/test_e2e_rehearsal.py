@@ -13,9 +13,9 @@ OTHER = "So11111111111111111111111111111111111111112"
 
 
 def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
-    waiaas: Any, recipient: str
+    running: Any, recipient: str
 ) -> None:
-    daemon = waiaas.start()
+    waiaas, daemon = running
     agent = daemon.funded_agent()
     agent_id = agent.get("/v1/wallet/address")["agentId"]
     token = waiaas.folder / "token"
