@@ -22,14 +22,12 @@ def rows(waiaas: Any, table: str) -> list[dict[str, Any]]:
     return [dict(zip(contents.columns, row, strict=True)) for row in contents.rows]
 
 
-def set_rules(waiaas: Any, agent: Any, **rules: Any) -> None:
+def set_rules(daemon: Any, agent: Any, **rules: Any) -> None:
     """Give the agent a SPENDING_LIMIT; amounts in base units."""
     given = {name: str(value) if name.endswith("_max") else value for name, value in rules.items()}
-    waiaas.json(
-        *("policy", "set", "--agent", agent.get("/v1/wallet/address")["agentId"]),
-        *("--rules", json.dumps({"asset": "native", **given})),
-        password=True,
-    )
+    agent_id = agent.get("/v1/wallet/address")["agentId"]
+    policy = {"agentId": agent_id, "type": "SPENDING_LIMIT", "rules": {"asset": "native", **given}}
+    daemon.operator().ask("PUT", "/v1/policies", policy)
 
 
 def token_file(waiaas: Any, agent: Any) -> Path:
@@ -50,7 +48,7 @@ def test_what_waits_is_called_off_approved_or_expires(
         }
     )
     agent = daemon.funded_agent()
-    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=3600, daily_max=SOL)
+    set_rules(daemon, agent, instant_max=0, delay_max=SOL, delay_seconds=3600, daily_max=SOL)
     send = ("tx", "send", "--token-file", str(token_file(waiaas, agent)), "--to", recipient)
 
     sent = waiaas.json(*send, "--amount", "5000000")
@@ -70,7 +68,7 @@ def test_what_waits_is_called_off_approved_or_expires(
     assert "TX_ALREADY_PROCESSED" in late.stderr
 
     # How long is waited for a person is the setting's to say. What was sent first still only waits.
-    set_rules(waiaas, agent, instant_max=0, delay_max=5_000_000)
+    set_rules(daemon, agent, instant_max=0, delay_max=5_000_000)
     large = [waiaas.json(*send, "--amount", "6000000")["id"] for _ in range(2)]
     listed = json.loads(waiaas.run("approval", "list").stdout)
     assert [each["expiresAt"] - each["createdAt"] for each in listed] == [7200, 7200]
@@ -82,7 +80,7 @@ def test_what_waits_is_called_off_approved_or_expires(
     assert approved == {"id": large[1], "status": "QUEUED"}
     late = waiaas.run("approval", "approve", large[0], password=True, code=1)
     assert "TX_ALREADY_PROCESSED" in late.stderr
-    set_rules(waiaas, agent, instant_max=0, delay_max=5_000_000, approval_timeout=2)
+    set_rules(daemon, agent, instant_max=0, delay_max=5_000_000, approval_timeout=2)
     nobody = waiaas.json(*send, "--amount", "6000000")["id"]
     assert agent.ends(large[1]) == "CONFIRMED"
 
@@ -98,7 +96,7 @@ def test_what_waits_is_made_in_its_time_also_after_a_kill(
 ) -> None:
     daemon = waiaas.start()
     agent = daemon.funded_agent()
-    set_rules(waiaas, agent, instant_max=0, delay_max=SOL, delay_seconds=DELAY_S)
+    set_rules(daemon, agent, instant_max=0, delay_max=SOL, delay_seconds=DELAY_S)
     due = agent.pay(recipient, 5_000_000, key="due")
     daemon.kill()
     assert [row["status"] for row in rows(waiaas, "transactions")] == ["QUEUED"]
