@@ -628,7 +628,41 @@ def _open_as_nobody(path: Path) -> None:
         told = ["opened", ""]
     except BaseException as error:  # noqa: BLE001 -- told
         told = [type(error).__name__, str(error)]
-    print(json.dumps(told))  # noqa: T201 -- read by the test
+    print(json.dumps(told), flush=True)  # noqa: T201 -- read by the test
+
+
+def _open_each_as_nobody() -> None:
+    """Open every path that comes in a line, each in a process of its own."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                _open_as_nobody(Path(line.removesuffix("\n")))
+                status = 0
+            finally:
+                os._exit(status)
+        if os.waitpid(child, 0)[1]:
+            sys.exit("it could tell nothing")
+
+
+@pytest.fixture(scope="module")
+def opened_as_nobody() -> Iterator[Callable[[Path], tuple[str, str]]]:
+    """Yield what opens a path without privileges, and returns what happened and its message."""
+    command = [sys.executable, __file__, "open-as-nobody"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as program:
+        paths, told = program.stdin, program.stdout
+        assert paths is not None
+        assert told is not None
+
+        def tell(path: Path) -> tuple[str, str]:
+            print(path, file=paths, flush=True)
+            kind, message = json.loads(told.readline())
+            return kind, message
+
+        yield tell
 
 
 @pytest.mark.slow
@@ -655,6 +689,7 @@ def test_what_may_not_be_written_is_refused_to_an_unprivileged_user(  # noqa: PL
     digests: Digests,
     whole: bytes,
     left_over: Callable[[str, Path], Path],
+    opened_as_nobody: Callable[[Path], tuple[str, str]],
     content: str,
     file_mode: int | None,
     wal_mode: int | None,
@@ -676,8 +711,7 @@ def test_what_may_not_be_written_is_refused_to_an_unprivileged_user(  # noqa: PL
         if mode is not None:
             file.chmod(mode)
     public.chmod(folder_mode)
-    command = [sys.executable, __file__, "open-as-nobody", str(path)]
-    kind, message = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    kind, message = opened_as_nobody(path)
     public.chmod(0o777)
 
     assert kind == error, message
@@ -829,8 +863,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["leave-a-wal", kind, name]:
             _leave_a_wal(kind, Path(name))
-        case ["open-as-nobody", name]:
-            _open_as_nobody(Path(name))
+        case ["open-as-nobody"]:
+            _open_each_as_nobody()
         case ["fill-disks", name, whole_name]:
             _fill_disks(Path(name), Path(whole_name))
         case other:
