@@ -368,7 +368,7 @@ class Desk:
         return checked(connection.answer(), of=route_at(method, path))
 
     def ask(self, method: str, path: str, body: object = None, **how: Any) -> Answer:
-        return asyncio.run(self.asked(method, path, body, **how))
+        return self.runner.run(self.asked(method, path, body, **how))
 
     def call(self, route: Route, agent_id: str = "", **how: Any) -> Answer:
         """Send a route a valid request of its own, unless told otherwise."""
@@ -458,10 +458,17 @@ class Desk:
         """What looks past the ledger: a connection of its own, for as long as the desk is there."""
         return open_reader(self.ledger.path)
 
+    @cached_property
+    def runner(self) -> asyncio.Runner:
+        """The event loop of everything that is asked one after the other."""
+        return asyncio.Runner()
+
     def close(self) -> None:
-        """Let go of the ledger, and of what looks past it."""
+        """Let go of the ledger, of what looks past it and of the event loop."""
         if "reader" in vars(self):
             close_database(self.reader)
+        if "runner" in vars(self):
+            self.runner.close()
         self.ledger.close()
 
     def refusals_since(self, before: Mapping[str, list[Any]]) -> list[str]:
@@ -515,14 +522,16 @@ def operator_access(ledger: Ledger, keystore: Keystore, clock: TestClock) -> Ope
     )
 
 
+PATTERNS: Final = tuple(
+    (route, re.compile(re.escape(route.path).replace(re.escape("{id}"), "[^/]+")))
+    for route in ROUTES
+)
+
+
 def route_at(method: str, path: str) -> Route | None:
     """Return the route that a request is for, by a way of its own."""
     by_name = [route for route in ROUTES if route.path == path]
-    by_pattern = [
-        route
-        for route in ROUTES
-        if re.fullmatch(re.escape(route.path).replace(re.escape("{id}"), "[^/]+"), path)
-    ]
+    by_pattern = [route for route, pattern in PATTERNS if pattern.fullmatch(path)]
     return next((route for route in by_name or by_pattern if route.method == method), None)
 
 
