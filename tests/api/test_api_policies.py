@@ -36,7 +36,8 @@ def test_a_rule_is_added_listed_changed_and_removed(
     assert both == [shared.json, limit, own.json]
     path = f"/v1/policies/{own.json['id']}"
     changed = desk.ask("PUT", path, {"enabled": False}, token=operator)
-    assert changed.json == {**own.json, "enabled": False}
+    later = own.json["updatedAt"] + 1
+    assert changed.json == {**own.json, "enabled": False, "updatedAt": later}
     gone = desk.ask("DELETE", path, token=operator)
     assert gone.json == {"id": own.json["id"], "deleted": True}
     assert desk.ask("DELETE", path, token=operator).code == "POLICY_NOT_FOUND"

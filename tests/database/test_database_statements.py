@@ -190,6 +190,7 @@ def _everything(connection: DatabaseConnection) -> int:
     )
     assert tables.agents.get(agent_id)
     assert tables.agents.with_status(AgentStatus.CREATING)
+    assert tables.agents.terminated_since(0) == []
     assert tables.agents.count()
     assert tables.agents.compare_and_set_status(
         agent_id, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=2

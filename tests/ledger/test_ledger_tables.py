@@ -192,7 +192,7 @@ def filled(ledger: Ledger) -> Iterator[Ledger]:
 # ── who may write ──────────────────────────────────────────────────────────────────────────────
 
 READING: Final = {
-    "agents": {"get", "with_status", "count"},
+    "agents": {"get", "with_status", "terminated_since", "count"},
     "sessions": {"get", "by_token_hash", "count_live", "live", "live_of", "used"},
     "transactions": {"are_fewer", "get", "has_confirmed", "of_agent", "parts", "with_status"},
     "waits": {"until", "due", "count_open"},

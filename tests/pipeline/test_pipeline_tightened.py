@@ -366,7 +366,7 @@ def test_what_overtook_it_counts_though_the_rule_was_changed_back_in_the_same_se
     slow, [policy] = shop.pay(), shop.policies
     loose = json.dumps({**STILL, **BY_TIER[PolicyTier.INSTANT]})
     for rules in (loose, policy.rules):
-        terms: Any = {"ledger": shop.ledger, "clock": shop.clock}
+        terms: Any = {"ip_address": None, "ledger": shop.ledger, "clock": shop.clock}
         asyncio.run(change_policy(policy.id, rules=rules, priority=None, enabled=None, **terms))
         if rules == loose:
             shop.step(shop.pay(), 3)

@@ -26,7 +26,7 @@ from waiaas.chains.solana.answers import (
     Statuses,
     Time,
 )
-from waiaas.chains.solana.failures import TransactionError, in_words, is_passing
+from waiaas.chains.solana.failures import TransactionError, in_words, is_passing, says_it_has_it
 from waiaas.chains.solana.history import read_movement, read_page
 from waiaas.chains.solana.instructions import (
     LAMPORTS_MAX,
@@ -94,9 +94,6 @@ BLOCKHASH_BLOCKS_DRIFT_MAX: Final = 32
 
 AIRDROP_POLLS_MAX: Final = 120
 AIRDROP_POLL_S: Final = 0.25
-
-PREFLIGHT_FAILED: Final = -32002
-"""The node's code for a transaction that it simulated and would not pass on."""
 
 _SIGNATURE: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{64,88}")
 
@@ -290,7 +287,7 @@ class SolanaChain:
                 returns=str,
             )
         except RpcError as error:
-            return _says_it_has_it(error)
+            return says_it_has_it(error)
         return answer == transaction.tx_hash
 
     async def look_up(self, tx_hash: str, *, last_valid_block_height: int) -> Sighting:
@@ -487,16 +484,3 @@ def _sighting(status: Status) -> Landed | Unseen:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def _says_it_has_it(error: RpcError) -> bool:
-    """Tell whether a node refused a transaction because it has landed already.
-
-    Nodes that check what they need not check say so in `data`, or in words alone.
-    """
-    if error.code != PREFLIGHT_FAILED:
-        return False
-    return (
-        b'"AlreadyProcessed"' in (error.data or b"")
-        or "already been processed" in error.message.lower()
-    )

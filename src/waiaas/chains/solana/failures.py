@@ -10,11 +10,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from waiaas.chains.solana.messages import FIRST_INSTRUCTION
-from waiaas.chains.solana.rpc import plain_text
+from waiaas.chains.solana.rpc import RpcError, plain_text
 from waiaas.domain.request import Request, TokenTransfer, Transfer
 
 TransactionError: TypeAlias = str | dict[str, Any]
 """As a node writes it."""
+
+PREFLIGHT_FAILED: Final = -32002
+"""The node's code for a transaction that it simulated and would not pass on."""
 
 _PASSING: Final = frozenset({
     "AccountInUse",
@@ -93,3 +96,16 @@ def in_words(
     text = msgspec.json.encode(error).decode()
     words = _OWN_WORDS.get((type(of), makes_accounts, text)) or _WORDS.get(text)
     return words or f"the chain reports {plain_text(text)}"
+
+
+def says_it_has_it(error: RpcError) -> bool:
+    """Tell whether a node refused a transaction because it has landed already.
+
+    Nodes that check what they need not check say so in `data`, or in words alone.
+    """
+    if error.code != PREFLIGHT_FAILED:
+        return False
+    return (
+        b'"AlreadyProcessed"' in (error.data or b"")
+        or "already been processed" in error.message.lower()
+    )
