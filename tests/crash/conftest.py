@@ -98,7 +98,7 @@ class Nursery:
         """Return how often the nursery can look between two events, so as to kill in between."""
         kill = (first, 1, -1, last)  # So many looks there never are.
         end = self.bring_up(victim, directory, kill=kill, **options)
-        assert end.events()[-1] == last
+        assert last in end.events()  # A busy machine lets it do more before it is killed.
         return end.looks
 
     def close(self) -> None:
