@@ -1,6 +1,7 @@
 """Write the pages of reference from what the program itself says.
 
-That is its one route table and messages, its error codes, its settings and its command line.
+That is its one route table and messages, its error codes and its command line. (The page of the
+settings has a tool of its own.)
 
 A test compares the pages with their sources, so that neither changes alone:
 `python tools/make_reference_pages.py` in the project's environment writes them anew.
@@ -25,7 +26,6 @@ from waiaas.api.problems import STATUS
 from waiaas.api.routes import COMMON_CODES, Route
 from waiaas.cli.app import app
 from waiaas.cli.context import ExitCode
-from waiaas.config import PREFIX, Config
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import REMEDIES, ErrorCode
 from waiaas.wire.problems import Problem
@@ -57,17 +57,6 @@ In order of precedence: of several things that are wrong with one request, the f
 code is never renamed or used again. *Retryable* says whether the same may succeed later; an answer
 that has `retryAt` says so itself: from when on, or with null that it never will. How an admitted
 payment ended is told by the same codes, in its `error`.
-"""
-
-CONFIGURATION_HEAD: Final = """\
-# Configuration
-
-Written by `tools/make_reference_pages.py` from [config.py](../src/waiaas/config.py): change that,
-not this page.
-
-Settings are read once, at the start: from `config.toml` in the data directory, which `waiaas init`
-writes with every default, and then from the environment. A name that nobody reads is an error that
-names it. The data directory is `--data-dir`, else `WAIAAS_DATA_DIR`, else `~/.waiaas`.
 """
 
 COMMANDS_HEAD: Final = """\
@@ -333,26 +322,6 @@ def errors_page() -> str:
     return "\n".join([*lines, ""])
 
 
-# ── docs/configuration.md ──────────────────────────────────────────────────────────────────────
-
-
-def configuration_page() -> str:
-    """Return the page of the settings."""
-    lines = [CONFIGURATION_HEAD.rstrip()]
-    for section in _struct(Config).fields:
-        assert isinstance(section.type, types.StructType)
-        said = said_of(section.type.cls)
-        lines += ["", f"## {section.name}", "", one_line(section.type.cls.__doc__), ""]
-        lines += ["| Setting | Variable | Value | Default | Meaning |", "|---|---|---|---|---|"]
-        for field in section.type.fields:
-            variable = f"{PREFIX}{section.name}_{field.name}".upper()
-            lines.append(
-                f"| `{section.name}.{field.name}` | `{variable}` | {in_words(field.type)}"
-                f" | {_value(field.default)} | {said[field.name]} |"
-            )
-    return "\n".join([*lines, ""])
-
-
 # ── docs/commands.md ───────────────────────────────────────────────────────────────────────────
 
 
@@ -416,7 +385,6 @@ def _told(parameter: Any) -> str:  # noqa: ANN401 -- as above
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "api.md": api_page,
     "errors.md": errors_page,
-    "configuration.md": configuration_page,
     "commands.md": commands_page,
 }
 """What is written, below docs/."""

@@ -23,12 +23,14 @@ from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
+from waiaas.applied import admission_rules, solana_urls
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
 from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.solana.chain import SolanaChain
-from waiaas.config import CONFIG_NAME, TEMPLATE, Config
+from waiaas.config.registry import CONFIG_NAME, Config
+from waiaas.config.template import template
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import (
@@ -139,7 +141,7 @@ def initialise(directory: Path, password: bytes) -> bool:
         with open_ledger(directory):
             config = directory / CONFIG_NAME
             if not config.exists():
-                write_private(config, TEMPLATE.encode())
+                write_private(config, template().encode())
             # Last, because its presence means that all the rest is there.
             create_keystore(directory / KEYSTORE_NAME, password)
     except (OSError, DatabaseError, KeystoreError) as error:
@@ -275,7 +277,7 @@ async def _serve(
     cookie = OPERATOR_TOKEN_PREFIX + generate_secret()
     port = listener.getsockname()[1]
     server = life.server
-    async with _chains({**config.rpc.solana_urls(), **own}, clock) as chains:
+    async with _chains({**solana_urls(config.rpc), **own}, clock) as chains:
         # A local network's blocks come as fast as somebody likes: it keeps no time.
         timed = [chain for network, chain in chains.items() if network is not NetworkType.LOCALNET]
         silent = await hear_chains(clock, timed)
@@ -308,7 +310,7 @@ async def _serve(
             accept_clock=clock.accept,
             generate_id=generate_id,
             generate_secret=generate_secret,
-            admission=config.security.admission(),
+            admission=admission_rules(config.security),
             profiles=read_profiles(),
             operator=OperatorAccess(
                 cookie=cookie,

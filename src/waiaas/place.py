@@ -9,7 +9,10 @@ DATA_DIR_DEFAULT: Final = "~/.waiaas"
 
 
 class ConfigError(Exception):
-    """A setting is wrong; the message names it."""
+    """Settings are wrong; each argument is a sentence that names one, and says what is right."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 def data_directory(option: str | None) -> Path:

@@ -30,6 +30,7 @@ from waiaas.domain.ids import AgentId, PolicyId, is_id
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionUse
 from waiaas.domain.rent import leaving_assets
 from waiaas.domain.request import Request
+from waiaas.domain.waiting import APPROVAL_S_DEFAULT, DELAY_S_DEFAULT
 from waiaas.pipeline.backtest import Change, NewRules, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
@@ -37,7 +38,6 @@ from waiaas.pipeline.explain import Explained
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.facts import EVER_S, Answers, History, RecordedUsage, Spent
 from waiaas.policy.policies import parse_rules
-from waiaas.policy.rule import APPROVAL_S_DEFAULT, DELAY_S_DEFAULT
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import InFlight

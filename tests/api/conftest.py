@@ -32,7 +32,7 @@ from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
-from waiaas.config import BackupSettings
+from waiaas.config.registry import BackupSettings
 from waiaas.daemon import _ERROR_CODES, _listen
 from waiaas.database import (
     DatabaseConnection,

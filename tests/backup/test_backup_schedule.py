@@ -25,7 +25,7 @@ from waiaas.backups.schedule import (
     beyond,
     seconds_to_next,
 )
-from waiaas.config import BackupSettings
+from waiaas.config.registry import BackupSettings
 from waiaas.database import (
     Ledger,
     LedgerFull,

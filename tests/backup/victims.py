@@ -27,7 +27,7 @@ from waiaas.backups.file import Header, describe, open_with_key, write_backup
 from waiaas.backups.restore import restore_backup
 from waiaas.backups.schedule import BackupSchedule, _kept
 from waiaas.backups.swap import claimed
-from waiaas.config import BackupSettings
+from waiaas.config.registry import BackupSettings
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.domain.backup import Backup
 from waiaas.keystore.protection import Protection

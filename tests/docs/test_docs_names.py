@@ -15,7 +15,8 @@ import typer.main
 from waiaas.api.app import ROUTES
 from waiaas.api.strict_json import decode
 from waiaas.cli.app import app
-from waiaas.config import Config, parse_config
+from waiaas.config.reading import File, combine, config_of, in_file
+from waiaas.config.registry import Config
 from waiaas.wire.problems import Problem
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -112,7 +113,8 @@ def test_every_setting_in_a_snippet_is_one_at_its_default() -> None:
     ]
     assert snippets
     for snippet in snippets:
-        assert parse_config(snippet.encode(), {}, file=ROOT) == Config()
+        file = File(ROOT, snippet.encode(), is_open_to_others=False)
+        assert config_of(combine(in_file(file))) == Config()
 
 
 def test_the_request_on_the_page_of_requests_is_one_that_send_takes() -> None:

@@ -178,7 +178,7 @@ def test_status_may_be_asked_while_a_daemon_starts(waiaas: Any) -> None:
 
 
 def test_a_start_that_fails_ends_the_network_it_began_and_no_other(waiaas: Any) -> None:
-    bad = {"WAIAAS_RPC_SOLANA_DEVNET": "ftp://user:hunter22@node"}
+    bad = {"WAIAAS_RPC_SOLANA_DEVNET": "http://user:hunter22@[:::1]"}
     start = ("start", "--localnet", "--port", "0")
 
     failed = waiaas.run(*start, password=True, code=1, env=bad)

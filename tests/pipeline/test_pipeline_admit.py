@@ -23,9 +23,9 @@ from waiaas.domain.ids import PolicyId, SessionId
 from waiaas.domain.records import PolicyRecord, TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
+from waiaas.domain.waiting import APPROVAL_S_DEFAULT
 from waiaas.pipeline.admit import AdmissionRules, Caller, admit
 from waiaas.pipeline.asked import Asked
-from waiaas.policy.rule import APPROVAL_S_DEFAULT
 from waiaas.ports import LedgerTransaction
 
 if TYPE_CHECKING:

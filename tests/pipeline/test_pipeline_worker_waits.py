@@ -11,11 +11,12 @@ from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import agents
 from waiaas.domain.enums import NetworkType, PolicyTier, TransactionStatus
 from waiaas.domain.transaction import ReservationState
+from waiaas.domain.waiting import DELAY_S_DEFAULT, DELAY_S_FLOOR
 from waiaas.pipeline.admit import AdmissionRules, Caller
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.restored import mark_restored
 from waiaas.pipeline.worker import count_unfinished
-from waiaas.policy.rule import DELAY_S_DEFAULT, DELAY_S_FLOOR, WaitDefaults
+from waiaas.policy.rule import WaitDefaults
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office, Shift, Site

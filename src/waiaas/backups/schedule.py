@@ -23,7 +23,7 @@ from waiaas.backups.create import BACKUPS_NAME, UNCHANGED, BackupMaker, Occasion
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import describe
-from waiaas.config import BackupSettings
+from waiaas.config.registry import BackupSettings
 from waiaas.database import DatabaseError, Ledger
 from waiaas.directory import sentence
 from waiaas.domain.audit import SYSTEM

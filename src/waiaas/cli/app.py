@@ -17,6 +17,7 @@ from waiaas.cli import (
     audit,
     backups,
     clock,
+    config,
     notifications,
     owners,
     policies,
@@ -65,6 +66,7 @@ app.add_typer(clock.clock_app, name="clock")
 app.add_typer(owners.owner_app, name="owner")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
+app.add_typer(config.config_app, name="config")
 
 
 def main() -> None:
@@ -157,13 +159,13 @@ def start(
     try:
         require_initialised(directory)
         with loading():
-            import msgspec
+            from msgspec.structs import replace
 
-            from waiaas.config import DaemonSettings, load_config
+            from waiaas.config.reading import load_config
 
         config = load_config(directory)
         if port is not None:
-            config = msgspec.structs.replace(config, daemon=DaemonSettings(port=port))
+            config = replace(config, daemon=replace(config.daemon, port=port))
         password = read_password(file=password_file, descriptor=password_fd)
         with loading():  # Now that what can be refused without it was not.
             from waiaas.daemon import run
@@ -175,7 +177,9 @@ def start(
             with_localnet=localnet,
             announce=lambda address: _say(f"waiaas is ready at {address.url}"),
         )
-    except (ConfigError, DaemonError) as error:
+    except ConfigError as error:
+        fail(*error.args)
+    except DaemonError as error:
         fail(str(error))
 
 

@@ -70,13 +70,14 @@ TokenFileOption = Annotated[
 
 def fail(
     message: str,
-    *,
+    *others: str,
     hint: str | None = None,
     facts: str | None = None,
     code: ExitCode = ExitCode.ERROR,
 ) -> NoReturn:
     """Say what is wrong, on stderr, and end with *code*."""
-    typer.echo(f"waiaas: {printable(message)}", err=True)
+    for each in (message, *others):
+        typer.echo(f"waiaas: {printable(each)}", err=True)
     if hint:
         typer.echo(f"        {printable(hint)}", err=True)
     if facts:

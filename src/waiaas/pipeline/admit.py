@@ -29,6 +29,7 @@ from waiaas.domain.records import (
     TransactionRecord,
 )
 from waiaas.domain.request import Batch, Request
+from waiaas.domain.waiting import PENDING_MAX_DEFAULT, WAITING_MAX_DEFAULT
 from waiaas.pipeline.asked import Asked, Written, columns_of, write
 from waiaas.pipeline.clock_guard import refuse_in_doubt
 from waiaas.pipeline.decisions import judge, record_decision
@@ -43,9 +44,6 @@ from waiaas.pipeline.session_use import count_use
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Allow, Verdict
 from waiaas.ports import GenerateId, GuardedClock, Ledger, LedgerTransaction
-
-PENDING_MAX_DEFAULT: Final = 1000
-WAITING_MAX_DEFAULT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

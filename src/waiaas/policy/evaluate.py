@@ -13,11 +13,11 @@ from waiaas.domain.enums import NetworkType, PolicyTier
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Part, Request, parts_of
+from waiaas.domain.waiting import DELAY_S_FLOOR
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.policies import parse_policy
 from waiaas.policy.rent import judge_rent
 from waiaas.policy.rule import (
-    DELAY_S_FLOOR,
     Call,
     Case,
     Grant,

@@ -10,21 +10,16 @@ from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
 from waiaas.domain.request import Approve, ContractCall, Part
+from waiaas.domain.waiting import (
+    APPROVAL_S_DEFAULT,
+    APPROVAL_S_MAX,
+    DELAY_S_DEFAULT,
+    DELAY_S_MAX,
+)
 from waiaas.policy.document import Document, RuleAsset
 from waiaas.policy.schedule import Schedule
 from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import Violation
-
-DELAY_S_MAX: Final = 7 * 86_400
-DELAY_S_DEFAULT: Final = 300
-"""How long a DELAY lasts where neither a rule nor a setting says."""
-
-DELAY_S_FLOOR: Final = 60
-"""What a shorter wait is raised to, except on a local network."""
-
-APPROVAL_S_MAX: Final = 7 * 86_400
-APPROVAL_S_DEFAULT: Final = 3600
-"""How long a person has to answer where neither a rule nor a setting says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,61 @@
+"""`waiaas config`: what the settings are, and where each was said. No daemon is asked."""
+
+from typing import Annotated
+
+import typer
+
+from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show, show_list
+from waiaas.place import ConfigError
+
+config_app = typer.Typer(
+    help="The settings: what holds, and where it was said.", no_args_is_help=True
+)
+
+
+@config_app.callback()
+def _config() -> None:
+    pass  # With a callback, a single command keeps its name.
+
+
+@config_app.command()
+def explain(
+    context: typer.Context,
+    key: Annotated[
+        str | None, typer.Argument(help="One setting, like daemon.port, with all there is to say.")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every setting, and where it was said: file and line, environment, or default.
+
+    If anything is wrong with them, that is told instead, all of it, and the exit code is 1. Of what
+    may be secret, only the host is shown.
+    """
+    from waiaas.config.reading import DEFAULT, read_settings, suggestion
+    from waiaas.config.values import shown
+
+    try:
+        settings = read_settings(directory_of(context))
+    except ConfigError as error:
+        fail(*error.args)
+    rows = [
+        {"key": each.setting.name, "value": shown(each.setting, each.value), "from": each.origin}
+        for each in settings
+    ]
+    if key is None:
+        show_list(rows, as_json=as_json)
+        return
+    for each, row in zip(settings, rows, strict=True):
+        setting = each.setting
+        if setting.name == key:
+            more = {
+                "meaning": setting.entry.meaning,
+                "must be": setting.right,
+                DEFAULT: setting.default,
+                "variable": setting.variable,
+                "secret": setting.entry.is_secret,
+                "read by": setting.entry.read_by,
+            }
+            show(row | more, as_json=as_json)
+            return
+    fail(f"there is no setting {key}: {suggestion(key)}", code=ExitCode.USAGE)

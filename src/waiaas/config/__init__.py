@@ -1,0 +1,1 @@
+"""Settings: one registry, and all that is made from it. Read `registry` first."""

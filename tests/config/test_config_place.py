@@ -1,0 +1,34 @@
+"""Where the data directory is: as the option says, else the environment, else at home."""
+
+from pathlib import Path
+
+import pytest
+
+from waiaas.place import ConfigError, data_directory
+
+
+def test_the_data_directory_is_the_option_else_the_environment_else_at_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "/from/environment")
+    assert data_directory("~/here") == Path("/home/somebody/here")
+    assert data_directory(None) == Path("/from/environment")
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "")
+    assert data_directory(None) == Path("/home/somebody/.waiaas")
+    assert data_directory("relative").is_absolute()
+    for bad in ("", "~nobody-of-this-name/x"):
+        with pytest.raises(ConfigError):
+            data_directory(bad)
+
+
+def test_a_relative_data_directory_where_there_is_no_current_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match=r"^rel: the current directory is gone: "):
+        data_directory("rel")
+    assert data_directory("/there") == Path("/there")
