@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from waiaas.config.registry import RpcSettings, SecuritySettings
 from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.admit import AdmissionRules
+from waiaas.pipeline.sessions import SessionRules
 from waiaas.policy.rule import WaitDefaults
 
 
@@ -14,6 +15,13 @@ def admission_rules(security: SecuritySettings) -> AdmissionRules:
         WaitDefaults(security.default_delay_seconds, security.default_approval_seconds),
         pending_max=security.max_pending_transactions,
         waiting_max=security.max_waiting_transactions,
+    )
+
+
+def session_rules(security: SecuritySettings) -> SessionRules:
+    """Return what holds for the sessions that are issued."""
+    return SessionRules(
+        ttl_s=security.session_ttl_seconds, live_max=security.max_sessions_per_agent
     )
 
 

@@ -23,7 +23,7 @@ from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.server import Server, server_config
 from waiaas.api.services import About, Services
-from waiaas.applied import admission_rules, solana_urls
+from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
@@ -311,6 +311,7 @@ async def _serve(
             generate_id=generate_id,
             generate_secret=generate_secret,
             admission=admission_rules(config.security),
+            sessions=session_rules(config.security),
             profiles=read_profiles(),
             operator=OperatorAccess(
                 cookie=cookie,

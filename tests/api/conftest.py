@@ -65,6 +65,7 @@ from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import count_found
+from waiaas.pipeline.sessions import SessionRules
 from waiaas.ports import Chain, Keystore
 from waiaas.profiles import read_profiles
 from waiaas.system import generate_secret
@@ -284,6 +285,7 @@ class Desk:
             generate_id=generate_id,
             generate_secret=generate_secret,
             admission=AdmissionRules(),
+            sessions=SessionRules(),
             profiles=read_profiles(),
             operator=operator_access(ledger, quick, clock),
             allowance=Allowance(clock, bounds=[(60, 10**9)]),  # Its own tests are about it.

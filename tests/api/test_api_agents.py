@@ -11,7 +11,7 @@ import pytest
 from waiaas.api.agents import FUND_BASE_UNITS_MAX
 from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import generate_id
-from waiaas.domain.access import SESSIONS_PER_AGENT_MAX
+from waiaas.domain.access import SESSIONS_PER_AGENT_DEFAULT
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import AgentStatus, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, is_id
@@ -185,12 +185,12 @@ def test_many_sessions_at_once_are_no_more_than_an_agent_may_have(
         return await asyncio.gather(*asked)
 
     answers = asyncio.run(act())
-    assert SESSIONS_PER_AGENT_MAX == 5
-    assert [answer.status for answer in answers].count(201) == SESSIONS_PER_AGENT_MAX - 1
+    assert SESSIONS_PER_AGENT_DEFAULT == 5
+    assert [answer.status for answer in answers].count(201) == SESSIONS_PER_AGENT_DEFAULT - 1
     refused = [answer for answer in answers if answer.status != 201]
     assert {(answer.status, answer.code) for answer in refused} == {(403, "SESSION_LIMIT_EXCEEDED")}
     assert refused[0].json["hint"]
-    assert len(desk.rows("sessions")) == SESSIONS_PER_AGENT_MAX
+    assert len(desk.rows("sessions")) == SESSIONS_PER_AGENT_DEFAULT
 
 
 @pytest.mark.parametrize("agent_id", NO_AGENTS[1:])

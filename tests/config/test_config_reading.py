@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as some
 from hypothesis import strategies as st
 
-from waiaas.applied import admission_rules, solana_urls
+from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.config.reading import (
     FILE_BYTES_MAX,
     MISTAKES_TOLD_MAX,
@@ -41,6 +41,7 @@ from waiaas.config.template import as_toml, template
 from waiaas.config.values import from_text, problem_with
 from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.admit import AdmissionRules
+from waiaas.pipeline.sessions import SessionRules
 from waiaas.place import ConfigError
 from waiaas.policy.rule import WaitDefaults
 
@@ -125,6 +126,12 @@ def test_what_holds_for_admissions_is_taken_from_the_settings() -> None:
     assert WaitDefaults() == WaitDefaults(300, 3600)
     rules = admission_rules(SecuritySettings(7, 8, 9, 10))
     assert rules == AdmissionRules(WaitDefaults(7, 8), 9, 10)
+
+
+def test_what_holds_for_sessions_is_taken_from_the_settings() -> None:
+    assert session_rules(SecuritySettings()) == SessionRules() == SessionRules(86_400, 5)
+    given = SecuritySettings(session_ttl_seconds=301, max_sessions_per_agent=6)
+    assert session_rules(given) == SessionRules(301, 6)
 
 
 @pytest.mark.parametrize("network", NetworkType)

@@ -9,6 +9,7 @@ from waiaas.domain.access import (
     SESSION_TTL_S_DEFAULT,
     SESSION_TTL_S_MAX,
     SESSION_TTL_S_MIN,
+    SESSIONS_PER_AGENT_DEFAULT,
     SESSIONS_PER_AGENT_MAX,
     Credential,
     session_status,
@@ -39,7 +40,7 @@ def test_a_session_is_what_its_times_say(
 def test_the_lengths_of_a_session_are_those_of_the_design() -> None:
     assert (SESSION_TTL_S_MIN, SESSION_TTL_S_DEFAULT, SESSION_TTL_S_MAX) == (300, 86_400, 604_800)
     assert SESSION_ABSOLUTE_S == 2_592_000
-    assert SESSIONS_PER_AGENT_MAX == 5
+    assert (SESSIONS_PER_AGENT_DEFAULT, SESSIONS_PER_AGENT_MAX) == (5, 50)
 
 
 def test_the_two_kinds_of_token_cannot_be_mistaken_for_each_other() -> None:

@@ -127,6 +127,16 @@ def every_rule_counts_for_everybody_and_until_it_is_disabled(firm: Firm) -> None
         ask("PUT", "/v1/policies", policy)
 
 
+def sessions_as_the_settings_allow(firm: Firm, agent_id: str) -> list[str]:
+    body = {"agentId": agent_id}
+    tokens = [firm.operator.ask("POST", "/v1/sessions", body)["token"] for _ in range(6)]
+    with pytest.raises(Exception, match="SESSION_LIMIT_EXCEEDED"):
+        firm.operator.ask("POST", "/v1/sessions", body)
+    listed = firm.operator.ask("GET", "/v1/sessions")["items"]
+    assert {each["expiresAt"] - each["createdAt"] for each in listed} == {4000}
+    return tokens
+
+
 def an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm: Firm) -> None:
     made = firm.cli(
         *("agent", "create", "--name", "new", "--network", "localnet", "--profile", "cautious"),
@@ -134,8 +144,8 @@ def an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm: Firm) -> 
     body = {"name": "new", "network": "localnet", "profile": "reckless"}
     with pytest.raises(Exception, match="VALIDATION_FAILED"):
         firm.operator.ask("POST", "/v1/agents", body)
-    token = firm.operator.ask("POST", "/v1/sessions", {"agentId": made["id"]})["token"]
-    agent = firm.program(token)
+    tokens = sessions_as_the_settings_allow(firm, made["id"])
+    agent = firm.program(tokens[0])
     problem = refused(agent, "SPENDING_LIMIT_EXCEEDED", firm.body(SOL + 1))
     assert problem["bound"] == "per_transaction_max"
     waiting = [agent.pay(firm.recipient, AMOUNT, key=f"k{n}") for n in range(3)]
@@ -240,7 +250,13 @@ def the_way_back_takes_the_password_and_its_time(firm: Firm) -> None:
 def test_an_agent_is_kept_within_more_than_its_rules_and_its_owner_is_told(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    daemon = waiaas.start(env={"WAIAAS_SECURITY_MAX_PENDING_TRANSACTIONS": "3"})
+    daemon = waiaas.start(
+        env={
+            "WAIAAS_SECURITY_MAX_PENDING_TRANSACTIONS": "3",
+            "WAIAAS_SECURITY_MAX_SESSIONS_PER_AGENT": "6",
+            "WAIAAS_SECURITY_SESSION_TTL_SECONDS": "4000",
+        }
+    )
     firm = Firm(waiaas, daemon, chain_of(waiaas), recipient)
     a_session_pays_within_its_constraints_and_not_beyond(firm)
     nothing_is_paid_twice_by_mistake(firm)

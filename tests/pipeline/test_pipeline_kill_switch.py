@@ -27,7 +27,7 @@ from waiaas.pipeline.decide import Decider, approve, cancel
 from waiaas.pipeline.kill_switch import activate, recover
 from waiaas.pipeline.policies import add_policy, change_policy, remove_policy, set_policy
 from waiaas.pipeline.restored import mark_restored
-from waiaas.pipeline.sessions import issue_session
+from waiaas.pipeline.sessions import SessionRules, issue_session
 from waiaas.ports import LedgerTransaction
 from waiaas.system import generate_secret
 
@@ -268,6 +268,7 @@ def ask_for_session(office: "Office", caller: Caller) -> Any:
         ttl_s=300,
         constraints=None,
         ip_address=ADDRESS,
+        rules=SessionRules(),
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,

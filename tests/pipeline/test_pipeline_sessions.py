@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from waiaas.database import generate_id, sessions
-from waiaas.domain.access import SESSION_ABSOLUTE_S, SESSIONS_PER_AGENT_MAX
+from waiaas.domain.access import SESSION_ABSOLUTE_S, SESSIONS_PER_AGENT_DEFAULT
 from waiaas.domain.enums import AgentStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import SessionRecord
-from waiaas.pipeline.sessions import IssuedSession, hash_token, issue_session
+from waiaas.pipeline.sessions import IssuedSession, SessionRules, hash_token, issue_session
 from waiaas.system import generate_secret
 
 if TYPE_CHECKING:
@@ -24,13 +24,19 @@ TTL_S = 300
 
 
 async def issue(
-    office: "Office", agent_id: AgentId, *, ttl_s: int = TTL_S, constraints: str | None = None
+    office: "Office",
+    agent_id: AgentId,
+    *,
+    ttl_s: int | None = TTL_S,
+    constraints: str | None = None,
+    rules: SessionRules | None = None,
 ) -> IssuedSession:
     return await issue_session(
         agent_id,
         ttl_s=ttl_s,
         constraints=constraints,
         ip_address=None,
+        rules=rules or SessionRules(),
         ledger=office.ledger,
         clock=office.clock,
         generate_id=generate_id,
@@ -111,30 +117,52 @@ def test_of_fifty_at_once_as_many_are_issued_as_an_agent_may_have(
     outcomes = asyncio.run(act())
     issued = [outcome for outcome in outcomes if isinstance(outcome, IssuedSession)]
     codes = {outcome.code for outcome in outcomes if isinstance(outcome, Refusal)}
-    assert len(issued) == len(office.rows("sessions")) == SESSIONS_PER_AGENT_MAX
+    assert len(issued) == len(office.rows("sessions")) == SESSIONS_PER_AGENT_DEFAULT
     assert codes == {ErrorCode.SESSION_LIMIT_EXCEEDED}
-    assert len({session.token for session in issued}) == SESSIONS_PER_AGENT_MAX
+    assert len({session.token for session in issued}) == SESSIONS_PER_AGENT_DEFAULT
 
 
 def test_what_has_expired_or_was_revoked_takes_no_place(
     office: "Office", agent_id: AgentId
 ) -> None:
-    for _ in range(SESSIONS_PER_AGENT_MAX):
+    for _ in range(SESSIONS_PER_AGENT_DEFAULT):
         asyncio.run(issue(office, agent_id))
     office.clock.wall_s += TTL_S - 1
     assert refused(office, agent_id) is ErrorCode.SESSION_LIMIT_EXCEEDED
     office.clock.wall_s += 1
-    for _ in range(SESSIONS_PER_AGENT_MAX):
+    for _ in range(SESSIONS_PER_AGENT_DEFAULT):
         asyncio.run(issue(office, agent_id))
     assert refused(office, agent_id) is ErrorCode.SESSION_LIMIT_EXCEEDED
     office.execute(sessions.update().values(revoked_at=NOW_S))
     assert asyncio.run(issue(office, agent_id)).session.agent_id == agent_id
 
 
+def test_where_nobody_says_otherwise_a_session_lives_as_long_as_the_rules_say(
+    office: "Office", agent_id: AgentId
+) -> None:
+    rules = SessionRules(ttl_s=400)
+    assert asyncio.run(issue(office, agent_id, rules=rules)).session.expires_at == NOW_S + TTL_S
+    told = asyncio.run(issue(office, agent_id, ttl_s=None, rules=rules))
+    assert told.session.expires_at == NOW_S + 400
+
+
+def test_an_agent_has_as_many_sessions_as_the_rules_allow_now(
+    office: "Office", agent_id: AgentId
+) -> None:
+    for _ in range(3):
+        asyncio.run(issue(office, agent_id, rules=SessionRules(live_max=3)))
+    for fewer in (3, 1):
+        with pytest.raises(Refusal, match=f"may have {fewer} live sessions") as refusal:
+            asyncio.run(issue(office, agent_id, rules=SessionRules(live_max=fewer)))
+        assert refusal.value.code is ErrorCode.SESSION_LIMIT_EXCEEDED
+    asyncio.run(issue(office, agent_id, rules=SessionRules(live_max=4)))
+    assert len(office.rows("sessions")) == 4
+
+
 def test_the_places_of_one_agent_are_not_those_of_another(
     office: "Office", agent_id: AgentId
 ) -> None:
-    for _ in range(SESSIONS_PER_AGENT_MAX):
+    for _ in range(SESSIONS_PER_AGENT_DEFAULT):
         asyncio.run(issue(office, agent_id))
     other = office.hire().agent_id
     assert asyncio.run(issue(office, other)).session.agent_id == other
@@ -143,7 +171,7 @@ def test_the_places_of_one_agent_are_not_those_of_another(
 def test_a_clock_that_is_set_back_makes_no_session_longer_and_no_place_free(
     office: "Office", agent_id: AgentId
 ) -> None:
-    for _ in range(SESSIONS_PER_AGENT_MAX - 1):
+    for _ in range(SESSIONS_PER_AGENT_DEFAULT - 1):
         asyncio.run(issue(office, agent_id))
     office.clock.wall_s -= 10**6
     issued = asyncio.run(issue(office, agent_id))

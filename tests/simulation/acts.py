@@ -34,7 +34,7 @@ from waiaas.pipeline.owner import (
     set_owner,
     verify_owner,
 )
-from waiaas.pipeline.sessions import issue_session, revoke_session
+from waiaas.pipeline.sessions import SessionRules, issue_session, revoke_session
 
 if TYPE_CHECKING:
     from tests.simulation.world import Process, Simulation
@@ -284,6 +284,7 @@ async def issued(world: "Simulation", agent_id: AgentId) -> None:
         ttl_s=SESSION_TTL_S,
         constraints=draw_constraints(world),
         ip_address=None,
+        rules=SessionRules(),
         ledger=world.ledger,
         clock=world.clock,
         generate_id=world.generate_id,

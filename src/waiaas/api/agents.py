@@ -3,6 +3,8 @@
 import json
 from typing import Final
 
+from msgspec import UNSET
+
 from waiaas.api.requests import amount_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import balance_of
@@ -106,11 +108,12 @@ async def create_session(call: Call) -> IssuedSession:
     services = call.services
     issued = await issue_session(
         AgentId(body.agent_id),
-        ttl_s=body.ttl,
+        ttl_s=None if body.ttl is UNSET else body.ttl,
         constraints=(
             None if body.constraints is None else json.dumps(body.constraints, sort_keys=True)
         ),
         ip_address=call.ip_address,
+        rules=services.sessions,
         ledger=services.ledger,
         clock=services.clock,
         generate_id=services.generate_id,

@@ -12,6 +12,7 @@ from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import Found
+from waiaas.pipeline.sessions import SessionRules
 from waiaas.ports import (
     Chain,
     Faucet,
@@ -48,6 +49,7 @@ class Services:
     generate_id: GenerateId
     generate_secret: GenerateSecret
     admission: AdmissionRules
+    sessions: SessionRules
     profiles: Mapping[ProfileName, Profile]
     """What an agent may begin with."""
     operator: OperatorAccess

@@ -83,7 +83,9 @@ def create_session(
     context: typer.Context,
     *,
     agent: AgentOption,
-    ttl: Annotated[int | None, typer.Option(help="Seconds; 300 to 604800.")] = None,
+    ttl: Annotated[
+        int | None, typer.Option(help="Seconds; 300 to 604800. Else as the settings say.")
+    ] = None,
     constraints: Annotated[
         str | None,
         typer.Option(help='JSON, e.g. {"maxTotalAmount":"1000000000","maxTransactions":10}'),

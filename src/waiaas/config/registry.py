@@ -17,6 +17,13 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from waiaas.domain.access import (
+    SESSION_TTL_S_DEFAULT,
+    SESSION_TTL_S_MAX,
+    SESSION_TTL_S_MIN,
+    SESSIONS_PER_AGENT_DEFAULT,
+    SESSIONS_PER_AGENT_MAX,
+)
 from waiaas.domain.waiting import (
     APPROVAL_S_DEFAULT,
     APPROVAL_S_MAX,
@@ -146,6 +153,25 @@ class SecuritySettings(msgspec.Struct, frozen=True):
             high=100_000,
         ),
     ] = WAITING_MAX_DEFAULT
+    session_ttl_seconds: Annotated[
+        int,
+        Entry(
+            "How long a session lives where it is made without `--ttl`",
+            read_by="waiaas.applied",
+            low=SESSION_TTL_S_MIN,
+            high=SESSION_TTL_S_MAX,
+            unit="seconds",
+        ),
+    ] = SESSION_TTL_S_DEFAULT
+    max_sessions_per_agent: Annotated[
+        int,
+        Entry(
+            "How many sessions of one agent may live at once",
+            read_by="waiaas.applied",
+            low=1,
+            high=SESSIONS_PER_AGENT_MAX,
+        ),
+    ] = SESSIONS_PER_AGENT_DEFAULT
     kill_switch_recovery_seconds: Annotated[
         int,
         Entry(

@@ -10,7 +10,9 @@ SESSION_TTL_S_MAX: Final = 604_800
 SESSION_TTL_S_DEFAULT: Final = 86_400
 SESSION_ABSOLUTE_S: Final = 30 * 86_400
 """A session dies 30 days after it was made, whatever its renewals."""
-SESSIONS_PER_AGENT_MAX: Final = 5
+SESSIONS_PER_AGENT_DEFAULT: Final = 5
+SESSIONS_PER_AGENT_MAX: Final = 50
+"""What a setting may allow at most."""
 
 SESSION_TOKEN_PREFIX: Final = "wai_sess_"  # noqa: S105 -- the public part of a token
 OPERATOR_TOKEN_PREFIX: Final = "wai_op_"  # noqa: S105 -- the public part of a token

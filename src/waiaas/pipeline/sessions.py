@@ -3,7 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
-from waiaas.domain.access import SESSION_ABSOLUTE_S, SESSION_TOKEN_PREFIX, SESSIONS_PER_AGENT_MAX
+from waiaas.domain.access import (
+    SESSION_ABSOLUTE_S,
+    SESSION_TOKEN_PREFIX,
+    SESSION_TTL_S_DEFAULT,
+    SESSIONS_PER_AGENT_DEFAULT,
+)
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -16,6 +21,16 @@ from waiaas.pipeline.stop import Stop, call_off, revoke
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """What holds for every session that is issued."""
+
+    ttl_s: int = SESSION_TTL_S_DEFAULT
+    """How long it lives, where nobody says."""
+    live_max: int = SESSIONS_PER_AGENT_DEFAULT
+    """How many of one agent may live at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +52,18 @@ def hash_token(token: str) -> str:
 async def issue_session(
     agent_id: AgentId,
     *,
-    ttl_s: int,
+    ttl_s: int | None,
     constraints: str | None,
     ip_address: str | None,
+    rules: SessionRules,
     ledger: Ledger,
     clock: Clock,
     generate_id: GenerateId,
     generate_secret: GenerateSecret,
 ) -> IssuedSession:
-    """Make a session that lives *ttl_s* seconds and may do what its *constraints* allow.
+    """Make a session that may do what its *constraints* allow, and lives *ttl_s* seconds.
+
+    Of what nobody says (None), the *rules* decide.
 
     Raises:
         Refusal: KILL_SWITCH_ACTIVE, VALIDATION_FAILED with the field, AGENT_NOT_FOUND,
@@ -54,16 +72,17 @@ async def issue_session(
     if constraints is not None:
         _require_readable(constraints)
     token = SESSION_TOKEN_PREFIX + generate_secret()
+    lives_s = rules.ttl_s if ttl_s is None else ttl_s
     wall_s = clock.now_s()
 
     def unit(tx: LedgerTransaction) -> SessionRecord:
         now_s = ledger_time(tx, wall_s=wall_s)
-        _require_room(tx, agent_id, now_s=now_s)
+        _require_room(tx, agent_id, live_max=rules.live_max, now_s=now_s)
         session = SessionRecord(
             id=SessionId(generate_id()),
             agent_id=agent_id,
             token_hash=hash_token(token),
-            expires_at=now_s + ttl_s,
+            expires_at=now_s + lives_s,
             revoked_at=None,
             absolute_expires_at=now_s + SESSION_ABSOLUTE_S,
             created_at=now_s,
@@ -134,15 +153,15 @@ def _require_readable(constraints: str) -> None:
         ) from refused
 
 
-def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, now_s: int) -> None:
+def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, live_max: int, now_s: int) -> None:
     agent = tx.agents.get(agent_id)
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
     if agent.status is not AgentStatus.ACTIVE:
         raise Refusal(ErrorCode.AGENT_NOT_ACTIVE, f"the agent is {agent.status}")
-    if tx.sessions.count_live(agent_id, now_s=now_s) >= SESSIONS_PER_AGENT_MAX:
+    if tx.sessions.count_live(agent_id, now_s=now_s) >= live_max:
         raise Refusal(
             ErrorCode.SESSION_LIMIT_EXCEEDED,
-            f"the agent has {SESSIONS_PER_AGENT_MAX} live sessions, the most it may have",
+            f"an agent may have {live_max} live sessions, and this one has them",
             hint="Use one of them, or wait until one expires.",
         )

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from waiaas.domain.access import SESSION_TTL_S_DEFAULT, SESSION_TTL_S_MAX, SESSION_TTL_S_MIN
+from waiaas.domain.access import SESSION_TTL_S_MAX, SESSION_TTL_S_MIN
 from waiaas.domain.enums import SessionStatus
 from waiaas.wire.message import Message
 
@@ -13,7 +13,8 @@ class CreateSession(Message, frozen=True):
     """Let an agent ask for a while."""
 
     agent_id: Annotated[str, Meta(max_length=36)]
-    ttl: Annotated[int, Meta(ge=SESSION_TTL_S_MIN, le=SESSION_TTL_S_MAX)] = SESSION_TTL_S_DEFAULT
+    ttl: Annotated[int, Meta(ge=SESSION_TTL_S_MIN, le=SESSION_TTL_S_MAX)] | UnsetType = UNSET
+    """In seconds; without it, as long as the settings say."""
     constraints: dict[str, Any] | None = None
     """What it may do, beside the policies of its agent; without any, whatever they allow."""
 
