@@ -6,13 +6,12 @@ It also holds the few functions through which offline commands reach the keystor
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -21,7 +20,7 @@ import uvloop
 from waiaas.api.allowance import Allowance
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
-from waiaas.api.server import Server, server_config
+from waiaas.api.self_check import RoutesUnfit, require_fit
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.backups.create import BackupMaker
@@ -51,6 +50,7 @@ from waiaas.directory import (
     LOCALNET_NAME,
     Address,
     DaemonError,
+    in_use,
     is_initialised,
     require_initialised,
     require_private,
@@ -63,38 +63,42 @@ from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
+from waiaas.domain.workers import WorkerName
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
-from waiaas.logs import Stderr, log_to_stderr
+from waiaas.life import Life
+from waiaas.logs import end_process, log_to_stderr
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
-from waiaas.pipeline.recover import count_found, read_unfinished
+from waiaas.pipeline.recover import Found, count_found, read_unfinished
 from waiaas.pipeline.worker import SignerShut, Worker
 from waiaas.ports import ChainUnavailable, Clock
 from waiaas.profiles import read_profiles
-from waiaas.system import SystemClock, generate_secret, read_boot_id
+from waiaas.stages import LEDGER_BYTES_PER_S, Stage, Start
+from waiaas.supervision import Supervisor, Work
+from waiaas.system import SystemClock, generate_secret, random_share, read_boot_id
 from waiaas.upkeep import (
+    ChainAsking,
+    LedgerChecks,
+    clock_watch,
     hear_chains,
-    keep_asking_chains,
-    keep_checking,
-    keep_watching_clock,
     notices,
     report_opening,
     start_clock,
     start_in_ledger,
     stop_in_ledger,
-    while_sound,
 )
 
 VERSION: Final = metadata.version("waiaas")
 
 HOST: Final = "127.0.0.1"
 _EXIT_LEDGER_FAILED: Final = 70
+_EXIT_OVERDUE: Final = 71
 _CHAIN_IS_NEW: Final = (
     "the local network is new: the chain of the one before is gone, with every balance on it;"
     " payments that were sent there and not confirmed never will be."
@@ -110,6 +114,9 @@ _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     KeystoreLocked: ErrorCode.SHUTTING_DOWN,
 }
 """What the adapters' exceptions mean to a caller."""
+
+_SAID: Final = (OSError, DatabaseError, KeystoreError)
+"""Errors whose sentence is for the operator."""
 
 LedgerContents = dict[str, TableRows]
 """The seven tables by name."""
@@ -167,129 +174,105 @@ def run(
     require_initialised(directory)
     os.umask(0o077)
     log_to_stderr()
-    life = _Life()
+    life = Life()
+    start = Start(SystemClock(), end=partial(end_process, status=_EXIT_OVERDUE))
     try:
         with life.ended_by_signals(), contextlib.ExitStack() as stack:
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
-            lock = stack.enter_context(claimed(directory))
-            clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
-            told = notices(clock)
-            ledger = stack.enter_context(
-                open_ledger(directory, lock=lock, notices=told, must_exist=True)
-            )
-            ledger.add_failure_callback(_die)
-            keystore = open_keystore(directory / KEYSTORE_NAME, password)
-            stack.callback(keystore.lock)
-            start_clock(ledger, clock)
-            listener = stack.enter_context(_listen(config.daemon.port))
+            opened = _open(directory, config, password, start=start, stack=stack)
             localnet_url = None
             if with_localnet:
-                localnet = localnet_process.find_or_start(directory / LOCALNET_NAME)
+                with start.stage(Stage.LOCALNET):
+                    localnet = localnet_process.find_or_start(directory / LOCALNET_NAME)
                 localnet_url, life.has_new_localnet = localnet.url, localnet.is_new
-                if localnet.is_replacement and ledger.read(lambda tx: tx.agents.count()):
+                if localnet.is_replacement and opened.ledger.read(lambda tx: tx.agents.count()):
                     log.warning(_CHAIN_IS_NEW)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(
                     _serve(
-                        directory,
-                        config=config,
-                        ledger=ledger,
-                        keystore=keystore,
-                        clock=clock,
-                        listener=listener,
+                        opened,
                         localnet_url=localnet_url,
                         announce=announce,
+                        start=start,
                         life=life,
                     )
                 )
-    except (OSError, DatabaseError, KeystoreError, localnet_process.LocalnetError) as error:
-        raise DaemonError(sentence(error)) from error
+    except AlreadyOpen as error:
+        raise DaemonError(start.told(in_use(directory) or str(error))) from error
+    except (*_SAID, localnet_process.LocalnetError, RoutesUnfit, DaemonError) as error:
+        raise DaemonError(start.told(sentence(error))) from error
     if life.failure is not None:
         raise DaemonError("the daemon had to stop; its log says why") from life.failure
 
 
-class _Life:
-    """How the daemon's life ends: who asked for it, or what went wrong."""
+class _Opened(NamedTuple):
+    """What a start has opened before there is an event loop."""
 
-    def __init__(self) -> None:
-        self.server: Final = Server(server_config())
-        self.has_new_localnet = False
-        self._was_ready = False
-        self._was_ended_by_client = False
-        self.failure: Exception | None = None
+    directory: Path
+    config: Config
+    ledger: Ledger
+    keystore: FileKeystore
+    clock: ClockGuard
+    listener: socket.socket
 
-    @property
-    def ends_localnet(self) -> bool:
-        """Whether the local network ends too: on request, or if it was for a start that failed.
 
-        It outlives signals as it outlives a crash: the next start finds the chain where it was.
-        """
-        return self._was_ended_by_client or (self.has_new_localnet and not self._was_ready)
-
-    def begin(self) -> None:
-        self._was_ready = True
-
-    def end_by_client(self) -> None:
-        self._was_ended_by_client = True
-        self.server.should_exit = True
-
-    def end_by_failure(self, failure: Exception) -> None:
-        self.failure = failure
-        self.server.should_exit = True
-
-    @contextlib.contextmanager
-    def ended_by_signals(self) -> Iterator[None]:
-        """Let signals do no more than ask for the end, from the first stage to the last.
-
-        So none of them cuts a stage in two; the second one waits for no connection any more.
-        """
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # As `nohup` sets it.
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self._end_by_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _end_by_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.server.force_exit = self.server.should_exit
-        self.server.should_exit = True
+def _open(
+    directory: Path,
+    config: Config,
+    password: bytes,
+    *,
+    start: Start,
+    stack: contextlib.ExitStack,
+) -> _Opened:
+    """Open what blocks while it is opened; *stack* closes it."""
+    with start.stage(Stage.DIRECTORY):
+        lock = stack.enter_context(claimed(directory))
+    clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
+    file = directory / LEDGER_NAME
+    size_bytes = file.stat().st_size if file.exists() else 0
+    with start.stage(Stage.LEDGER, more_s=size_bytes // LEDGER_BYTES_PER_S):
+        ledger = stack.enter_context(
+            open_ledger(directory, lock=lock, notices=notices(clock), must_exist=True)
+        )
+        ledger.add_failure_callback(_die)
+        report_opening(ledger)
+    with start.stage(Stage.KEYSTORE):
+        keystore = open_keystore(directory / KEYSTORE_NAME, password)
+        stack.callback(keystore.lock)
+    with start.stage(Stage.CLOCK):
+        start_clock(ledger, clock)
+    with start.stage(Stage.LISTENER):
+        listener = stack.enter_context(_listen(config.daemon.port))
+    return _Opened(directory, config, ledger, keystore, clock, listener)
 
 
 async def _serve(
-    directory: Path,
+    opened: _Opened,
     *,
-    config: Config,
-    ledger: Ledger,
-    keystore: FileKeystore,
-    clock: ClockGuard,
-    listener: socket.socket,
     localnet_url: str | None,
     announce: Callable[[Address], None],
-    life: _Life,
+    start: Start,
+    life: Life,
 ) -> None:
     """Serve until told to stop."""
-    report_opening(ledger)
+    directory, config, ledger, keystore, clock, listener = opened
     own = {} if localnet_url is None else {NetworkType.LOCALNET: localnet_url}
     cookie = OPERATOR_TOKEN_PREFIX + generate_secret()
     port = listener.getsockname()[1]
-    server = life.server
-    async with _chains({**solana_urls(config.rpc), **own}, clock) as chains:
-        # A local network's blocks come as fast as somebody likes: it keeps no time.
-        timed = [chain for network, chain in chains.items() if network is not NetworkType.LOCALNET]
-        silent = await hear_chains(clock, timed)
-        about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
-        if ledger.condition().problem is None:
-            for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
-                log.warning("creation finished", agent_id=agent.id, status=agent.status)
-        unfinished = ledger.read(read_unfinished) if ledger.damage is None else []
-        found = count_found(unfinished)
-        log.info("unfinished at start", **{name.lower(): count for name, count in found.items()})
-        world = World(ledger, keystore, chains, clock, generate_id)
-        worker = Worker(world, report=_report_step)
+    async with contextlib.AsyncExitStack() as stack:
+        with start.stage(Stage.CHAINS):
+            chains = await stack.enter_async_context(
+                _chains({**solana_urls(config.rpc), **own}, clock)
+            )
+            # A local network's blocks come as fast as somebody likes: it keeps no time.
+            timed = [chain for name, chain in chains.items() if name is not NetworkType.LOCALNET]
+            silent = await hear_chains(clock, timed)
+        with start.stage(Stage.RECORD):
+            about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
+        with start.stage(Stage.UNFINISHED):
+            found = _classify(ledger, keystore, clock)
+        worker = Worker(World(ledger, keystore, chains, clock, generate_id), report=_report_step)
         maker = BackupMaker(
             directory,
             ledger=ledger,
@@ -300,6 +283,18 @@ async def _serve(
         )
         schedule = BackupSchedule(
             maker, directory=directory, ledger=ledger, clock=clock, settings=config.backup
+        )
+        supervisor = Supervisor(
+            (
+                Work(WorkerName.PAYMENTS, worker.run),
+                LedgerChecks(ledger, clock).work(),
+                schedule.work(),
+                clock_watch(ledger, clock),
+                ChainAsking(clock, silent).work(),
+            ),
+            clock=clock,
+            is_damaged=lambda: ledger.damage is not None,
+            random_share=random_share,
         )
         services = Services(
             ledger=ledger,
@@ -331,57 +326,68 @@ async def _serve(
             recovery_wait_s=config.security.kill_switch_recovery_seconds,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
+            worker_conditions=supervisor.conditions,
             shut_down=life.end_by_client,
             about=about,
             ledger_condition=ledger.condition,
             started_at_monotonic_s=clock.monotonic_s(),
         )
-        server.config.app = Api(
-            services, port=port, error_codes=_ERROR_CODES, report=_report_defect
-        )
-
-        def be_found() -> None:
-            address = Address(url=f"http://{HOST}:{port}", pid=os.getpid())
-            write_private(directory / COOKIE_NAME, cookie.encode())
-            # Left open on purpose: the kernel gives the lock up, when the process is gone.
-            write_locked(directory / ADDRESS_NAME, msgspec.json.encode(address))
-            life.begin()
-            announce(address)
-            log.info("ready", url=address.url, pid=address.pid, daemon_id=about.daemon_id)
-
-        server.when_listening = be_found
-        try:
-            async with asyncio.TaskGroup() as group:
-                besides = [
-                    group.create_task(_until_failure(work, life))
-                    for work in (
-                        lambda: while_sound(ledger, worker.run),
-                        lambda: while_sound(ledger, lambda: keep_checking(ledger, clock)),
-                        lambda: while_sound(ledger, schedule.run),
-                        lambda: while_sound(ledger, lambda: keep_watching_clock(ledger, clock)),
-                        lambda: while_sound(ledger, lambda: keep_asking_chains(clock, silent)),
-                    )
-                ]
-                await _until_failure(lambda: server.serve(sockets=[listener]), life)
-                for task in besides:
-                    task.cancel()
-        finally:
-            for name in (ADDRESS_NAME, COOKIE_NAME):
-                (directory / name).unlink(missing_ok=True)
+        api = Api(services, port=port, error_codes=_ERROR_CODES, report=_report_defect)
+        with start.stage(Stage.ROUTES):
+            await require_fit(api, port=port)
+        life.server.config.app = api
+        await _answer(opened, cookie, supervisor, announce=announce, start=start, life=life)
     stop_in_ledger(ledger, clock)
     log.info("stopped")
 
 
-async def _until_failure(work: Callable[[], Awaitable[object]], life: _Life) -> None:
-    """Do *work*; if it fails the daemon ends, cleanly and saying so, and does not hang."""
+async def _answer(
+    opened: _Opened,
+    cookie: str,
+    supervisor: Supervisor,
+    *,
+    announce: Callable[[Address], None],
+    start: Start,
+    life: Life,
+) -> None:
+    """Listen, be found, answer and work."""
+    directory, listener = opened.directory, opened.listener
+
+    def be_found() -> None:
+        address = Address(url=f"http://{HOST}:{listener.getsockname()[1]}", pid=os.getpid())
+        write_private(directory / COOKIE_NAME, cookie.encode())
+        # Left open on purpose: the kernel gives the lock up, when the process is gone.
+        write_locked(directory / ADDRESS_NAME, msgspec.json.encode(address))
+        listening.close()
+        life.begin()
+        announce(address)
+        log.info("ready", url=address.url, pid=address.pid, ms=round(1000 * start.since_s()))
+
+    life.server.when_listening = be_found
     try:
-        await work()
-    except Exception as error:
-        log.critical("the daemon cannot go on", exc_info=error)
-        life.end_by_failure(error)
+        with contextlib.ExitStack() as listening:
+            listening.enter_context(start.stage(Stage.SERVING))
+            async with asyncio.TaskGroup() as group:
+                besides = group.create_task(life.last(supervisor.run))
+                await life.last(lambda: life.server.serve(sockets=[listener]))
+                besides.cancel()
+    finally:
+        for name in (ADDRESS_NAME, COOKIE_NAME):
+            (directory / name).unlink(missing_ok=True)
 
 
-def _end_localnet(directory: Path, life: _Life) -> None:
+def _classify(ledger: Ledger, keystore: FileKeystore, clock: ClockGuard) -> dict[Found, int]:
+    """End the creations that were cut off, and count what is unfinished."""
+    if ledger.condition().problem is None:
+        for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
+            log.warning("creation finished", agent_id=agent.id, status=agent.status)
+    unfinished = ledger.read(read_unfinished) if ledger.damage is None else []
+    found = count_found(unfinished)
+    log.info("unfinished at start", **{name.lower(): count for name, count in found.items()})
+    return found
+
+
+def _end_localnet(directory: Path, life: Life) -> None:
     if life.ends_localnet:
         localnet_process.stop(directory / LOCALNET_NAME)
 
@@ -430,8 +436,7 @@ def _report_defect(request_id: str, error: Exception) -> None:
 
 def _die(failure: DatabaseError) -> None:
     """End the process at once: it must not sign anything that the ledger cannot record."""
-    Stderr().msg(f"waiaas: {failure}")
-    os._exit(_EXIT_LEDGER_FAILED)
+    end_process(str(failure), status=_EXIT_LEDGER_FAILED)
 
 
 def _listen(port: int) -> socket.socket:

@@ -64,6 +64,20 @@ def find_daemon(directory: Path) -> Address | None:
             raise DaemonError(f"{path} cannot be read: {sentence(error)}") from error
 
 
+def in_use(directory: Path) -> str | None:
+    """Return the sentence that refuses a second daemon by naming the first, if it can be found."""
+    try:
+        address = find_daemon(directory)
+    except DaemonError:
+        return None
+    if address is None:
+        return None
+    return (
+        f"{directory} is in use by another waiaas: process {address.pid}, at {address.url}."
+        " Stop it with `waiaas stop`, or give another directory."
+    )
+
+
 @contextlib.contextmanager
 def watch_daemon(directory: Path) -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether the daemon that ran at first has ended since.

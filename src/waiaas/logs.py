@@ -21,6 +21,12 @@ class Stderr:
     info = warning = error = critical = msg
 
 
+def end_process(sentence: str, *, status: int) -> None:
+    """Say why, and end the process at once, whatever its other threads do: no clean-up, no exit."""
+    Stderr().msg(f"waiaas: {sentence}")
+    os._exit(status)
+
+
 def log_to_stderr() -> None:
     """Have every log line be one JSON object on stderr."""
     # uvicorn says in plain text, at any caller's will, that a request was malformed.

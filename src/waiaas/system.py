@@ -36,6 +36,11 @@ def generate_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
+def random_share() -> float:
+    """Return a number from 0 to 1: how much of a jitter a pause gets."""
+    return secrets.randbelow(1001) / 1000
+
+
 def read_boot_id() -> str:
     """Return what names this start of the machine; something new where it has no name."""
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -15,9 +15,11 @@ from waiaas.database.notices import Notice, Notices
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AuditAction
+from waiaas.domain.workers import WorkerName
 from waiaas.pipeline.clock_guard import ClockGuard, note
 from waiaas.pipeline.record import ledger_time
 from waiaas.ports import Chain, ChainUnavailable, Clock, GuardedClock, LedgerTransaction
+from waiaas.supervision import TurnFailed, Work
 
 CHECK_INTERVAL_S: Final = 24 * 60 * 60
 """Between two full checks of the ledger; a restart in between does not begin it anew."""
@@ -124,33 +126,25 @@ def stop_in_ledger(ledger: Ledger, clock: Clock) -> None:
         log.warning("the stop could not be recorded", reason=str(error))
 
 
-async def while_sound(ledger: Ledger, work: Callable[[], Awaitable[object]]) -> None:
-    """Do *work* unless the ledger is damaged; if it fails over damage, only the work ends."""
-    if not _is_sound(ledger):
-        return
+def clock_watch(ledger: Ledger, clock: GuardedClock) -> Work:
+    """Return the worker that watches the clock."""
+    return Work(
+        WorkerName.CLOCK,
+        lambda: watch_clock(ledger, clock),
+        retry_s_min=CLOCK_INTERVAL_S,
+        retry_s_max=CLOCK_INTERVAL_S,
+    )
+
+
+async def watch_clock(ledger: Ledger, clock: GuardedClock) -> float:
+    """Write down and log whether the wall clock got into doubt, or out of it; one turn."""
     try:
-        await work()
-    except Exception as error:
-        if _is_sound(ledger):
-            raise
-        log.critical("a worker has stopped: the ledger is damaged", exc_info=error)
-
-
-def _is_sound(ledger: Ledger) -> bool:
-    return ledger.damage is None
-
-
-async def keep_watching_clock(ledger: Ledger, clock: GuardedClock) -> None:
-    """Write down and log when the wall clock gets into doubt, and out of it; until cancelled."""
-    while True:
-        try:
-            doubt, is_new = await ledger.write_async(lambda tx: _judge(tx, clock))
-        except DatabaseError as error:
-            log.warning("the state of the clock could not be recorded", reason=str(error))
-        else:
-            if is_new:
-                _tell_of_clock(doubt)
-        await clock.sleep(CLOCK_INTERVAL_S)
+        doubt, is_new = await ledger.write_async(lambda tx: _judge(tx, clock))
+    except DatabaseError as error:
+        raise TurnFailed(f"the state of the clock could not be recorded: {error}") from error
+    if is_new:
+        _tell_of_clock(doubt)
+    return CLOCK_INTERVAL_S
 
 
 async def hear_chains(clock: ClockGuard, chains: Collection[Chain]) -> list[Chain]:
@@ -176,11 +170,24 @@ async def _chain_time(chain: Chain) -> int | None:
         return None
 
 
-async def keep_asking_chains(clock: ClockGuard, chains: Collection[Chain]) -> None:
-    """Ask until each has answered once: a machine often starts before its network."""
-    while chains:
-        await clock.sleep(CLOCK_INTERVAL_S)
-        chains = await hear_chains(clock, chains)
+class ChainAsking:
+    """Asks chains for their time until each has answered: a machine may start before its network.
+
+    Args:
+        silent: those that did not answer yet.
+    """
+
+    def __init__(self, clock: ClockGuard, silent: Collection[Chain]) -> None:
+        self._clock = clock
+        self._silent = silent
+
+    def work(self) -> Work:
+        return Work(WorkerName.CHAIN_TIME, self.turn, first_pause_s=CLOCK_INTERVAL_S)
+
+    async def turn(self) -> float | None:
+        """Ask once more."""
+        self._silent = await hear_chains(self._clock, self._silent)
+        return CLOCK_INTERVAL_S if self._silent else None
 
 
 def _judge(tx: LedgerTransaction, clock: GuardedClock) -> tuple[ClockDoubt | None, bool]:
@@ -196,20 +203,33 @@ def _tell_of_clock(doubt: ClockDoubt | None) -> None:
         log.critical("the clock is in doubt: nothing is paid", **doubt._asdict())
 
 
-async def keep_checking(ledger: Ledger, clock: Clock) -> None:
-    """Check the ledger now if that was put off, and fully once a day, until cancelled."""
-    is_checked = ledger.was_checked or await _check(ledger, CheckKind.QUICK)
-    while not is_checked:
-        await clock.sleep(CHECK_RETRY_S)
-        is_checked = await _check(ledger, CheckKind.QUICK)
-    while _is_sound(ledger):
-        last_s = int(ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
-        await clock.sleep(seconds_to_next_check(last_s=last_s, now_s=clock.now_s()))
-        is_done = await _check(ledger, CheckKind.FULL) and await _record_check(
-            ledger, clock.now_s()
+class LedgerChecks:
+    """Checks the ledger at once if that was put off at the opening, and fully once a day."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._was_checked = ledger.was_checked
+
+    def work(self) -> Work:
+        return Work(
+            WorkerName.LEDGER_CHECK, self.turn, retry_s_min=CHECK_RETRY_S, retry_s_max=CHECK_RETRY_S
         )
-        if not is_done:
-            await clock.sleep(CHECK_RETRY_S)
+
+    async def turn(self) -> float | None:
+        """Make the check that is due, if one is."""
+        if not self._was_checked:
+            await _check(self._ledger, CheckKind.QUICK)
+            self._was_checked = True
+        elif not self._seconds_to_next():
+            await _check(self._ledger, CheckKind.FULL)
+            if self._ledger.damage is None:
+                await _record_check(self._ledger, self._clock.now_s())
+        return None if self._ledger.damage else self._seconds_to_next()
+
+    def _seconds_to_next(self) -> int:
+        last_s = int(self._ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
+        return seconds_to_next_check(last_s=last_s, now_s=self._clock.now_s())
 
 
 def seconds_to_next_check(*, last_s: int, now_s: int) -> int:
@@ -217,10 +237,11 @@ def seconds_to_next_check(*, last_s: int, now_s: int) -> int:
     return max(last_s + CHECK_INTERVAL_S - now_s, 0) if last_s <= now_s else 0
 
 
-async def _check(ledger: Ledger, kind: CheckKind) -> bool:
-    """Check in a thread, beside everything else; return whether it came to its end.
+async def _check(ledger: Ledger, kind: CheckKind) -> None:
+    """Check in a thread, beside everything else. A cancelled caller stops the check.
 
-    A cancelled caller stops the check.
+    Raises:
+        TurnFailed: it did not come to its end.
     """
     stop = threading.Event()
     try:
@@ -228,22 +249,18 @@ async def _check(ledger: Ledger, kind: CheckKind) -> bool:
             check_integrity, ledger.path, kind=kind, is_stopped=stop.is_set
         )
     except DatabaseError as error:
-        log.warning("the ledger could not be checked", kind=kind, reason=str(error))
-        return False
+        raise TurnFailed(f"the ledger could not be checked: {error}") from error
     finally:
         stop.set()
     log.info("ledger checked", kind=kind, findings=len(findings))
     if findings:
         ledger.stop_writing([str(finding) for finding in findings])
-    return True
 
 
-async def _record_check(ledger: Ledger, wall_s: int) -> bool:
+async def _record_check(ledger: Ledger, wall_s: int) -> None:
     try:
         await ledger.write_async(
             lambda tx: tx.key_values.put(_CHECKED_AT, f"{wall_s}", now_s=wall_s)
         )
     except DatabaseError as error:
-        log.warning("the check could not be recorded", reason=str(error))
-        return False
-    return True
+        raise TurnFailed(f"the check could not be recorded: {error}") from error

@@ -59,6 +59,7 @@ from waiaas.domain.ids import AgentId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Request
+from waiaas.domain.workers import WorkerCondition, WorkerName, WorkerState
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.admit import AdmissionRules
@@ -102,6 +103,12 @@ CONTENTS: Final = {
 }
 """What reads each whole: made once, for it is compiled once for each object."""
 
+
+WORKERS: Final = [
+    WorkerCondition(
+        WorkerName.CLOCK, WorkerState.FAILING, NOW_S - 5, NOW_S + 5, 2, NOW_S - 4, "no disk"
+    )
+]
 
 HEADERS_OF_EVERY_ANSWER: Final = {
     "cache-control": "no-store",
@@ -299,6 +306,7 @@ class Desk:
             recovery_wait_s=1800,
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
+            worker_conditions=lambda: WORKERS,
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
             ledger_condition=ledger.condition,

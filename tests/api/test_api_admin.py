@@ -68,6 +68,17 @@ def test_the_operator_may_know_what_it_is_doing(
             "walPages": desk.ledger.condition().wal_pages,
             "lastScheduledBackupAt": NOW_S - 5,
             "scheduledBackupProblem": "The disk is full.",
+            "workers": [
+                {
+                    "name": "clock",
+                    "state": "failing",
+                    "begunAt": NOW_S - 5,
+                    "nextAt": NOW_S + 5,
+                    "failures": 2,
+                    "failedAt": NOW_S - 4,
+                    "problem": "no disk",
+                }
+            ],
         }
 
 

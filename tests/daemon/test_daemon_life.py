@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from waiaas.daemon import _Life, _report_step, _until_failure
+from waiaas.daemon import _report_step
 from waiaas.database.errors import LedgerFull
 from waiaas.domain.ids import TransactionId
 from waiaas.keystore.errors import DamagedKeystore
+from waiaas.life import Life
 from waiaas.logs import log_to_stderr
 from waiaas.pipeline.advance import Step
 
@@ -20,12 +21,12 @@ def test_a_part_that_fails_ends_the_daemon_and_is_told_in_the_log(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     log_to_stderr()
-    life = _Life()
+    life = Life()
 
     async def fail() -> None:
         raise RuntimeError("the worker stumbled")
 
-    asyncio.run(_until_failure(fail, life))
+    asyncio.run(life.last(fail))
 
     assert isinstance(life.failure, RuntimeError)
     assert life.server.should_exit
@@ -57,11 +58,11 @@ def test_a_changed_key_file_and_a_full_disk_are_told_in_one_line_with_their_reme
 
 
 def test_a_part_that_is_cancelled_has_not_failed() -> None:
-    life = _Life()
+    life = Life()
 
     async def main() -> None:
         async with asyncio.TaskGroup() as group:
-            working = group.create_task(_until_failure(asyncio.Event().wait, life))
+            working = group.create_task(life.last(asyncio.Event().wait))
             group.create_task(asyncio.to_thread(lambda: None))
             working.cancel()
 
@@ -71,7 +72,7 @@ def test_a_part_that_is_cancelled_has_not_failed() -> None:
 
 
 def test_the_network_ends_on_request_or_with_the_start_that_began_it() -> None:
-    life = _Life()
+    life = Life()
     seen = [life.ends_localnet]  # It was there before.
     life.has_new_localnet = True
     seen.append(life.ends_localnet)  # Nobody was told of it.
@@ -83,7 +84,7 @@ def test_the_network_ends_on_request_or_with_the_start_that_began_it() -> None:
 
 
 def test_signals_ask_for_the_end_and_their_handlers_go_with_it() -> None:
-    life = _Life()
+    life = Life()
     before = signal.getsignal(signal.SIGTERM)
     with life.ended_by_signals():
         seen = []

@@ -14,27 +14,28 @@ from tests.fakes.chain import FakeChain, Manners
 
 from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, open_ledger
 from waiaas.database.connection import open_reader
-from waiaas.database.errors import DatabaseError, NotADatabase
+from waiaas.database.errors import DatabaseError
 from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
 from waiaas.domain.clock import ClockDoubt
 from waiaas.logs import log_to_stderr
 from waiaas.pipeline.clock_guard import ClockGuard, note, refuse_in_doubt
-from waiaas.ports import Chain, LedgerTransaction
+from waiaas.ports import Chain, Clock, LedgerTransaction
+from waiaas.supervision import Supervisor, Work
 from waiaas.upkeep import (
     CHECK_INTERVAL_S,
     CHECK_RETRY_S,
+    CLOCK_INTERVAL_S,
+    ChainAsking,
+    LedgerChecks,
+    clock_watch,
     hear_chains,
-    keep_asking_chains,
-    keep_checking,
-    keep_watching_clock,
     notices,
     report_opening,
     seconds_to_next_check,
     start_clock,
     start_in_ledger,
     stop_in_ledger,
-    while_sound,
 )
 
 NOW_S = 1_700_000_000
@@ -112,14 +113,23 @@ def audit(ledger: Ledger) -> list[tuple[str, str, int]]:
     return [(row.event_type, row.severity, row.timestamp) for row in rows]
 
 
+def supervised(work: Work, ledger: Ledger, clock: Clock) -> Supervisor:
+    return Supervisor(
+        [work],
+        clock=clock,
+        is_damaged=lambda: ledger.damage is not None,
+        random_share=lambda: 0.0,
+    )
+
+
+def run(work: Work, ledger: Ledger, clock: Clock) -> None:
+    """Let a worker run until the clock has had enough, or there is no more to do."""
+    with suppress(asyncio.CancelledError):
+        asyncio.run(supervised(work, ledger, clock).run())
+
+
 def check(ledger: Ledger, clock: DayClock) -> None:
-    """Let the checks run until the clock has had enough."""
-
-    async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(keep_checking(ledger, clock))
-
-    asyncio.run(main())
+    run(LedgerChecks(ledger, clock).work(), ledger, clock)
 
 
 # ── records ────────────────────────────────────────────────────────────────────────────────────
@@ -175,8 +185,7 @@ def test_a_clock_that_jumps_and_comes_back_is_written_down_and_logged_once_each(
     machine = SetClock(jumps_s=[0, 90_000, 0, -90_000, 0])
     guard = ClockGuard(machine, boot_id="boot")
     start_clock(ledger, guard)
-    with suppress(asyncio.CancelledError):
-        asyncio.run(keep_watching_clock(ledger, guard))
+    run(clock_watch(ledger, guard), ledger, machine)
     events = [("CLOCK_JUMPED", "critical"), ("CLOCK_RETURNED", "warning")]
     assert [row[:2] for row in audit(ledger)] == events
     assert max(row[2] for row in audit(ledger)) < NOW_S + 90_000
@@ -184,21 +193,34 @@ def test_a_clock_that_jumps_and_comes_back_is_written_down_and_logged_once_each(
     assert levels == ["critical", "info"]
 
 
-def test_a_ledger_that_takes_no_writes_still_has_a_clock_and_watches_it(
+def test_a_ledger_that_takes_no_writes_still_has_a_clock(
     ledger: Ledger, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    machine = SetClock(jumps_s=[90_000])
+    machine = SetClock(jumps_s=[])
     guard = ClockGuard(machine, boot_id="boot")
     ledger.stop_writing(["page 3"])
     start_clock(ledger, guard)
-    with suppress(asyncio.CancelledError):
-        asyncio.run(keep_watching_clock(ledger, guard))
+    machine.ahead_s = 90_000
     assert guard.doubt() is not None
-    events = {line["event"] for line in logged()}
-    assert events >= {
-        "the clock could not be recorded",
-        "the state of the clock could not be recorded",
-    }
+    assert "the clock could not be recorded" in {line["event"] for line in logged()}
+
+
+def test_a_doubt_that_cannot_be_written_down_is_told_and_tried_again(
+    ledger: Ledger, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    machine = SetClock(jumps_s=[0, 0])
+    guard = ClockGuard(machine, boot_id="boot")
+    start_clock(ledger, guard)
+
+    class Full:
+        async def write_async(self, _unit: object) -> None:
+            raise LedgerFull
+
+    full: Any = Full()
+    run(clock_watch(full, guard), ledger, machine)
+    lines = logged()
+    assert [line["failures"] for line in lines] == [1, 2, 3]
+    assert all("the state of the clock could not be" in line["reason"] for line in lines)
 
 
 class Late:
@@ -220,8 +242,7 @@ def test_a_doubt_that_begins_while_somebody_looks_is_written_down_once(ledger: L
     guard = ClockGuard(machine, boot_id="boot")
     start_clock(ledger, guard)
     late: Any = Late(ledger, guard, machine)
-    with suppress(asyncio.CancelledError):
-        asyncio.run(keep_watching_clock(late, guard))
+    run(clock_watch(late, guard), ledger, machine)
     assert [row[0] for row in audit(ledger)] == ["CLOCK_JUMPED"]
 
 
@@ -284,12 +305,14 @@ def test_a_node_that_does_not_answer_changes_nothing_and_is_asked_again(
     assert asyncio.run(hear_chains(guard, [quick, late])) == [late]
     assert (guard.doubt(), guard.wants_chains) == (None, True)
     late.pause, late.manners = FakeChain().pause, lambda _call: Manners()
-    asyncio.run(keep_asking_chains(guard, [late]))
+    run(ChainAsking(guard, [late]).work(), ledger, DayClock())
     assert (guard.doubt() is None, guard.wants_chains) == (False, False)
 
 
 def test_where_no_chain_keeps_time_none_is_asked_for_ever(ledger: Ledger) -> None:
-    asyncio.run(keep_asking_chains(started(ledger), []))
+    clock = DayClock()
+    run(ChainAsking(started(ledger), []).work(), ledger, clock)
+    assert clock.waits == [CLOCK_INTERVAL_S]
 
 
 def test_what_a_chain_says_is_heard_by_a_ledger_that_takes_no_writes(
@@ -300,36 +323,6 @@ def test_what_a_chain_says_is_heard_by_a_ledger_that_takes_no_writes(
     asyncio.run(hear_chains(guard, keeping(NOW_S - 90_000)))
     assert guard.doubt() is not None
     assert "the chain's time could not be recorded" in {line["event"] for line in logged()}
-
-
-# ── work ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_nobody_works_on_a_damaged_ledger(ledger: Ledger) -> None:
-    worked: list[None] = []
-
-    async def work() -> None:
-        worked.append(None)
-
-    asyncio.run(while_sound(ledger, work))
-    ledger.stop_writing(["page 3"])
-    asyncio.run(while_sound(ledger, work))
-    assert len(worked) == 1
-
-
-def test_work_that_fails_over_damage_ends_and_any_other_failure_is_the_daemons(
-    ledger: Ledger,
-) -> None:
-    async def stumble() -> None:
-        raise LedgerFull
-
-    async def meet_damage() -> None:
-        ledger.stop_writing(["page 3"])
-        raise NotADatabase(ledger.path, reason="malformed")
-
-    with pytest.raises(LedgerFull):
-        asyncio.run(while_sound(ledger, stumble))
-    asyncio.run(while_sound(ledger, meet_damage))
 
 
 # ── checks ─────────────────────────────────────────────────────────────────────────────────────
@@ -365,7 +358,7 @@ def test_a_check_that_is_not_made_or_not_recorded_is_tried_again_in_an_hour(
         else:
             patch.setattr(KeyValues, "put", fail)
         check(ledger, clock)
-    assert clock.waits == [0, CHECK_RETRY_S, 0]
+    assert clock.waits == [CHECK_RETRY_S] * 3
     assert ledger.read(lambda tx: tx.key_values.get("ledger.checked_at")) is None
 
 
@@ -373,8 +366,8 @@ def test_the_ledger_is_checked_fully_once_a_day_also_across_restarts(
     ledger: Ledger, clock: DayClock, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
     check(ledger, clock)
-    assert clock.waits == [0, CHECK_INTERVAL_S, CHECK_INTERVAL_S]
-    assert [(line["kind"], line["findings"]) for line in logged()] == [("full", 0)] * 3
+    assert clock.waits == [CHECK_INTERVAL_S] * 3
+    assert [(line["kind"], line["findings"]) for line in logged()] == [("full", 0)] * 4
     later = DayClock(waits_max=1)
     later.wall_s = clock.wall_s + 100
     check(ledger, later)
@@ -429,7 +422,7 @@ def test_a_first_check_that_could_not_be_made_is_made_up_for(
     clock = DayClock()
     check(ledger, clock)
     assert kinds == ["quick", "quick", "quick", "full"]
-    assert clock.waits == [CHECK_RETRY_S, CHECK_RETRY_S, 0]
+    assert clock.waits == [CHECK_RETRY_S, CHECK_RETRY_S, 1]
 
 
 def test_a_stop_does_not_wait_for_a_check(ledger: Ledger, clock: DayClock) -> None:
@@ -439,7 +432,7 @@ def test_a_stop_does_not_wait_for_a_check(ledger: Ledger, clock: DayClock) -> No
 
     async def main() -> None:
         async with asyncio.TaskGroup() as group:
-            checking = group.create_task(keep_checking(ledger, clock))
+            checking = group.create_task(LedgerChecks(ledger, clock).turn())
             await asyncio.to_thread(lambda: None)
             checking.cancel()
 

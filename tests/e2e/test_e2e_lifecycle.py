@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from waiaas.stages import Stage
+
 pytestmark = pytest.mark.e2e
 
 
@@ -149,6 +151,8 @@ def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothi
     begun = time.monotonic()
     daemon = waiaas.start()
     assert health(daemon.url)  # At once, and at the first try.
+    lines = map(json.loads, daemon.log.read_text(encoding="utf-8").splitlines())
+    assert [line["stage"] for line in lines if line["event"] == "stage done"] == list(Stage)
     print(f"ready after {time.monotonic() - begun:.2f} s")  # noqa: T201 -- a figure
     assert json.loads((waiaas.data / "daemon.json").read_bytes())["pid"] == daemon.process.pid
 
@@ -156,7 +160,8 @@ def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothi
     arguments = ("start", "--localnet", "--port", "0")
     refused = waiaas.run(*arguments, password=True, code=1)
     print(f"a second daemon refused after {time.monotonic() - begun:.2f} s")  # noqa: T201 -- a figure
-    assert f"{waiaas.data} is in use by another waiaas" in refused.stderr
+    holder = f"process {daemon.process.pid}, at {daemon.url}. Stop it with `waiaas stop`"
+    assert f"{waiaas.data} is in use by another waiaas: {holder}" in refused.stderr
     assert health(daemon.url)
     assert waiaas.json("status")["status"] == "ok"
     assert "initialised before" in waiaas.run("init").stdout
@@ -198,7 +203,8 @@ def test_a_network_that_cannot_start_is_a_clear_error(waiaas: Any) -> None:
     log = waiaas.data / "localnet" / "localnet.log"
     log.mkdir(parents=True, mode=0o700)
     failed = waiaas.run("start", "--localnet", "--port", "0", password=True, code=1)
-    assert failed.stderr == f"waiaas: {log}: Is a directory\n"
+    told = f"waiaas: cannot start, at localnet: {log}: Is a directory"
+    assert failed.stderr.splitlines()[-1] == told
     assert waiaas.processes() == {}
 
 

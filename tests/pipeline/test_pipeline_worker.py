@@ -429,3 +429,17 @@ def test_a_worker_that_is_cancelled_stops_in_the_middle_of_what_it_does(site: "S
             assert task.cancelled()
 
     asyncio.run(scenario())
+
+
+def test_a_worker_that_is_run_again_goes_on_with_what_it_was_doing(site: "Site") -> None:
+    """As its supervisor does after a failure: what was being driven is driven by nobody then."""
+    transaction = ask(site, site.hire(), to=site.office.new_address())
+
+    async def scenario() -> None:
+        async with site.shift() as shift:
+            await shift.work(lambda: "build" in shift.tap.calls)
+            assert not shift.has_ended(transaction.id)
+            await shift.finish(transaction.id)
+
+    asyncio.run(scenario())
+    assert_paid(site, transaction)

@@ -26,6 +26,7 @@ from waiaas.wire.admin import (
     ShuttingDown,
     Status,
     UnreadHistory,
+    WorkerStatus,
 )
 
 
@@ -89,6 +90,18 @@ async def get_status(call: Call) -> Status:
         wal_pages=condition.wal_pages,
         last_scheduled_backup_at=backups.last_made_at,
         scheduled_backup_problem=backups.problem,
+        workers=[
+            WorkerStatus(
+                name=each.name,
+                state=each.state,
+                begun_at=each.begun_at,
+                next_at=each.next_at,
+                failures=each.failures,
+                failed_at=each.failed_at,
+                problem=each.problem,
+            )
+            for each in services.worker_conditions()
+        ],
     )
 
 

@@ -1,6 +1,6 @@
 """What the handlers are given: the pipeline's world, and the few things only the edge needs."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from waiaas.api.allowance import Allowance
@@ -9,6 +9,7 @@ from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.records import TransactionRecord
+from waiaas.domain.workers import WorkerCondition
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import Found
@@ -70,6 +71,8 @@ class Services:
     """Makes a backup under a password, or with None under the keystore's backup key."""
     backup_condition: Callable[[], ScheduleCondition]
     """Tells how it stands with the backups that the daemon makes by itself."""
+    worker_conditions: Callable[[], Sequence[WorkerCondition]]
+    """Tells how it stands with everything that the daemon does besides answering."""
     shut_down: Callable[[], None]
     about: About
     ledger_condition: Callable[[], LedgerCondition]

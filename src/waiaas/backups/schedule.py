@@ -28,13 +28,15 @@ from waiaas.database import DatabaseError, Ledger
 from waiaas.directory import sentence
 from waiaas.domain.audit import SYSTEM
 from waiaas.domain.backup import Backup, ScheduleCondition
+from waiaas.domain.workers import WorkerName
 from waiaas.pipeline.record import ledger_time
 from waiaas.ports import Clock, LedgerTransaction
+from waiaas.supervision import TurnFailed, Work, unexpected
 
 START_PAUSE_S: Final = 3
 """Whoever waits for the start, and the payments that wait with him, go first."""
 PAUSE_S: Final = 10 * 60
-"""After an attempt until the next look; twice as long after each further failure, up to an hour."""
+"""After an attempt until the next look; twice as long after each failure that follows one."""
 LOOK_S_MAX: Final = 60 * 60
 """Between two looks: a file may be gone, a clock set, a machine suspended."""
 SPARE_BYTES: Final = 64 * 1024 * 1024
@@ -104,42 +106,46 @@ class BackupSchedule:
             problem = self._unrecorded_problem or kept.problem
         return ScheduleCondition(None if last is None else last.created_at, problem)
 
-    async def run(self) -> None:
-        """Make each backup when it is due, until cancelled or the ledger is damaged."""
-        if not self._interval_s:
-            return
-        await self._clock.sleep(START_PAUSE_S)
-        pause_s = PAUSE_S
-        while self._ledger.damage is None:
-            made = self._ledger.read(_kept).made
-            there = await asyncio.to_thread(self._as_made, made)
-            wait_s = seconds_to_next(
-                made_at=[backup.created_at for backup in there],
-                now_s=self._clock.now_s(),
-                interval_s=self._interval_s,
-            )
-            if wait_s:
-                await self._clock.sleep(min(wait_s, LOOK_S_MAX))
-            else:
-                is_made = await self._attempt(made, pause_s=pause_s)
-                await self._clock.sleep(pause_s)
-                pause_s = PAUSE_S if is_made else min(2 * pause_s, LOOK_S_MAX)
+    def work(self) -> Work:
+        return Work(
+            WorkerName.BACKUP,
+            self.turn,
+            first_pause_s=START_PAUSE_S,
+            retry_s_min=PAUSE_S,
+            retry_s_max=LOOK_S_MAX,
+        )
 
-    async def _attempt(self, made: Sequence[Backup], *, pause_s: int) -> bool:
-        """Make one, or log and record why there is none; payments go on either way."""
+    async def turn(self) -> float | None:
+        """Make the backup that is due, if one is."""
+        if not self._interval_s:
+            return None
+        made = self._ledger.read(_kept).made
+        there = await asyncio.to_thread(self._as_made, made)
+        wait_s = seconds_to_next(
+            made_at=[backup.created_at for backup in there],
+            now_s=self._clock.now_s(),
+            interval_s=self._interval_s,
+        )
+        if wait_s:
+            return min(wait_s, LOOK_S_MAX)
+        await self._attempt(made)
+        return PAUSE_S
+
+    async def _attempt(self, made: Sequence[Backup]) -> None:
+        """Make one, or record why there is none; payments go on either way.
+
+        Raises:
+            TurnFailed: there is none.
+        """
         try:
             await self._make_beside(made)
         except BackupError as error:
-            problem = str(error)
+            await self._record(str(error))
+            raise TurnFailed(str(error)) from error
         except Exception as error:
-            problem = f"An unexpected error, {type(error).__name__}: the daemon's log has it."
-            log.exception("a defect in the scheduled backup")
-        else:
-            self._unrecorded_problem = None  # The ledger's went in the backup's transaction.
-            return True
-        log.error("scheduled backup failed", reason=problem, again_in_s=pause_s)
-        await self._record(problem)
-        return False
+            await self._record(unexpected(error))
+            raise
+        self._unrecorded_problem = None  # The ledger's went in the backup's transaction.
 
     async def _make_beside(self, made: Sequence[Backup]) -> None:
         """Make one on a thread of its own; a cancelled caller stops it and waits for its end."""

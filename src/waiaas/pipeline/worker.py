@@ -87,7 +87,12 @@ class Worker:
         return self._gate.count_shut()
 
     async def run(self) -> None:
-        """Take over everything unfinished, then whatever is woken."""
+        """Take over everything unfinished, then whatever is woken.
+
+        May be run again after it failed: what it was doing then is unfinished like anything else.
+        """
+        self._driven.clear()
+        self._blocked.clear()
         found, unfinished, waiting = self._world.ledger.read(
             lambda tx: (read_unfinished(tx), _unfinished(tx), tx.waits.count_open())
         )

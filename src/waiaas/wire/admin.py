@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from waiaas.domain.enums import KillSwitchState, NetworkType
+from waiaas.domain.workers import WorkerName, WorkerState
 from waiaas.wire.message import Message
 
 
@@ -50,6 +51,22 @@ class FoundAtStart(Message, frozen=True):
     """The ledger contradicts itself about these: nothing is done, their money stays set aside."""
 
 
+class WorkerStatus(Message, frozen=True):
+    """How it stands with something that the daemon does besides answering."""
+
+    name: WorkerName
+    state: WorkerState
+    begun_at: int | None
+    """When its last turn began."""
+    next_at: int | None
+    """When the next is due, if it waits."""
+    failures: int
+    """How many of its turns failed since the start."""
+    failed_at: int | None
+    problem: str | None
+    """What went wrong the last time; that it did is no news if `state` is not `failing`."""
+
+
 class Status(Message, frozen=True):
     """What the daemon is doing."""
 
@@ -83,6 +100,7 @@ class Status(Message, frozen=True):
     """When the newest backup was made that the daemon made by itself and that is still there."""
     scheduled_backup_problem: str | None
     """Why the last attempt at one failed, and what to do."""
+    workers: list[WorkerStatus]
 
 
 class CreateBackup(Message, frozen=True):
