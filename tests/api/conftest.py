@@ -105,9 +105,10 @@ CONTENTS: Final = {
 
 
 WORKERS: Final = [
+    WorkerCondition(WorkerName.PAYMENTS, WorkerState.RUNNING, NOW_S, None, 0, None, None),
     WorkerCondition(
         WorkerName.CLOCK, WorkerState.FAILING, NOW_S - 5, NOW_S + 5, 2, NOW_S - 4, "no disk"
-    )
+    ),
 ]
 
 HEADERS_OF_EVERY_ANSWER: Final = {

@@ -70,6 +70,15 @@ def test_the_operator_may_know_what_it_is_doing(
             "scheduledBackupProblem": "The disk is full.",
             "workers": [
                 {
+                    "name": "payments",
+                    "state": "running",
+                    "begunAt": NOW_S,
+                    "nextAt": None,
+                    "failures": 0,
+                    "failedAt": None,
+                    "problem": None,
+                },
+                {
                     "name": "clock",
                     "state": "failing",
                     "begunAt": NOW_S - 5,
@@ -77,7 +86,7 @@ def test_the_operator_may_know_what_it_is_doing(
                     "failures": 2,
                     "failedAt": NOW_S - 4,
                     "problem": "no disk",
-                }
+                },
             ],
         }
 

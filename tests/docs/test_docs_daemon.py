@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from waiaas.domain.readiness import Unready
 from waiaas.domain.workers import WorkerName
 from waiaas.stages import LEDGER_BYTES_PER_S, STAGES, Stage
 
@@ -27,3 +28,7 @@ def test_every_stage_is_told_in_its_order_with_its_deadline() -> None:
 
 def test_every_worker_is_told() -> None:
     assert [name.strip("`") for name, _ in rows("Working")] == list(WorkerName)
+
+
+def test_every_reason_for_not_being_ready_is_told() -> None:
+    assert all(f"\n- `{reason}`: " in PAGE for reason in Unready)

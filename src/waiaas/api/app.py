@@ -22,6 +22,7 @@ from waiaas.api import (
     notifications,
     owners,
     policies,
+    probes,
     stopping,
     transactions,
     verdicts,
@@ -39,6 +40,7 @@ from waiaas.domain.errors import ErrorCode, Refusal
 
 ROUTES: Final[tuple[Route, ...]] = (
     *admin.ROUTES,
+    *probes.ROUTES,
     *agents.ROUTES,
     *verdicts.ROUTES,
     *policies.ROUTES,

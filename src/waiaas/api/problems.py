@@ -68,6 +68,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.TRANSACTION_FAILED_ON_CHAIN: 502,
     ErrorCode.TRANSACTION_EXPIRED: 410,
     ErrorCode.CHAIN_UNAVAILABLE: 502,
+    ErrorCode.NOT_READY: 503,
     ErrorCode.LEDGER_FULL: 507,
     ErrorCode.LEDGER_DAMAGED: 503,
     ErrorCode.SHUTTING_DOWN: 503,

@@ -18,6 +18,7 @@ from waiaas.cli import (
     backups,
     clock,
     config,
+    health,
     notifications,
     owners,
     policies,
@@ -67,6 +68,7 @@ app.add_typer(owners.owner_app, name="owner")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
 app.add_typer(config.config_app, name="config")
+app.command()(health.health)
 
 
 def main() -> None:

@@ -133,6 +133,8 @@ class ErrorCode(StrEnum):
     """It did not land, and provably never will."""
     CHAIN_UNAVAILABLE = "CHAIN_UNAVAILABLE"
     """The chain's node gave no usable answer."""
+    NOT_READY = "NOT_READY"
+    """The daemon answers, and pays nobody; the message lists why."""
     LEDGER_FULL = "LEDGER_FULL"
     """The disk is full: nothing was written."""
     LEDGER_DAMAGED = "LEDGER_DAMAGED"
@@ -163,6 +165,7 @@ _TRANSIENT: Final = frozenset(
         ErrorCode.CLOCK_IN_DOUBT,
         ErrorCode.BACKUP_UNDER_WAY,
         ErrorCode.CHAIN_UNAVAILABLE,
+        ErrorCode.NOT_READY,
         ErrorCode.LEDGER_FULL,
         ErrorCode.SHUTTING_DOWN,
         ErrorCode.INTERNAL_ERROR,
@@ -261,6 +264,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "Try again; if it lasts, the operator looks after the node."
         " A local network comes with `waiaas start --localnet`."
     ),
+    ErrorCode.NOT_READY: "`waiaas status` tells the operator more.",
     ErrorCode.LEDGER_FULL: "The operator has to free space on the disk of the daemon.",
     ErrorCode.LEDGER_DAMAGED: ("The operator has to restore a backup; `waiaas status` says more."),
     ErrorCode.SHUTTING_DOWN: "Try again when the daemon is up again.",

@@ -21,6 +21,12 @@ class Health(Message, frozen=True):
     timestamp: int
 
 
+class Probed(Message, frozen=True):
+    """What a probe was to find out is so; a refusal says that it is not."""
+
+    status: Literal["live", "ready"]
+
+
 class Login(Message, frozen=True):
     """Prove to be the operator."""
 
