@@ -47,7 +47,7 @@ def wait_for(what: str, look: Callable[[], Value | None], *, seconds: float = WA
     return seen
 
 
-class Problem(Exception):  # noqa: N818 -- an answer
+class Problem(ValueError):  # noqa: N818 -- an answer
     """The daemon refused."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:

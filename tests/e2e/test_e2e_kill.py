@@ -1,7 +1,12 @@
-"""kill -9 at any moment: nothing acknowledged is lost, paid twice, or left half made."""
+"""Ended at any moment: nothing acknowledged is lost, paid twice, or left half made.
+
+A clean stop is held to the same as `kill -9`, by the same tests: it may need nothing that a crash
+does not survive.
+"""
 
 import http.client
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -10,11 +15,14 @@ from typing import Any
 import pytest
 
 from waiaas.daemon import read_tables
+from waiaas.stages import Stage
 
 pytestmark = pytest.mark.e2e
 
 PAYMENTS = 20
 AMOUNT = 10**6
+ENDS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}
+"""How a daemon may be ended, and with which status it ends."""
 
 
 def rows(program: Any, table: str) -> list[dict[str, Any]]:
@@ -44,9 +52,15 @@ class Asking(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay_ms", [0, 40, 150])
+@pytest.mark.parametrize(
+    ("ending", "delay_ms"), [(signal.SIGKILL, 0), (signal.SIGTERM, 40), (signal.SIGKILL, 150)]
+)
 def test_every_acknowledged_payment_arrives_exactly_once(
-    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str, delay_ms: int
+    waiaas: Any,
+    chain_of: Callable[[Any], Any],
+    recipient: str,
+    ending: signal.Signals,
+    delay_ms: int,
 ) -> None:
     daemon = waiaas.start()
     agent = daemon.funded_agent()
@@ -60,11 +74,12 @@ def test_every_acknowledged_payment_arrives_exactly_once(
         thread.start()
     asking[0].first_answer.wait(20)
     threading.Event().wait(delay_ms / 1000)  # Not a wait for anything: a moment among others.
-    daemon.kill()
+    daemon.process.send_signal(ending)
+    assert daemon.ended() == ENDS[ending]
     for thread in asking:
         thread.join()
     acknowledged = {**asking[0].acknowledged, **asking[1].acknowledged}
-    print(f"killed after {delay_ms} ms with {len(acknowledged)} acknowledged")  # noqa: T201 -- a figure
+    print(f"{ending.name} after {delay_ms} ms with {len(acknowledged)} acknowledged")  # noqa: T201 -- a figure
 
     restarted = waiaas.start()
 
@@ -86,23 +101,29 @@ def test_every_acknowledged_payment_arrives_exactly_once(
     assert chain.balance(recipient) == sum(int(row["amount"]) for row in confirmed)
 
 
-def test_a_daemon_killed_again_and_again_while_it_starts_loses_nothing(
-    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
+@pytest.mark.slow
+@pytest.mark.proof
+def test_a_start_that_is_ended_after_any_stage_by_either_signal_loses_nothing(
+    waiaas: Any, chain_of: Callable[[Any], Any], recipient: str, proof: Any
 ) -> None:
     daemon = waiaas.start()
     agent = daemon.funded_agent()
     genesis = chain_of(waiaas).genesis()
     payments = [agent.pay(recipient, AMOUNT, key=f"key-{number}")["id"] for number in range(5)]
     daemon.kill()
-    for seconds in (0.45, 0.55, 0.65, 0.8):
+    for random in proof.cases(full=40, unit="starts", budget_s=45):
+        stage, number = random.choice(list(Stage)), random.choice(list(ENDS))
         starting = waiaas.spawn(
             *("start", "--localnet", "--port", "0", "--password-file", str(waiaas.password_file)),
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
-        threading.Event().wait(seconds)  # Importing alone takes 0.4 s.
-        starting.kill()
-        starting.wait()
+        while json.loads(starting.stderr.readline()).get("stage") != stage:
+            pass
+        starting.send_signal(number)
+        starting.communicate(timeout=30)
+        assert starting.returncode == ENDS[number], (stage, number)
+        assert [row["id"] for row in rows(waiaas, "transactions")] == payments, (stage, number)
 
     restarted = waiaas.start()
 
