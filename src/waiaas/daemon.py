@@ -173,7 +173,7 @@ def run(
     _require_time()
     require_initialised(directory)
     os.umask(0o077)
-    log_to_stderr()
+    log_to_stderr(config.daemon.log_level)
     life = Life()
     start = Start(SystemClock(), end=partial(end_process, status=_EXIT_OVERDUE))
     try:

@@ -1,13 +1,41 @@
-"""The daemon's log: one JSON object per line, on stderr."""
+"""The daemon's log on stderr: one JSON object per line, or on a terminal a line to be read.
+
+What a request causes bears its `request_id`, also where a worker does it later. No part of the
+program logs a secret; should one be about to, what it looks like is withheld here.
+"""
 
 import contextlib
 import logging
 import os
-from typing import Final
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
 
 import structlog
 
 _STDERR: Final = 2
+_WITHHELD: Final = "[withheld]"
+
+_NAMES: Final = "password|passphrase|mnemonic|seed|secret|private_?key|authorization|cookie"
+_SECRET_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_NAMED_IN_TEXT: Final = re.compile(
+    rf"""\b({_NAMES})(\\?["']?\s*[:=]\s*)"""
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:Bearer\s+)?[^\s,;)}\]]+)""",
+    re.IGNORECASE,
+)
+_TOKEN: Final = re.compile(r"\b(wai_(?:sess|op)_)[\w-]+")
+_KEYPAIR: Final = re.compile(r"\[\s*(?:\d{1,3}\s*,\s*){31,}\d{1,3}\s*\]")
+"""A key as `solana-keygen` writes it: a list of its bytes."""
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class Stderr:
@@ -18,7 +46,7 @@ class Stderr:
         with contextlib.suppress(OSError):
             os.write(_STDERR, f"{line}\n".encode("utf-8", "backslashreplace"))
 
-    info = warning = error = critical = msg
+    debug = info = warning = error = critical = msg
 
 
 def end_process(sentence: str, *, status: int) -> None:
@@ -27,16 +55,59 @@ def end_process(sentence: str, *, status: int) -> None:
     os._exit(status)
 
 
-def log_to_stderr() -> None:
-    """Have every log line be one JSON object on stderr."""
+def log_to_stderr(level: str = LogLevel.INFO) -> None:
+    """Log what is at least of *level*: JSON for programs, lines where a terminal shows them."""
     # uvicorn says in plain text, at any caller's will, that a request was malformed.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            withhold,
+            for_people if os.isatty(_STDERR) else structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[LogLevel(level).name]
+        ),
         logger_factory=lambda *_: Stderr(),
     )
+
+
+def withhold(_logger: object, _method: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace whatever has the name or the shape of a secret; a net, no licence to log one."""
+    return {name: _without_secrets(name, value) for name, value in event.items()}
+
+
+def _without_secrets(name: str, value: object) -> object:
+    if _SECRET_NAME.search(name):
+        return _WITHHELD
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {f"{each}": _without_secrets(f"{each}", inner) for each, inner in value.items()}
+    if isinstance(value, list | tuple):
+        if _KEYPAIR.fullmatch(str(list(value))):
+            return _WITHHELD
+        return [_without_secrets("", each) for each in value]
+    text = value if isinstance(value, str) else repr(value)
+    text = _TOKEN.sub(rf"\1{_WITHHELD}", text)
+    text = _KEYPAIR.sub(_WITHHELD, text)
+    return _NAMED_IN_TEXT.sub(rf"\1\2{_WITHHELD}", text)
+
+
+def for_people(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
+    """Return a line for a terminal: time, what happened, and the facts; a traceback below it."""
+    facts = dict(event)
+    time, level = str(facts.pop("timestamp")), facts.pop("level")
+    what, exception = facts.pop("event"), facts.pop("exception", None)
+    told = [time[11:19], *([] if level == LogLevel.INFO else [f"{level}:".upper()]), f"{what}"]
+    told += [f"{name}={value}" for name, value in facts.items()]
+    below = [] if exception is None else str(exception).splitlines()
+    return "\n".join(map(_printable, (" ".join(told), *below)))
+
+
+def _printable(line: str) -> str:
+    """Escape what could steer a terminal: a node's own words may hold anything."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)

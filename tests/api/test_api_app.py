@@ -1,10 +1,12 @@
 """From an error to an answer: what is expected has a code; the rest is reported, and not told."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from waiaas.api import app
 from waiaas.chains.solana.chain import WrongNetwork
@@ -22,8 +24,9 @@ from waiaas.domain.enums import NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.keystore.errors import KeystoreLocked
 from waiaas.keystore.signer import open_keystore
+from waiaas.logs import log_to_stderr
 from waiaas.pipeline.record import LostRace
-from waiaas.ports import ChainUnavailable
+from waiaas.ports import ChainUnavailable, LedgerCondition
 
 if TYPE_CHECKING:
     from tests.api.conftest import Answer, Desk, Hired
@@ -272,3 +275,19 @@ def test_whoever_hangs_up_is_not_answered(desk: "Desk") -> None:
     asyncio.run(desk.api(scope, receive, send))
     assert sent == []
     assert desk.defects == []
+
+
+def test_what_a_request_causes_is_logged_with_its_id(
+    desk: "Desk", capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    look = desk.services.ledger_condition
+
+    def tell() -> LedgerCondition:
+        structlog.get_logger().warning("somebody looks")
+        return look()
+
+    desk.rebuild(ledger_condition=tell)
+    ids = [desk.ask("GET", "/health").headers["x-request-id"] for _ in range(2)]
+    told = [json.loads(line)["request_id"] for line in capfd.readouterr().err.splitlines()]
+    assert told == ids

@@ -1,6 +1,8 @@
 """The worker: carries every payment to its end, and none stands in another's way."""
 
 import asyncio
+from contextvars import ContextVar
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,8 @@ import pytest
 from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import transactions
 from waiaas.domain.enums import TransactionStatus
+from waiaas.domain.ids import TransactionId
+from waiaas.domain.records import TransactionRecord
 from waiaas.domain.transaction import AttemptState, ReservationState
 from waiaas.pipeline.admit import Caller
 from waiaas.pipeline.advance import Step
@@ -443,3 +447,35 @@ def test_a_worker_that_is_run_again_goes_on_with_what_it_was_doing(site: "Site")
 
     asyncio.run(scenario())
     assert_paid(site, transaction)
+
+
+def test_what_is_told_of_a_payment_is_told_in_the_context_of_its_request(site: "Site") -> None:
+    cause = ContextVar("cause", default="the start")
+    told: list[str] = []
+    before = ask(site, site.hire(), to=site.office.new_address())
+    caller, to = site.hire(), site.office.new_address()
+
+    async def scenario() -> None:
+        async with site.shift() as shift:
+            both = asyncio.Event()
+
+            def report(tx_id: TransactionId, *_: object) -> None:
+                told.append(f"{cause.get()}: {tx_id}")
+                if len({*told}) == 2:
+                    both.set()
+
+            worker = Worker(replace(shift.world, chains={}), report=report)
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(worker.run())
+                await site.office.clock.sleep(0)
+                cause.set("a request")
+                admission = await site.office.ask(caller, AMOUNT, to=to, key="k")
+                assert admission.transaction is not None
+                admitted.append(admission.transaction)
+                worker.wake(admission.transaction)
+                await both.wait()
+                task.cancel()
+
+    admitted: list[TransactionRecord] = []
+    asyncio.run(scenario())
+    assert {*told} == {f"the start: {before.id}", f"a request: {admitted[0].id}"}

@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from waiaas.api import (
     admin,
@@ -132,10 +133,19 @@ class Api:
         assert scope["type"] == "http", "the server has no other business with us"
         request = Request(scope, receive)
         request_id = self._services.generate_id()
+        with bound_contextvars(request_id=request_id):
+            try:
+                response = await self._answer_or_refuse(request, request_id)
+            except ClientDisconnect:
+                return
+            response.headers.update({**_HEADERS, "X-Request-Id": request_id})
+            await response(scope, receive, send)
+
+    async def _answer_or_refuse(self, request: Request, request_id: str) -> Response:
         try:
-            response = await self._answer(request)
+            return await self._answer(request)
         except ClientDisconnect:
-            return
+            raise
         except Exception as error:  # noqa: BLE001 -- the one place where every error gets an answer
             refusal = await self._told(error, request, request_id)
             response = problem_response(refusal, request_id=request_id)
@@ -143,8 +153,7 @@ class Api:
                 response.headers["Allow"] = refusal.allow
             if isinstance(refusal, HeldBack):
                 response.headers["Retry-After"] = str(refusal.wait_s)
-        response.headers.update({**_HEADERS, "X-Request-Id": request_id})
-        await response(scope, receive, send)
+            return response
 
     async def _answer(self, request: Request) -> Response:
         self._guard.check(request)

@@ -63,7 +63,7 @@ def _node(whose: str) -> Entry:
 
 
 class DaemonSettings(msgspec.Struct, frozen=True):
-    """How the daemon is reached."""
+    """How the daemon is reached, and what it tells."""
 
     port: Annotated[
         int,
@@ -74,6 +74,14 @@ class DaemonSettings(msgspec.Struct, frozen=True):
             high=65_535,
         ),
     ] = 3100
+    log_level: Annotated[
+        str,
+        Entry(
+            "The least that is logged; debug has a line for each request",
+            read_by="waiaas.daemon",
+            choices=("debug", "info", "warning", "error"),
+        ),
+    ] = "info"
 
 
 class RpcSettings(msgspec.Struct, frozen=True):

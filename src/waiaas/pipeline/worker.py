@@ -7,6 +7,7 @@ task and no timer: the ledger is asked again and again whose time has come.
 
 import asyncio
 from collections import defaultdict
+from contextvars import Context, copy_context
 from typing import Final, Protocol
 
 from waiaas.domain.enums import TransactionStatus
@@ -63,7 +64,7 @@ class Worker:
     def __init__(self, world: World, *, report: Report) -> None:
         self._world = world
         self._report = report
-        self._woken: asyncio.Queue[TransactionRecord] = asyncio.Queue()
+        self._woken: asyncio.Queue[tuple[TransactionRecord, Context]] = asyncio.Queue()
         self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
@@ -75,8 +76,11 @@ class Worker:
         self._preparing: defaultdict[AgentId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def wake(self, transaction: TransactionRecord) -> None:
-        """Take over a transaction that was just admitted, or may go on."""
-        self._woken.put_nowait(transaction)
+        """Take over a transaction that was just admitted, or may go on.
+
+        What is logged of it bears what the caller's lines bear: the request that caused it.
+        """
+        self._woken.put_nowait((transaction, copy_context()))
 
     def count_blocked(self) -> int:
         """Return how many transactions failed their last step, and wait for the next try."""
@@ -104,10 +108,10 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_waits())
             while True:
-                transaction = await self._woken.get()
+                transaction, context = await self._woken.get()
                 if transaction.id not in self._driven:
                     self._driven.add(transaction.id)
-                    group.create_task(self._drive(transaction))
+                    group.create_task(self._drive(transaction), context=context)
 
     async def _watch_waits(self) -> None:
         """Wake each transaction whose wait is over, for as long as any still waits."""
@@ -115,7 +119,7 @@ class Worker:
             await self._some_wait.wait()
             due, still_waiting = self._look_at_waits()
             for transaction in due:
-                self._woken.put_nowait(transaction)
+                self.wake(transaction)
             if still_waiting:
                 await self._world.clock.sleep(WAIT_INTERVAL_MS / 1000)
             else:

@@ -1,0 +1,122 @@
+"""The log: JSON or a readable line, no secret in either, and the request in all that it caused."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+from typing import Any
+
+import pytest
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from waiaas.logs import LogLevel, for_people, log_to_stderr, withhold
+
+SESSION = "wai_sess_" + "aB3-_" * 8 + "xyz"
+COOKIE = "wai_op_" + "C" * 43
+PASSWORD = "canary horse battery"
+KEYPAIR = [*range(64)]
+
+CANARIES = {
+    "a token as a value": {"token": SESSION},
+    "a cookie in a sentence": {"reason": f"the header `Bearer {COOKIE}` was refused"},
+    "two tokens in a traceback": {"exception": f"Traceback\n  x = '{SESSION}'\n{COOKIE}"},
+    "a member": {"password": PASSWORD},
+    "a member of a member": {"body": {"mode": "password", "new_password": PASSWORD}},
+    "a member in a list": {"bodies": [{"Passphrase": PASSWORD}]},
+    "JSON in a sentence": {"reason": f'it was {{"password": "{PASSWORD}", "x": 1}}'},
+    "the repr of a message": {"reason": f"Login(password='{PASSWORD}')"},
+    "the repr of an object": {"message": type("M", (), {"__repr__": lambda _: SESSION})()},
+    "a key in a sentence": {"reason": f"the file holds {KEYPAIR}"},
+    "a key": {"content": KEYPAIR},
+    "a key as bytes": {"content": SESSION.encode()},
+    "an unquoted one": {"reason": "mnemonic=canary"},
+}
+
+
+def lines(captured: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in captured.splitlines()]
+
+
+def leaks(text: str) -> bool:
+    parts = [SESSION[9:], COOKIE[7:], "canary", str(KEYPAIR)[1:-1]]
+    return any(part in text for part in parts)
+
+
+@pytest.mark.parametrize("facts", CANARIES.values(), ids=CANARIES)
+def test_what_looks_like_a_secret_is_withheld_from_programs_and_people(
+    facts: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    structlog.get_logger().error("it happened", **facts)
+    told = capfd.readouterr().err
+    assert "[withheld]" in told
+    assert not leaks(told)
+    event = {"event": "it happened", "level": "error", "timestamp": "2026-01-01T00:00:00Z"}
+    assert not leaks(for_people(None, "", withhold(None, "", {**event, **facts})))
+
+
+@pytest.mark.parametrize("facts", CANARIES.values(), ids=CANARIES)
+def test_control_without_the_net_each_would_be_in_the_log(facts: dict[str, Any]) -> None:
+    assert leaks(json.dumps({"event": "it happened", **facts}, default=repr))
+
+
+def test_what_is_no_secret_is_told_as_it_is() -> None:
+    facts = {
+        "event": "the password is wrong",
+        "tx_hash": "5" * 88,
+        "reason": "port 3100 of 127.0.0.1 cannot be used",
+        "count": 7,
+        "nothing": None,
+        "networks": ["devnet"],
+        "token_mint": "So11111111111111111111111111111111111111112",
+    }
+    assert withhold(None, "", facts) == facts
+
+
+def test_nothing_below_the_level_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    for level in LogLevel:
+        log_to_stderr(level)
+        log = structlog.get_logger()
+        for write in (log.debug, log.info, log.warning, log.error, log.critical):
+            write("x")
+    counts = [5, 4, 3, 2]
+    assert len(capfd.readouterr().err.splitlines()) == sum(counts)
+    log_to_stderr()
+
+
+def test_a_terminal_shows_lines_that_cannot_steer_it() -> None:
+    ours, theirs = pty.openpty()
+    before = os.dup(2)
+    try:
+        os.dup2(theirs, 2)
+        log_to_stderr()
+        structlog.get_logger().info("stage done", stage="ledger", ms=12)
+        structlog.get_logger().error("node", reason="\x1b[2J\rgone")
+        shown = ""
+        while shown.count("\n") < 2:
+            shown += os.read(ours, 4096).decode()
+    finally:
+        os.dup2(before, 2)
+        for descriptor in (ours, theirs, before):
+            os.close(descriptor)
+        log_to_stderr()
+    first, second = shown.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d stage done stage=ledger ms=12", first)
+    assert second.endswith(r"ERROR: node reason=\x1b[2J\rgone")
+
+
+def test_what_is_done_for_a_request_bears_its_id_and_nothing_after_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr()
+    log = structlog.get_logger()
+
+    async def main() -> None:
+        with bound_contextvars(request_id="r"):
+            await asyncio.to_thread(log.info, "in a thread")
+        log.info("after")
+
+    asyncio.run(main())
+    assert [line.get("request_id") for line in lines(capfd.readouterr().err)] == ["r", None]
