@@ -136,6 +136,30 @@ class DerivationFailed(KeystoreError):
         )
 
 
+class GuardedMemoryUnavailable(KeystoreError):
+    """There is no memory that keys may be put in."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no guarded memory for keys: libsodium, or a function of it, is missing, or"
+            " memory has run out.",
+            remedy="Install waiaas anew with the locked versions, or the system's libsodium"
+            " (Debian: apt install libsodium23), and see that memory is free.",
+        )
+
+
+class MemoryNotLocked(KeystoreError):
+    """The kernel does not promise to keep a key out of the swap area, and there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The kernel locks no more memory for this process, and this machine swaps: keys could"
+            " be written to its disk.",
+            remedy="Raise the limit (`ulimit -l`, LimitMEMLOCK= of a systemd unit, --ulimit memlock"
+            " of a container; 4 KiB for each agent), or turn swapping off (`swapoff -a`).",
+        )
+
+
 class KeystoreLocked(KeystoreError):
     """The keys were dropped; only opening the keystore again brings them back."""
 
