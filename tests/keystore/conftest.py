@@ -15,6 +15,7 @@ from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.keystore import vault
 from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.kdf import derive
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.sealing import unseal
@@ -70,17 +71,17 @@ def addresses(original: tuple[Path, dict[AgentId, str]]) -> dict[AgentId, str]:
 
 
 @pytest.fixture(scope="session")
-def key_of_original(original: tuple[Path, dict[AgentId, str]], password: bytes) -> bytes:
+def key_of_original(original: tuple[Path, dict[AgentId, str]], password: bytes) -> Guarded:
     """The keystore key itself, derived once."""
     opened = vault.read((original[0] / vault.FILE_NAME).read_bytes(), path=original[0])
     facts = vault._facts(opened.kdf, commitment=opened.commitment)
     keys = derive(password, parameters=opened.kdf)
-    return bytes(unseal(opened.keystore_key, sealing_key=keys.wrapping_key, facts=facts))
+    return unseal(opened.keystore_key, sealing_key=keys.wrapping_key, facts=facts)
 
 
 @pytest.fixture
-def keystore(home: Path, key_of_original: bytes) -> FileKeystore:
+def keystore(home: Path, key_of_original: Guarded) -> FileKeystore:
     """What `open_keystore` gives, without another derivation."""
     opened = vault.read((home / vault.FILE_NAME).read_bytes(), path=home)
-    key = KeystoreKey(bytearray(key_of_original))
+    key = KeystoreKey(key_of_original)
     return FileKeystore(directory=PrivateDirectory(home), opened=opened, keystore_key=key)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import coincurve
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -27,15 +28,17 @@ from nacl.exceptions import CryptoError
 from solders.keypair import Keypair
 
 from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.evm_address import evm_address
 from waiaas.domain.ids import AgentId
 from waiaas.keystore import documents, kdf, keyfile, vault
 from waiaas.keystore.errors import (
-    ChainNotSupported,
     DamagedKeystore,
+    DuplicateKey,
     KeystoreError,
     UnsupportedVersion,
     WrongPassword,
 )
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.sealing import frame
 from waiaas.keystore.signer import FileKeystore, open_keystore
@@ -288,7 +291,7 @@ def test_a_file_cut_short_is_damaged(
         keyfile.read(
             content[: min(length, len(content) - 1)],
             agent_id=agents[0],
-            keystore_key=KeystoreKey(bytearray(root)),
+            keystore_key=KeystoreKey(Guarded.copy_of(root)),
             path=path,
         )
 
@@ -403,7 +406,7 @@ def test_absurd_costs_are_refused_before_argon2_is_reached(
 def test_control_argon2_would_have_been_noticed(home: Path, password: bytes) -> None:
     with watching_argon2() as entered:
         open_keystore(home, password)
-    assert "hash_secret_raw" in entered
+    assert "core" in entered
 
 
 def test_a_password_longer_than_any_is_wrong_without_a_derivation(
@@ -551,13 +554,46 @@ def test_a_key_that_does_not_give_its_public_key_is_refused(
         keystore.sign(agents[0], b"pay")
 
 
-def test_a_file_for_another_chain_is_refused(
+def test_a_secret_is_a_key_of_the_chain_in_its_file_and_of_no_other(
     home: Path, keystore: FileKeystore, root: bytes, agents: Agents
 ) -> None:
-    fields = agent_file(agents[0], OTHER_SEED, root, chain="ethereum")
+    file = home / f"{agents[0]}.json"
+    file.write_bytes(spelled(agent_file(agents[0], OTHER_SEED, root, chain="ethereum")))
+    with pytest.raises(DamagedKeystore, match="does not give its public key"):
+        keystore.sign(agents[0], bytes(32))
+    point = coincurve.PrivateKey(OTHER_SEED).public_key.format(compressed=False)[1:]
+    ethereum = agent_file(
+        agents[0], OTHER_SEED, root, chain="ethereum", public_key=evm_address(point)
+    )
+    file.write_bytes(spelled(ethereum))
+    assert keystore.sign(agents[0], bytes(32)) == coincurve.PrivateKey(OTHER_SEED).sign_recoverable(
+        bytes(32), hasher=None
+    )
+
+
+def test_a_file_with_a_number_that_is_no_key_is_damaged(
+    home: Path, keystore: FileKeystore, root: bytes, agents: Agents
+) -> None:
+    fields = agent_file(agents[0], bytes(32), root, chain="ethereum")
     (home / f"{agents[0]}.json").write_bytes(spelled(fields))
-    with pytest.raises(ChainNotSupported):
-        keystore.sign(agents[0], b"pay")
+    with pytest.raises(DamagedKeystore, match="what it holds is no key"):
+        keystore.sign(agents[0], bytes(32))
+
+
+def test_one_key_under_two_agents_signs_for_the_first_only(
+    home: Path, keystore: FileKeystore, root: bytes, agents: Agents
+) -> None:
+    """Sealed for each by somebody who has the keystore key: nothing else would notice."""
+    for agent_id in agents:
+        (home / f"{agent_id}.json").write_bytes(spelled(agent_file(agent_id, OTHER_SEED, root)))
+    first, second = agents
+    signature = keystore.sign(first, b"pay")
+    for _ in range(2):
+        with pytest.raises(DuplicateKey, match=f"belongs to agent {first}"):
+            keystore.sign(second, b"pay")
+    assert keystore.sign(first, b"pay") == signature
+    keystore._holders.clear()  # The control: the files alone are as good as each other.
+    assert keystore.sign(second, b"pay") == signature
 
 
 def test_a_file_of_another_keystore_is_refused(
@@ -577,7 +613,7 @@ def test_what_is_written_for_a_new_agent_is_what_the_stranger_would_write(
         agent_id=agent_id,
         chain=ChainType.SOLANA,
         network=NetworkType.DEVNET,
-        keystore_key=KeystoreKey(bytearray(root)),
+        keystore_key=KeystoreKey(Guarded.copy_of(root)),
     )
     fields = json.loads(content)
     seed = seed_in(fields, root, facts=described)

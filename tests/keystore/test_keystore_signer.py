@@ -9,21 +9,23 @@ from threading import Barrier, Lock
 from types import FrameType
 
 import pytest
+from coincurve import PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.evm_address import evm_address
 from waiaas.domain.ids import AgentId
 from waiaas.keystore import vault
 from waiaas.keystore.errors import (
     AgentKeyExists,
-    ChainNotSupported,
     DamagedKeystore,
     KeystoreError,
     KeystoreLocked,
     NothingToStore,
+    PayloadRefused,
     UnknownAgent,
     UnsafeFile,
 )
@@ -177,11 +179,29 @@ def test_storing_overwrites_no_file_that_appeared_meanwhile(
     assert (home / f"{agent_id}.json").read_bytes() == b"somebody else's"
 
 
-def test_only_solana_keys_are_made(
-    keystore: FileKeystore, new_agent: Callable[[], AgentId]
+def test_an_ethereum_key_signs_digests_for_its_address(
+    keystore: FileKeystore, home: Path, password: bytes, new_agent: Callable[[], AgentId]
 ) -> None:
-    with pytest.raises(ChainNotSupported, match="ethereum"):
-        keystore.generate(new_agent(), chain=ChainType.ETHEREUM, network=NetworkType.MAINNET)
+    agent_id = new_agent()
+    address = keystore.generate(agent_id, chain=ChainType.ETHEREUM, network=NetworkType.MAINNET)
+    keystore.store(agent_id)
+    digest = bytes(range(32))
+    signature = keystore.sign(agent_id, digest)
+    signer = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    assert evm_address(signer.format(compressed=False)[1:]) == address
+    assert keystore.holds(agent_id, public_key=address)
+    assert open_keystore(home, password).sign(agent_id, digest) == signature
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_an_ethereum_key_signs_nothing_but_digests(
+    length: int, keystore: FileKeystore, new_agent: Callable[[], AgentId]
+) -> None:
+    agent_id = new_agent()
+    keystore.generate(agent_id, chain=ChainType.ETHEREUM, network=NetworkType.MAINNET)
+    keystore.store(agent_id)
+    with pytest.raises(PayloadRefused, match="32 bytes"):
+        keystore.sign(agent_id, bytes(length))
 
 
 def test_holds_is_about_this_agent_and_this_address(
@@ -227,12 +247,17 @@ def test_a_locked_keystore_signs_nothing_and_still_knows_its_password(
     assert keystore.verify_password(password)
 
 
-def test_locking_overwrites_the_key_that_opens_all_others(keystore: FileKeystore) -> None:
-    key = keystore._keystore_key
-    assert key is not None
-    assert key._data_keys_key != bytes(32)
+def test_locking_zeroes_every_key(keystore: FileKeystore, agents: Agents) -> None:
+    keystore.sign(agents[0], b"pay")
+    agent_key, keystore_key = keystore._agent_keys[agents[0]], keystore._keystore_key
+    assert keystore_key is not None
     keystore.lock()
-    assert key._data_keys_key == bytes(32)
+    secrets = (keystore_key._data_keys_key, keystore_key._backup_keys_key)
+    for secret in secrets:
+        with pytest.raises(KeystoreLocked), secret.readable():
+            pass
+    with pytest.raises(KeystoreLocked):
+        agent_key.sign(b"pay")
 
 
 def test_locking_keeps_no_agents_key(
@@ -271,7 +296,7 @@ def most_derivations_at_once(verify: Callable[[bytes], bool]) -> int:
 
     def count(running: FrameType, event: str, _argument: object) -> None:
         nonlocal inside, most
-        if running.f_code.co_name == "hash_secret_raw" and event in {"call", "return"}:
+        if running.f_code.co_name == "_argon2id" and event in {"call", "return"}:
             with counting:
                 inside += 1 if event == "call" else -1
                 most = max(most, inside)

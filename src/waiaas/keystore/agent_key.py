@@ -1,24 +1,47 @@
-"""An agent's signing key in memory.
+"""An agent's signing key: one kind for each chain, in guarded memory, never handed out."""
 
-For now that is ordinary memory inside PyNaCl, which cannot be wiped: dropping the object is all
-that can be done. Guarded memory will replace the inside of this class and nothing else.
-"""
+from typing import Protocol
 
-from nacl.signing import SigningKey
-
-from waiaas.domain.addresses import solana_address
-from waiaas.keystore.secrecy import SecretHolder
+from waiaas.domain.enums import ChainType
+from waiaas.keystore.ed25519 import Ed25519Key
+from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.secp256k1 import Secp256k1Key
 
 
-class AgentKey(SecretHolder):
+class AgentKey(Protocol):
     """Signs, and says which address it signs for."""
 
-    __slots__ = ("_signing_key", "address")
-
-    def __init__(self, seed: bytearray) -> None:
-        self._signing_key = SigningKey(bytes(seed))
-        self.address = solana_address(bytes(self._signing_key.verify_key))
+    @property
+    def address(self) -> str:
+        """The public key as the chain spells it."""
 
     def sign(self, payload: bytes) -> bytes:
-        """Return the 64-byte ed25519 signature (RFC 8032) over *payload*."""
-        return self._signing_key.sign(payload).signature
+        """Return the signature over *payload*.
+
+        Raises:
+            PayloadRefused: this kind of key signs something else.
+            KeystoreLocked: it was freed.
+        """
+
+    def prove(self) -> None:
+        """Sign something that is no transaction, and verify the signature with the address.
+
+        Raises:
+            KeyRefused: it does not verify.
+        """
+
+    def free(self) -> None:
+        """Zero the key."""
+
+
+def open_key(seed: Guarded, *, chain: ChainType) -> AgentKey:
+    """Return the key that *seed* gives; it keeps a copy.
+
+    Raises:
+        KeyRefused: *seed* is no secret of that chain's curve.
+    """
+    match chain:
+        case ChainType.SOLANA:
+            return Ed25519Key(seed)
+        case ChainType.ETHEREUM:
+            return Secp256k1Key(seed)

@@ -19,7 +19,6 @@ To open it with the keystore key (`waiaas.keystore.vault`):
 The file is made when it is first needed and never changed: backups that exist depend on it.
 """
 
-import secrets
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,9 +26,9 @@ import msgspec
 
 from waiaas.keystore import documents, kdf
 from waiaas.keystore.errors import DamagedKeystore
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame
-from waiaas.keystore.secrecy import wipe
 
 FILE_NAME: Final = "backup.json"
 VERSION: Final = 1
@@ -47,18 +46,18 @@ class BackupKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def make(keystore_key: KeystoreKey) -> bytes:
     """Return the content of a backup.json with a new key, which is nowhere else."""
-    backup_key = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
+    backup_key = Guarded.random(kdf.KEY_BYTES)
     try:
         sealed = keystore_key.seal_backup_key(backup_key, facts=_FACTS)
     finally:
-        wipe(backup_key)
+        backup_key.free()
     return documents.encode(
         BackupKeyFile(format="waiaas backup key", version=VERSION, backup_key=sealed)
     )
 
 
-def read(content: bytes, *, keystore_key: KeystoreKey, path: Path) -> bytearray:
-    """Return the backup key in a file that must be this keystore's; the caller wipes it.
+def read(content: bytes, *, keystore_key: KeystoreKey, path: Path) -> Guarded:
+    """Return the backup key in a file that must be this keystore's; the caller frees it.
 
     Raises:
         DamagedKeystore: it is not a whole backup.json, or another keystore's.

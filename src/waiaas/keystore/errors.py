@@ -199,12 +199,34 @@ class NothingToStore(KeystoreError):
         )
 
 
-class ChainNotSupported(KeystoreError):
-    """Keys for this chain cannot be made or used yet."""
+class KeyRefused(KeystoreError):
+    """32 bytes that are no secret key of the chain's curve, or one that does not sign rightly."""
 
-    def __init__(self, chain: ChainType) -> None:
+    def __init__(self, chain: ChainType, *, problem: str) -> None:
         self.chain = chain
         super().__init__(
-            f"Keys for the chain {chain} are not supported by this release.",
-            remedy=f"Use {ChainType.SOLANA}.",
+            f"This is no key for {chain}: {problem}.",
+            remedy="Take another one. If it was made just now, this machine computes wrongly: trust"
+            " no key of it.",
+        )
+
+
+class PayloadRefused(KeystoreError):
+    """What was to be signed is nothing that this kind of key signs."""
+
+    def __init__(self, *, expected: str) -> None:
+        super().__init__(
+            "These bytes were not signed.", remedy=f"This kind of key signs {expected}."
+        )
+
+
+class DuplicateKey(KeystoreError):
+    """Two agents would have one key: each would spend the other's money, and its nonces."""
+
+    def __init__(self, public_key: str, *, holder: AgentId) -> None:
+        self.public_key = public_key
+        self.holder = holder
+        super().__init__(
+            f"The key of {public_key} belongs to agent {holder} already.",
+            remedy="Use that agent, or take another key.",
         )

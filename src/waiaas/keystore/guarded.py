@@ -126,6 +126,8 @@ class Guarded(SecretHolder):
             self._readers += readers
             self._writers += writers
             self._protect()
+        if not self._size:  # Which ctypes has no view of.
+            return memoryview(bytearray())
         return memoryview((ctypes.c_ubyte * self._size).from_address(self.address)).cast("B")
 
     def _close(self, view: memoryview, *, readers: int, writers: int) -> None:
@@ -149,6 +151,22 @@ class Guarded(SecretHolder):
         else:
             failed = library.sodium_mprotect_noaccess(self.address)
         assert not failed, "the kernel lets us protect memory of our own"
+
+
+@contextmanager
+def guarded_copy(secret: Guarded | bytes) -> Iterator[Guarded]:
+    """Hand over *secret* itself, or, where it was `bytes` before it came here, a copy for a block.
+
+    What comes in a request of HTTP is that: docs/keystore.md says what it means.
+    """
+    if isinstance(secret, Guarded):
+        yield secret
+        return
+    copy = Guarded.copy_of(secret)
+    try:
+        yield copy
+    finally:
+        copy.free()
 
 
 def count_unlocked() -> int:

@@ -9,11 +9,11 @@ from typing import Final, Literal, Self
 
 import msgspec
 from argon2 import low_level
-from argon2.exceptions import HashingError
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from waiaas.keystore.errors import DerivationFailed
+from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.secrecy import SecretHolder
 
 KEY_BYTES: Final = 32
@@ -59,13 +59,13 @@ class PasswordKeys(SecretHolder):
 
     __slots__ = ("commitment", "wrapping_key")
 
-    def __init__(self, *, commitment: bytes, wrapping_key: bytearray) -> None:
+    def __init__(self, *, commitment: bytes, wrapping_key: Guarded) -> None:
         self.commitment = commitment
         """Stored in the clear. Only this password, salt and cost give it, so comparing it decides
         whether the password is right, and ties the file to one wrapping key: AES-GCM alone would
         let a crafted file open under several."""
         self.wrapping_key = wrapping_key
-        """Seals the keystore key. Its owner wipes it."""
+        """Seals the keystore key. Its owner frees it."""
 
 
 def check_bounds(parameters: Parameters) -> None:
@@ -87,7 +87,7 @@ def check_bounds(parameters: Parameters) -> None:
             raise ValueError(f"its Argon2id {name} is not between {least} and {most}")
 
 
-def derive(password: bytes, *, parameters: Parameters) -> PasswordKeys:
+def derive(password: Guarded | bytes, *, parameters: Parameters) -> PasswordKeys:
     """Return the keys that *password* gives; takes about 0.1 s and 64 MiB, without the GIL.
 
     Raises:
@@ -95,31 +95,56 @@ def derive(password: bytes, *, parameters: Parameters) -> PasswordKeys:
         DerivationFailed: Argon2 could not get its memory or its threads.
     """
     check_bounds(parameters)
+    root = Guarded(KEY_BYTES)
     try:
-        root = low_level.hash_secret_raw(
-            password,
-            parameters.salt,
-            time_cost=parameters.passes,
-            memory_cost=parameters.memory_kib,
-            parallelism=parameters.lanes,
-            hash_len=KEY_BYTES,
-            type=low_level.Type.ID,
-            version=0x13,
+        with guarded_copy(password) as guarded:
+            _argon2id(guarded, root, parameters=parameters)
+        proof = expand(root, label=_COMMITMENT_LABEL)
+        with proof.readable() as view:
+            commitment = bytes(view)  # It is stored in the clear.
+        return PasswordKeys(commitment=commitment, wrapping_key=expand(root, label=_WRAPPING_LABEL))
+    finally:
+        root.free()
+
+
+def _argon2id(password: Guarded, root: Guarded, *, parameters: Parameters) -> None:
+    """Fill *root*, through pointers: argon2-cffi's own functions want and return `bytes`.
+
+    Argon2 overwrites its working memory before it gives it back, as is its default.
+    """
+    ffi = low_level.ffi
+    salt = ffi.from_buffer("uint8_t[]", parameters.salt)
+    with password.readable(), root.writable():
+        context = ffi.new(
+            "argon2_context *",
+            {
+                "out": ffi.cast("uint8_t *", root.address),
+                "outlen": len(root),
+                "pwd": ffi.cast("uint8_t *", password.address),
+                "pwdlen": len(password),
+                "salt": salt,
+                "saltlen": len(parameters.salt),
+                "t_cost": parameters.passes,
+                "m_cost": parameters.memory_kib,
+                "lanes": parameters.lanes,
+                "threads": parameters.lanes,
+                "version": 0x13,
+                "flags": 0,
+            },
         )
-    except HashingError as error:
-        raise DerivationFailed(memory_kib=parameters.memory_kib) from error
-    commitment = expand(root, label=_COMMITMENT_LABEL)
-    return PasswordKeys(
-        commitment=bytes(commitment), wrapping_key=expand(root, label=_WRAPPING_LABEL)
-    )
+        failure = low_level.core(context, low_level.Type.ID.value)
+    if failure:
+        raise DerivationFailed(memory_kib=parameters.memory_kib)
 
 
-def expand(key: bytes | bytearray, *, label: bytes) -> bytearray:
+def expand(key: Guarded, *, label: bytes) -> Guarded:
     """Return the key for one use of *key*: HKDF-Expand with SHA-256 (RFC 5869).
 
     One key is never put to two uses: each use has its own label, and knowing the key of one use
     says nothing about another's.
     """
-    expanded = bytearray(KEY_BYTES)
-    HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=label).derive_into(key, expanded)
+    expanded = Guarded(KEY_BYTES)
+    expand_with_sha256 = HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=label)
+    with key.readable() as source, expanded.writable() as target:
+        expand_with_sha256.derive_into(source, target)
     return expanded

@@ -1,4 +1,4 @@
-"""The file <agent id>.json: one agent's ed25519 seed, sealed. Owns format version 1.
+"""The file <agent id>.json: the secret of one agent's key, sealed. Owns format version 1.
 
 A JSON object (`waiaas.keystore.documents` says how it is spelled: base64, two spaces, one newline)
 with these fields, in this order:
@@ -6,13 +6,15 @@ with these fields, in this order:
     format         the text "waiaas agent key"
     version        the number 1
     agent_id       the agent's UUID, canonical lower-case text; also the file's name
-    chain          the text "solana"
+    chain          the text "solana" or "ethereum"
     network        "mainnet", "devnet", "testnet" or "localnet"
-    public_key     the address: base58 of the 32-byte ed25519 public key
+    public_key     the address: on Solana base58 of the 32-byte ed25519 public key, on Ethereum
+                   the last 20 bytes of the Keccak-256 of the point, spelled as EIP-55 says
     data_key       a random key of this file only, sealed under the keystore's:
       nonce          12 bytes
       ciphertext     48 bytes: 32 of AES-256-GCM ciphertext, then the 16-byte tag
-    seed           the ed25519 seed (RFC 8032's private key, 32 bytes), sealed under data_key:
+    seed           32 bytes, sealed under data_key: on Solana the ed25519 seed (RFC 8032's private
+                   key), on Ethereum the secp256k1 secret scalar, big-endian (SEC 1, section 3.2)
       nonce          12 bytes
       ciphertext     48 bytes, likewise
 
@@ -30,7 +32,6 @@ The public key that the seed gives must then be the one in the file. `frame` is
 only keystore.json.
 """
 
-import secrets
 from pathlib import Path
 from typing import Final, Literal
 
@@ -39,11 +40,11 @@ import msgspec
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId, is_id
 from waiaas.keystore import documents, kdf
-from waiaas.keystore.agent_key import AgentKey
-from waiaas.keystore.errors import ChainNotSupported, DamagedKeystore
+from waiaas.keystore.agent_key import AgentKey, open_key
+from waiaas.keystore.errors import DamagedKeystore, KeyRefused
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
-from waiaas.keystore.secrecy import wipe
 
 VERSION: Final = 1
 
@@ -80,18 +81,40 @@ def is_file_name(name: str) -> bool:
 def make(
     *, agent_id: AgentId, chain: ChainType, network: NetworkType, keystore_key: KeystoreKey
 ) -> tuple[str, bytes]:
-    """Make a new key; return its address and the content of its file, where alone it now is.
+    """Make a new key; return its address and the content of its file, where alone it now is."""
+    seed = Guarded.random(kdf.KEY_BYTES)
+    try:
+        return seal_seed(
+            seed, agent_id=agent_id, chain=chain, network=network, keystore_key=keystore_key
+        )
+    finally:
+        seed.free()
+
+
+def seal_seed(
+    seed: Guarded,
+    *,
+    agent_id: AgentId,
+    chain: ChainType,
+    network: NetworkType,
+    keystore_key: KeystoreKey,
+) -> tuple[str, bytes]:
+    """Return the address that *seed* gives, and the content of its agent's file.
+
+    The key has signed once before, and the signature was right.
 
     Raises:
-        ChainNotSupported: there are no keys for *chain* yet.
+        KeyRefused: *seed* is no secret of that chain's curve.
     """
-    if chain is not ChainType.SOLANA:
-        raise ChainNotSupported(chain)
-    seed = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
-    data_key = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
+    key = open_key(seed, chain=chain)
     try:
-        public_key = AgentKey(seed).address
-        described = (VERSION, agent_id, chain, network, public_key)
+        key.prove()
+        public_key = key.address
+    finally:
+        key.free()
+    described = (VERSION, agent_id, chain, network, public_key)
+    data_key = Guarded.random(kdf.KEY_BYTES)
+    try:
         file = KeyFile(
             format="waiaas agent key",
             version=VERSION,
@@ -105,36 +128,35 @@ def make(
             seed=seal(seed, sealing_key=data_key, facts=frame("waiaas agent seed", *described)),
         )
     finally:
-        wipe(data_key)
-        wipe(seed)
+        data_key.free()
     return public_key, documents.encode(file)
 
 
 def read(content: bytes, *, agent_id: AgentId, keystore_key: KeystoreKey, path: Path) -> AgentKey:
-    """Return the key in a file that must be this agent's.
+    """Return the key in a file that must be this agent's; its owner frees it.
 
     Raises:
         DamagedKeystore: it is not a whole key file, not this agent's or not this keystore's, or
             its key does not give its public key.
         UnsupportedVersion: it is of another version.
-        ChainNotSupported: it is for a chain this release has no keys for.
     """
     file = documents.decode(content, into=KeyFile, version=VERSION, path=path)
     if file.agent_id != agent_id:
         raise DamagedKeystore(path, problem="it is the key file of another agent")
-    if file.chain is not ChainType.SOLANA:
-        raise ChainNotSupported(file.chain)
     seed = _unseal_seed(file, keystore_key=keystore_key, path=path)
     try:
-        key = AgentKey(seed)
+        key = open_key(seed, chain=file.chain)
+    except KeyRefused:
+        raise DamagedKeystore(path, problem="what it holds is no key") from None
     finally:
-        wipe(seed)
+        seed.free()
     if key.address != file.public_key:
+        key.free()
         raise DamagedKeystore(path, problem="its key does not give its public key")
     return key
 
 
-def _unseal_seed(file: KeyFile, *, keystore_key: KeystoreKey, path: Path) -> bytearray:
+def _unseal_seed(file: KeyFile, *, keystore_key: KeystoreKey, path: Path) -> Guarded:
     described = (file.version, file.agent_id, file.chain, file.network, file.public_key)
     try:
         data_key = keystore_key.unseal_data_key(
@@ -145,7 +167,7 @@ def _unseal_seed(file: KeyFile, *, keystore_key: KeystoreKey, path: Path) -> byt
                 file.seed, sealing_key=data_key, facts=frame("waiaas agent seed", *described)
             )
         finally:
-            wipe(data_key)
+            data_key.free()
     except SealNotValid:
         raise DamagedKeystore(
             path, problem="it was changed, or it belongs to another keystore"

@@ -3,8 +3,9 @@
 from typing import Final
 
 from waiaas.keystore import kdf
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.sealing import SealedKey, seal, unseal
-from waiaas.keystore.secrecy import SecretHolder, wipe
+from waiaas.keystore.secrecy import SecretHolder
 
 _DATA_KEYS_LABEL: Final = b"waiaas keystore 1 agent data keys"
 _BACKUP_KEYS_LABEL: Final = b"waiaas keystore 1 backup keys"
@@ -15,35 +16,35 @@ class KeystoreKey(SecretHolder):
 
     __slots__ = ("_backup_keys_key", "_data_keys_key")
 
-    def __init__(self, root: bytearray) -> None:
+    def __init__(self, root: Guarded) -> None:
         self._data_keys_key = kdf.expand(root, label=_DATA_KEYS_LABEL)
         self._backup_keys_key = kdf.expand(root, label=_BACKUP_KEYS_LABEL)
 
-    def seal_data_key(self, data_key: bytearray, *, facts: bytes) -> SealedKey:
+    def seal_data_key(self, data_key: Guarded, *, facts: bytes) -> SealedKey:
         """Return *data_key*, sealed and bound to *facts*."""
         return seal(data_key, sealing_key=self._data_keys_key, facts=facts)
 
-    def unseal_data_key(self, sealed: SealedKey, *, facts: bytes) -> bytearray:
-        """Return a data key; the caller wipes it.
+    def unseal_data_key(self, sealed: SealedKey, *, facts: bytes) -> Guarded:
+        """Return a data key; the caller frees it.
 
         Raises:
             SealNotValid: it was sealed by another keystore or with other facts, or changed since.
         """
         return unseal(sealed, sealing_key=self._data_keys_key, facts=facts)
 
-    def seal_backup_key(self, backup_key: bytearray, *, facts: bytes) -> SealedKey:
+    def seal_backup_key(self, backup_key: Guarded, *, facts: bytes) -> SealedKey:
         """Return *backup_key*, sealed and bound to *facts*."""
         return seal(backup_key, sealing_key=self._backup_keys_key, facts=facts)
 
-    def unseal_backup_key(self, sealed: SealedKey, *, facts: bytes) -> bytearray:
-        """Return the backup key; the caller wipes it.
+    def unseal_backup_key(self, sealed: SealedKey, *, facts: bytes) -> Guarded:
+        """Return the backup key; the caller frees it.
 
         Raises:
             SealNotValid: it was sealed by another keystore or with other facts, or changed since.
         """
         return unseal(sealed, sealing_key=self._backup_keys_key, facts=facts)
 
-    def wipe(self) -> None:
-        """Overwrite the keys. The object seals garbage from then on, so its owner drops it too."""
-        wipe(self._data_keys_key)
-        wipe(self._backup_keys_key)
+    def free(self) -> None:
+        """Zero the keys; whatever is asked of the object afterwards raises KeystoreLocked."""
+        self._data_keys_key.free()
+        self._backup_keys_key.free()

@@ -27,8 +27,8 @@ import msgspec
 
 from waiaas.keystore import backup_key, kdf, vault
 from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.sealing import SealedKey, SealNotValid, seal, unseal
-from waiaas.keystore.secrecy import wipe
 
 
 class UnderPassword(
@@ -54,7 +54,9 @@ class UnderKeystore(
 Protection = UnderPassword | UnderKeystore
 
 
-def protect_with_password(file_key: bytearray, password: bytes, *, facts: bytes) -> UnderPassword:
+def protect_with_password(
+    file_key: bytearray, password: Guarded | bytes, *, facts: bytes
+) -> UnderPassword:
     """Return *file_key*, sealed under *password*; takes one key derivation.
 
     Raises:
@@ -68,12 +70,12 @@ def protect_with_password(file_key: bytearray, password: bytes, *, facts: bytes)
     try:
         sealed = seal(file_key, sealing_key=keys.wrapping_key, facts=facts)
     finally:
-        wipe(keys.wrapping_key)
+        keys.wrapping_key.free()
     return UnderPassword(kdf=parameters, commitment=keys.commitment, file_key=sealed)
 
 
 def open_file_key(
-    protection: Protection, password: bytes, *, facts: bytes, path: Path
+    protection: Protection, password: Guarded | bytes, *, facts: bytes, path: Path
 ) -> bytearray:
     """Return the file key; takes one key derivation. The caller wipes the key.
 
@@ -88,18 +90,22 @@ def open_file_key(
         DamagedKeystore: it is, and the file key does not open; or a parameter is out of bounds.
     """
     try:
-        match protection:
-            case UnderPassword():
-                return _open_with_password(protection, password, facts=facts, path=path)
-            case UnderKeystore():
-                return _open_with_keystore(protection, password, facts=facts, path=path)
+        if isinstance(protection, UnderPassword):
+            opened = _open_with_password(protection, password, facts=facts, path=path)
+        else:
+            opened = _open_with_keystore(protection, password, facts=facts, path=path)
     except SealNotValid:
         raise DamagedKeystore(path, problem="the sealed key in its header was changed") from None
+    try:
+        with opened.readable() as view:
+            return bytearray(view)
+    finally:
+        opened.free()
 
 
 def _open_with_password(
-    protection: UnderPassword, password: bytes, *, facts: bytes, path: Path
-) -> bytearray:
+    protection: UnderPassword, password: Guarded | bytes, *, facts: bytes, path: Path
+) -> Guarded:
     if len(password) > vault.PASSWORD_BYTES_MAX:
         raise WrongPassword(path)
     try:
@@ -111,19 +117,19 @@ def _open_with_password(
             raise WrongPassword(path)
         return unseal(protection.file_key, sealing_key=keys.wrapping_key, facts=facts)
     finally:
-        wipe(keys.wrapping_key)
+        keys.wrapping_key.free()
 
 
 def _open_with_keystore(
-    protection: UnderKeystore, password: bytes, *, facts: bytes, path: Path
-) -> bytearray:
+    protection: UnderKeystore, password: Guarded | bytes, *, facts: bytes, path: Path
+) -> Guarded:
     opened = vault.read(protection.keystore, path=path)
     keystore_key = vault.unlock(opened, password, path=path)
     try:
         key = backup_key.read(protection.backup_key, keystore_key=keystore_key, path=path)
     finally:
-        keystore_key.wipe()
+        keystore_key.free()
     try:
         return unseal(protection.file_key, sealing_key=key, facts=facts)
     finally:
-        wipe(key)
+        key.free()

@@ -5,12 +5,14 @@ no two lists of facts give the same bytes: each is preceded by its length, 4 byt
 """
 
 import secrets
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.kdf import KEY_BYTES
 
 NONCE_BYTES: Final = 12
@@ -44,22 +46,29 @@ def frame(*facts: str | int | bytes) -> bytes:
     return framed
 
 
-def seal(secret: bytearray, *, sealing_key: bytearray, facts: bytes) -> SealedKey:
+def seal(secret: Guarded | bytearray, *, sealing_key: Guarded, facts: bytes) -> SealedKey:
     """Return *secret* sealed under *sealing_key* and bound to framed *facts*."""
     assert len(secret) == len(sealing_key) == KEY_BYTES
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return SealedKey(nonce=nonce, ciphertext=AESGCM(sealing_key).encrypt(nonce, secret, facts))
+    with sealing_key.readable() as key, _readable(secret) as plain:
+        return SealedKey(nonce=nonce, ciphertext=AESGCM(key).encrypt(nonce, plain, facts))
 
 
-def unseal(sealed: SealedKey, *, sealing_key: bytearray, facts: bytes) -> bytearray:
-    """Return the secret; its owner wipes it.
+def unseal(sealed: SealedKey, *, sealing_key: Guarded, facts: bytes) -> Guarded:
+    """Return the secret; its owner frees it.
 
     Raises:
         SealNotValid: the key, the facts or the box are not those of the sealing.
     """
-    secret = bytearray(KEY_BYTES)
+    secret = Guarded(KEY_BYTES)
     try:
-        AESGCM(sealing_key).decrypt_into(sealed.nonce, sealed.ciphertext, facts, secret)
+        with sealing_key.readable() as key, secret.writable() as plain:
+            AESGCM(key).decrypt_into(sealed.nonce, sealed.ciphertext, facts, plain)
     except InvalidTag:
+        secret.free()
         raise SealNotValid from None
     return secret
+
+
+def _readable(secret: Guarded | bytearray) -> AbstractContextManager[memoryview | bytearray]:
+    return secret.readable() if isinstance(secret, Guarded) else nullcontext(secret)

@@ -1,9 +1,7 @@
 """How objects with secrets inside behave when something looks at them.
 
 Best effort, and not more: these rules stop accidents (a log line, a debugger's repr, a pickle in a
-cache), not code in this process that wants the bytes. Python may also have copied a secret before
-`wipe` overwrites the buffer it was given, and immutable `bytes`, such as the password and what
-Argon2 returns, cannot be overwritten at all.
+cache), not code in this process that wants the bytes. Those are in `waiaas.keystore.guarded`.
 """
 
 from typing import NoReturn
@@ -22,5 +20,5 @@ class SecretHolder:
 
 
 def wipe(buffer: bytearray) -> None:
-    """Overwrite *buffer* with zeros, in place."""
+    """Overwrite *buffer* with zeros, in place; what Python copied before stays where it is."""
     buffer[:] = bytes(len(buffer))

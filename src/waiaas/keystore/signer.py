@@ -14,6 +14,7 @@ from waiaas.keystore.agent_key import AgentKey
 from waiaas.keystore.errors import (
     AgentKeyExists,
     DamagedKeystore,
+    DuplicateKey,
     FileAlreadyExists,
     KeystoreExists,
     KeystoreLocked,
@@ -22,13 +23,14 @@ from waiaas.keystore.errors import (
     UnknownAgent,
 )
 from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.protection import UnderKeystore
 from waiaas.keystore.sealing import seal
-from waiaas.keystore.secrecy import SecretHolder, wipe
+from waiaas.keystore.secrecy import SecretHolder
 
 
-def create_keystore(directory: Path, password: bytes) -> None:
+def create_keystore(directory: Path, password: Guarded | bytes) -> None:
     """Make a keystore in *directory*, which is made too if only its parent exists.
 
     Raises:
@@ -51,7 +53,7 @@ def create_keystore(directory: Path, password: bytes) -> None:
         raise DamagedKeystore(path, problem="it does not read back as it was written")
 
 
-def open_keystore(directory: Path, password: bytes) -> "FileKeystore":
+def open_keystore(directory: Path, password: Guarded | bytes) -> "FileKeystore":
     """Unlock the keystore in *directory*; takes one key derivation, the only one it ever needs.
 
     Also removes what interrupted writes left behind: no second process may be writing here.
@@ -89,6 +91,8 @@ class FileKeystore(SecretHolder):
         self._vault = opened
         self._keystore_key: KeystoreKey | None = keystore_key
         self._agent_keys: dict[AgentId, AgentKey] = {}
+        self._holders: dict[str, AgentId] = {}
+        """Whose key each address is, of those loaded: a copy under another id is not used."""
         # Generated and not yet stored. Sealed already, so that what `store` makes usable is what
         # came back from the disk and not what happened to be in memory.
         self._unstored: dict[AgentId, bytes] = {}
@@ -101,7 +105,6 @@ class FileKeystore(SecretHolder):
 
         Raises:
             AgentKeyExists: the agent has a key file, or a key waiting for `store`.
-            ChainNotSupported: *chain* is not Solana.
         """
         name = keyfile.file_name(agent_id)
         with self._state:
@@ -134,7 +137,7 @@ class FileKeystore(SecretHolder):
                 self._directory.write_new(name, content)
             except FileAlreadyExists:
                 raise AgentKeyExists(agent_id) from None
-            self._agent_keys[agent_id] = self._load(agent_id)
+            self._keep(agent_id)
             del self._unstored[agent_id]
 
     def holds(self, agent_id: AgentId, *, public_key: str) -> bool:
@@ -145,11 +148,13 @@ class FileKeystore(SecretHolder):
         """
         with self._state:
             try:
-                return self._load(agent_id).address == public_key
+                key = self._load(agent_id)
             except (UnknownAgent, DamagedKeystore):
                 return False
+            key.free()
+            return key.address == public_key
 
-    def verify_password(self, password: bytes) -> bool:
+    def verify_password(self, password: Guarded | bytes) -> bool:
         """Tell whether *password* unlocks this keystore; one key derivation at a time.
 
         Asks nothing of the disk: the answer is about the password that was used to unlock.
@@ -158,20 +163,24 @@ class FileKeystore(SecretHolder):
             return vault.is_password(self._vault, password)
 
     def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
-        """Return the agent's ed25519 signature over *payload* (64 bytes, RFC 8032).
+        """Return the agent's signature over *payload*.
 
+        On Solana ed25519 (RFC 8032) over any bytes: 64 bytes. On Ethereum ECDSA over secp256k1 of
+        a digest of 32 bytes: r, s (the lower one, EIP-2) and the recovery id 0 or 1, 65 bytes.
         The agent's file is read at the first signature and never again.
 
         Raises:
             UnknownAgent: there is no key of this agent; a generated one is none until stored.
             DamagedKeystore: its file is not what was written.
+            DuplicateKey: another agent's is the same.
+            PayloadRefused: it is an Ethereum key and *payload* no digest.
             KeystoreLocked: `lock` was called.
         """
         with self._state:
             self._unlocked()
             key = self._agent_keys.get(agent_id)
             if key is None:
-                key = self._agent_keys[agent_id] = self._load(agent_id)
+                key = self._keep(agent_id)
         return key.sign(payload)
 
     def protect_file_key(self, file_key: bytearray, *, facts: bytes) -> UnderKeystore:
@@ -195,28 +204,37 @@ class FileKeystore(SecretHolder):
         try:
             sealed = seal(file_key, sealing_key=key, facts=facts)
         finally:
-            wipe(key)
+            key.free()
         return UnderKeystore(
             keystore=documents.encode(self._vault), backup_key=content, file_key=sealed
         )
 
     def lock(self) -> None:
-        """Drop every key, generated ones too; a signature under way still ends.
-
-        The keystore key is overwritten. Agents' keys are only dropped (`waiaas.keystore.agent_key`
-        says why), so their memory may keep them until it is used again.
-        """
+        """Zero every key, and drop generated ones too; a signature under way still ends."""
         with self._state:
             if self._keystore_key is not None:
-                self._keystore_key.wipe()
+                self._keystore_key.free()
             self._keystore_key = None
+            for key in self._agent_keys.values():
+                key.free()
             self._agent_keys.clear()
+            self._holders.clear()
             self._unstored.clear()
 
     def _unlocked(self) -> KeystoreKey:
         if self._keystore_key is None:
             raise KeystoreLocked
         return self._keystore_key
+
+    def _keep(self, agent_id: AgentId) -> AgentKey:
+        """Load an agent's key and keep it; the caller holds the lock."""
+        key = self._load(agent_id)
+        holder = self._holders.setdefault(key.address, agent_id)
+        if holder != agent_id:
+            key.free()
+            raise DuplicateKey(key.address, holder=holder)
+        self._agent_keys[agent_id] = key
+        return key
 
     def _load(self, agent_id: AgentId) -> AgentKey:
         """Read and open an agent's file; the caller holds the lock."""

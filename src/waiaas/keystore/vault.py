@@ -45,9 +45,9 @@ import msgspec
 
 from waiaas.keystore import documents, kdf
 from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
-from waiaas.keystore.secrecy import wipe
 
 FILE_NAME: Final = "keystore.json"
 VERSION: Final = 1
@@ -71,7 +71,7 @@ class Vault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: _Bytes32
 
 
-def check_new_password(password: bytes) -> None:
+def check_new_password(password: Guarded | bytes) -> None:
     """Return if *password* may protect a new keystore.
 
     Raises:
@@ -81,7 +81,7 @@ def check_new_password(password: bytes) -> None:
         raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
 
 
-def make(password: bytes) -> bytes:
+def make(password: Guarded | bytes) -> bytes:
     """Return the content of a new keystore.json: a new keystore key under *password*.
 
     Raises:
@@ -90,7 +90,7 @@ def make(password: bytes) -> bytes:
     check_new_password(password)
     parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES))
     password_keys = kdf.derive(password, parameters=parameters)
-    keystore_key = bytearray(secrets.token_bytes(kdf.KEY_BYTES))
+    keystore_key = Guarded.random(kdf.KEY_BYTES)
     try:
         sealed = seal(
             keystore_key,
@@ -98,8 +98,8 @@ def make(password: bytes) -> bytes:
             facts=_facts(parameters, commitment=password_keys.commitment),
         )
     finally:
-        wipe(keystore_key)
-        wipe(password_keys.wrapping_key)
+        keystore_key.free()
+        password_keys.wrapping_key.free()
     vault = Vault(
         format="waiaas keystore",
         version=VERSION,
@@ -127,7 +127,7 @@ def read(content: bytes, *, path: Path) -> Vault:
     return vault
 
 
-def unlock(vault: Vault, password: bytes, *, path: Path) -> KeystoreKey:
+def unlock(vault: Vault, password: Guarded | bytes, *, path: Path) -> KeystoreKey:
     """Return the keystore key.
 
     Raises:
@@ -146,30 +146,30 @@ def unlock(vault: Vault, password: bytes, *, path: Path) -> KeystoreKey:
     except SealNotValid:
         raise DamagedKeystore(path, problem="the sealed keystore key was changed") from None
     finally:
-        wipe(password_keys.wrapping_key)
+        password_keys.wrapping_key.free()
     try:
         return KeystoreKey(keystore_key)
     finally:
-        wipe(keystore_key)
+        keystore_key.free()
 
 
-def is_password(vault: Vault, password: bytes) -> bool:
+def is_password(vault: Vault, password: Guarded | bytes) -> bool:
     """Tell whether *password* is the vault's; takes a whole key derivation."""
     password_keys = _matching_keys(vault, password)
     if password_keys is None:
         return False
-    wipe(password_keys.wrapping_key)
+    password_keys.wrapping_key.free()
     return True
 
 
-def _matching_keys(vault: Vault, password: bytes) -> kdf.PasswordKeys | None:
+def _matching_keys(vault: Vault, password: Guarded | bytes) -> kdf.PasswordKeys | None:
     """Return the password's keys if it gives the vault's commitment."""
     if len(password) > PASSWORD_BYTES_MAX:
         return None
     password_keys = kdf.derive(password, parameters=vault.kdf)
     if hmac.compare_digest(password_keys.commitment, vault.commitment):
         return password_keys
-    wipe(password_keys.wrapping_key)
+    password_keys.wrapping_key.free()
     return None
 
 
