@@ -65,6 +65,7 @@ from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
@@ -124,7 +125,7 @@ LedgerContents = dict[str, TableRows]
 log = structlog.get_logger()
 
 
-def initialise(directory: Path, password: bytes) -> bool:
+def initialise(directory: Path, password: Guarded | bytes) -> bool:
     """Make a data directory with an empty ledger and a keystore under *password*.
 
     Returns:
@@ -160,7 +161,7 @@ def run(
     directory: Path,
     *,
     config: Config,
-    password: bytes,
+    password: Guarded | bytes,
     with_localnet: bool,
     announce: Callable[[Address], None],
 ) -> None:

@@ -30,6 +30,7 @@ from waiaas.backups.swap import claimed
 from waiaas.config.registry import BackupSettings
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.domain.backup import Backup
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection
 from waiaas.keystore.signer import FileKeystore, open_keystore
 
@@ -208,7 +209,9 @@ def restores(base: Path, file_key: str) -> dict[str, Act]:
 class _Telling(BackupMaker):
     """Writes down beside the directory which keys its backups have, so that they can be opened."""
 
-    def _protect(self, file_key: bytearray, password: bytes | None, *, facts: bytes) -> Protection:
+    def _protect(
+        self, file_key: bytearray, password: Guarded | bytes | None, *, facts: bytes
+    ) -> Protection:
         with self._directory.with_suffix(".keys").open("a", encoding="ascii") as keys:
             keys.write(f"{file_key.hex()}\n")
         return super()._protect(file_key, password, facts=facts)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from waiaas.cli.secret import new_private_file, read_password, read_token
+from waiaas.cli.secret import as_text, new_private_file, read_password, read_token
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def file(tmp_path: Path) -> Path:
 )
 def test_the_password_is_the_first_line(file: Path, content: bytes, password: str) -> None:
     file.write_bytes(content)
-    assert read_password(file=file, descriptor=None) == password.encode()
+    assert as_text(read_password(file=file, descriptor=None)) == password
     reading, writing = os.pipe()
     os.write(writing, content)
     os.close(writing)
-    assert read_password(file=None, descriptor=reading) == password.encode()
+    assert as_text(read_password(file=None, descriptor=reading)) == password
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ from waiaas.domain.backup import Backup, BackupMode
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
 from waiaas.keystore.sealed_files import read_sealed_files
 from waiaas.keystore.secrecy import wipe
@@ -116,7 +117,7 @@ class BackupMaker:
         self._version = version
         self._one_at_a_time = threading.Lock()
 
-    async def make_beside_requests(self, password: bytes | None) -> Backup:
+    async def make_beside_requests(self, password: Guarded | bytes | None) -> Backup:
         """`make`, on a thread of its own, for the API.
 
         Raises:
@@ -151,7 +152,7 @@ class BackupMaker:
                 ) from None
             raise Refusal(ErrorCode.BACKUP_FAILED, error.problem, hint=error.remedy) from error
 
-    def make(self, password: bytes | None) -> Backup:
+    def make(self, password: Guarded | bytes | None) -> Backup:
         """Make a backup under *password*, or with None under the keystore's backup key.
 
         It is on the disk, and every byte of it was read back.
@@ -175,7 +176,7 @@ class BackupMaker:
         finally:
             self._one_at_a_time.release()
 
-    def _make(self, password: bytes | None, occasion: Occasion | None = None) -> Backup:
+    def _make(self, password: Guarded | bytes | None, occasion: Occasion | None = None) -> Backup:
         backup_id, created_at = self._generate_id(), self._clock.now_s()
         mode = BackupMode.KEYSTORE if password is None else BackupMode.PASSWORD
         facts = key_facts(backup_id=backup_id, created_at=created_at, mode=mode)
@@ -194,7 +195,9 @@ class BackupMaker:
             finally:
                 wipe(file_key)
 
-    def _protect(self, file_key: bytearray, password: bytes | None, *, facts: bytes) -> Protection:
+    def _protect(
+        self, file_key: bytearray, password: Guarded | bytes | None, *, facts: bytes
+    ) -> Protection:
         if password is not None:
             return protect_with_password(file_key, password, facts=facts)
         assert self._keystore is not None, "whoever asks for the backup key unlocked the keystore"
@@ -280,8 +283,8 @@ class BackupMaker:
 def make_offline(
     directory: Path,
     *,
-    password: bytes | None,
-    master_password: Callable[[], bytes],
+    password: Guarded | bytes | None,
+    master_password: Callable[[], Guarded | bytes],
     clock: Clock,
     version: str,
 ) -> Backup:

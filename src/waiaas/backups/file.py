@@ -27,6 +27,7 @@ from waiaas.directory import KEYSTORE_NAME
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.keystore import documents
 from waiaas.keystore.errors import DamagedKeystore, UnsupportedVersion, WrongPassword
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection, UnderPassword, open_file_key
 from waiaas.keystore.sealed_files import SEALED_BYTES_MAX, VAULT_NAME, is_sealed_file_name
 from waiaas.keystore.sealing import frame
@@ -172,7 +173,7 @@ def describe(path: Path) -> Backup:
     return Backup(header.id, path.name, header.created_at, size_bytes, header.mode)
 
 
-def open_backup(path: Path, password: bytes) -> "OpenedBackup":
+def open_backup(path: Path, password: Guarded | bytes) -> "OpenedBackup":
     """Unlock a backup; takes one key derivation.
 
     Args:

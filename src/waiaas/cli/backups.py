@@ -22,9 +22,10 @@ from waiaas.cli.context import (
     show_list,
 )
 from waiaas.cli.ending import YesOption, confirm_end
-from waiaas.cli.secret import read_password
+from waiaas.cli.secret import as_text, read_password
 from waiaas.directory import find_daemon, require_initialised
 from waiaas.domain.backup import Backup, BackupMode
+from waiaas.keystore.guarded import Guarded
 from waiaas.system import SystemClock
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def create(
     directory = directory_of(context)
     master_password = partial(read_password, file=password_file, descriptor=password_fd)
 
-    def new_password() -> bytes | None:
+    def new_password() -> Guarded | None:
         if keystore_key:
             return None
         return read_password(
@@ -123,7 +124,7 @@ def create(
             body: dict[str, Any] = (
                 {"mode": BackupMode.KEYSTORE}
                 if password is None
-                else {"mode": BackupMode.PASSWORD, "password": password.decode()}
+                else {"mode": BackupMode.PASSWORD, "password": as_text(password)}
             )
             show(client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX), as_json=as_json)
 

@@ -10,7 +10,9 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail
+from waiaas.cli.secret import as_text
 from waiaas.directory import DaemonError, find_daemon, read_cookie
+from waiaas.keystore.guarded import Guarded
 
 ANSWER_S_MAX: Final = 30.0
 """How long one answer may take; an airdrop waits for the chain."""
@@ -75,7 +77,7 @@ class Client:
             return cls(anybody.url, read_cookie(directory))
 
     @classmethod
-    def logged_in(cls, directory: Path, password: Callable[[], bytes]) -> Self:
+    def logged_in(cls, directory: Path, password: Callable[[], Guarded | bytes]) -> Self:
         """Return a client with the operator's full rights, for 15 minutes at most.
 
         Args:
@@ -87,7 +89,7 @@ class Client:
         """
         # With the cookie, so that strangers who try passwords do not make us wait.
         with cls.with_cookie(directory) as local_user:
-            body = {"password": password().decode()}
+            body = {"password": as_text(password())}
             token = local_user.post("/v1/admin/login", body)["token"]
             return cls(local_user.url, token)
 
@@ -157,20 +159,22 @@ class Client:
 
 
 @contextmanager
-def confirming(directory: Path, read: Callable[[], bytes]) -> Iterator[tuple[Client, str]]:
+def confirming(
+    directory: Path, read: Callable[[], Guarded | bytes]
+) -> Iterator[tuple[Client, str]]:
     """Log in, and hand over the password for what asks for it once more; it is read once.
 
     Raises:
         NotReachable: no daemon runs.
     """
-    typed: list[bytes] = []
+    typed: list[Guarded | bytes] = []
 
-    def password() -> bytes:
+    def password() -> Guarded | bytes:
         typed.append(read())
         return typed[0]
 
     with Client.logged_in(directory, password) as client:
-        yield client, typed[0].decode()
+        yield client, as_text(typed[0])
 
 
 def segment(text: str) -> str:

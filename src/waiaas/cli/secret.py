@@ -1,8 +1,14 @@
-"""Secrets come from a terminal, a private file or a descriptor; never from argv or environment."""
+"""Secrets come from a terminal, a private file or a descriptor; never from argv or environment.
 
+They are read into guarded memory, and stay there unless they are sent over HTTP.
+"""
+
+import codecs
+import hmac
 import os
 import stat
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +17,9 @@ from typing import IO
 import typer
 
 from waiaas.cli.context import ExitCode, fail
-
-_SECRET_BYTES_MAX = 4096
+from waiaas.keystore.errors import KeystoreError
+from waiaas.keystore.guarded import Guarded, guarded_copy
+from waiaas.keystore.lines import LINE_BYTES_MAX, read_line
 
 
 def read_password(
@@ -22,47 +29,43 @@ def read_password(
     confirm: bool = False,
     name: str = "master password",
     hint: str = "Use --password-file FILE (mode 0600) or --password-fd N.",
-) -> bytes:
+) -> Guarded:
     """Return a password, from where the operator said or by asking."""
     if file is not None and descriptor is not None:
         fail("give --password-file or --password-fd, not both", code=ExitCode.USAGE)
-    if file is not None:
-        return _typeable(read_private_file(file))
-    if descriptor is not None:
-        try:
-            with os.fdopen(descriptor, "rb") as stream:
-                return _typeable(_first_line(stream))
-        except (OSError, ValueError):
-            fail(f"descriptor {descriptor} cannot be read", code=ExitCode.USAGE)
-    if not sys.stdin.isatty():
+    try:
+        if file is not None:
+            with _private_file(file) as opened:
+                password = read_line(opened) or Guarded(0)
+        elif descriptor is not None:
+            password = _read_descriptor(descriptor)
+        elif sys.stdin.isatty():
+            password = _ask(name.capitalize(), confirm=confirm)
+        else:
+            fail(f"there is no terminal to ask for the {name} on", hint=hint, code=ExitCode.USAGE)
+    except KeystoreError as error:
+        fail(error.problem, hint=error.remedy)
+    if not _is_typeable(password):  # It could be kept in a file and never be typed, or sent.
         fail(
-            f"there is no terminal to ask for the {name} on",
-            hint=hint,
+            "the password must be UTF-8 text of visible characters and spaces",
             code=ExitCode.USAGE,
         )
-    typed = typer.prompt(name.capitalize(), hide_input=True, confirmation_prompt=confirm, err=True)
-    return _typeable(str(typed).encode("utf-8", "surrogateescape"))
+    return password
 
 
-def read_private_file(path: Path) -> bytes:
-    """Return the first line of a file that only this user can read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}", code=ExitCode.USAGE)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        fail(f"{path} is not a regular file", code=ExitCode.USAGE)
-    with os.fdopen(descriptor, "rb") as stream:
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            fail(f"{path} is open to other users", hint=f"chmod 600 {path}", code=ExitCode.USAGE)
-        return _first_line(stream)
+def as_text(password: Guarded | bytes) -> str:
+    """Return a password as HTTP's JSON needs it: in memory that nobody guards or overwrites."""
+    with guarded_copy(password) as guarded, guarded.readable() as view:
+        return str(view, "utf-8")
 
 
 def read_token(path: Path) -> str:
-    """Return the session token in a file that only this user can read."""
-    token = read_private_file(path)
+    """Return the session token in a file that only this user can read.
+
+    It is sent in a header, so it is text from the beginning.
+    """
+    with _private_file(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        token = file.readline(LINE_BYTES_MAX).removesuffix(b"\n").removesuffix(b"\r")
     if not token or any(not ord("!") <= byte <= ord("~") for byte in token):
         fail(f"{path} does not hold a session token", code=ExitCode.USAGE)
     return token.decode("ascii")
@@ -85,20 +88,76 @@ def new_private_file(path: Path, *, option: str = "--token-file") -> Iterator[IO
         raise
 
 
-def _first_line(stream: IO[bytes]) -> bytes:
-    """Read to the end of the line: whoever writes it need not close his end."""
-    return stream.readline(_SECRET_BYTES_MAX).removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _typeable(password: bytes) -> bytes:
-    """Refuse what could be kept in a file and never be typed, or sent to log in."""
+@contextmanager
+def _private_file(path: Path) -> Iterator[int]:
+    """Open a file that only this user can read, or end the command."""
     try:
-        text = password.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if not text.isprintable():
-        fail(
-            "the password must be UTF-8 text of visible characters and spaces",
-            code=ExitCode.USAGE,
-        )
-    return password
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", code=ExitCode.USAGE)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            fail(f"{path} is not a regular file", code=ExitCode.USAGE)
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            fail(f"{path} is open to other users", hint=f"chmod 600 {path}", code=ExitCode.USAGE)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_descriptor(descriptor: int) -> Guarded:
+    try:
+        try:
+            return read_line(descriptor) or Guarded(0)
+        finally:
+            os.close(descriptor)
+    except (OSError, OverflowError):
+        fail(f"descriptor {descriptor} cannot be read", code=ExitCode.USAGE)
+
+
+def _ask(prompt: str, *, confirm: bool) -> Guarded:
+    """Ask on the terminal until something is typed, and, with *confirm*, the same thing twice."""
+    while True:
+        password = _read_unseen(f"{prompt}: ")
+        if not len(password):
+            continue
+        if not confirm:
+            return password
+        repeated = _read_unseen("Repeat for confirmation: ")
+        with password.readable() as one, repeated.readable() as other:
+            if hmac.compare_digest(one, other):
+                return password
+        typer.echo("Error: The two entered values do not match.", err=True)
+
+
+def _read_unseen(prompt: str) -> Guarded:
+    """Read a line from the terminal, which does not show it."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    unseen = [*before]
+    unseen[3] &= ~termios.ECHO  # The local modes (termios(3)).
+    try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
+        typer.echo(prompt, nl=False, err=True)
+        line = read_line(terminal)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        typer.echo(err=True)
+    if line is None:
+        raise typer.Abort
+    return line
+
+
+def _is_typeable(password: Guarded) -> bool:
+    """Tell whether it is text, looking at one character after the other: none is kept."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with password.readable() as view:
+        try:
+            for place in range(len(view)):
+                if not decoder.decode(view[place : place + 1]).isprintable():
+                    return False
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
