@@ -65,7 +65,7 @@ from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
-from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.guarded import Guarded, forget
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
@@ -182,6 +182,7 @@ def run(
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
             opened = _open(directory, config, password, start=start, stack=stack)
+            forget(password)
             localnet_url = None
             if with_localnet:
                 with start.stage(Stage.LOCALNET):

@@ -45,6 +45,7 @@ from waiaas.directory import (
     require_initialised,
     watch_daemon,
 )
+from waiaas.hardening import harden_process
 from waiaas.place import ConfigError, data_directory
 
 STOP_S_MAX = 35.0
@@ -74,6 +75,7 @@ app.command()(health.health)
 def main() -> None:
     """Run the command line."""
     _open_standard_streams()
+    harden_process()
     app()
 
 

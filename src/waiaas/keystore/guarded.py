@@ -169,6 +169,12 @@ def guarded_copy(secret: Guarded | bytes) -> Iterator[Guarded]:
         copy.free()
 
 
+def forget(secret: Guarded | bytes) -> None:
+    """Free *secret*, if it is where that can be done."""
+    if isinstance(secret, Guarded):
+        secret.free()
+
+
 def count_unlocked() -> int:
     """Return how many secrets are in memory that the kernel did not lock; not 0 only without swap.
 
