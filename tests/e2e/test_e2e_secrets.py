@@ -1,21 +1,36 @@
-"""Secrets stay where they belong: after a whole life with errors, they are found nowhere else."""
+"""Secrets stay where they belong: after a whole life with errors, they are found nowhere else.
+
+Not in a file, an output, a command line, or memory that the daemon itself could read by accident.
+"""
 
 import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e import memory
+
+from waiaas.database import generate_id
+from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.ids import AgentId
+from waiaas.keystore.signer import create_keystore, open_keystore
 
 pytestmark = pytest.mark.e2e
 
 CANARY = "canary-password-7f3a91"
 
 
+@pytest.mark.timeout(180)
 def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     fresh.password_file.write_text(CANARY + "\n", encoding="ascii")
     printed = [fresh.run("init", password=True)]
     daemon = fresh.start()
     cookie = (fresh.data / "operator.cookie").read_text(encoding="ascii")
+    # Before anybody logs in: that brings the password as HTTP does (docs/keystore.md).
+    _require_closed(fresh, daemon.process.pid, whose="at start")
     http = daemon.operator(password=CANARY)
     printed.append(
         fresh.run("agent", "create", "--name", "n", "--network", "localnet", password=True)
@@ -50,6 +65,11 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     fresh.password_file.write_text(CANARY + "x\n", encoding="ascii")
     printed.append(fresh.run("agent", "create", "--name", "n", password=True, code=4))
 
+    agents_program = type(http)(http.url, token)
+    paid = [agents_program.pay(recipient, 1000 + n, key=f"k{n}")["id"] for n in range(50)]
+    assert {agents_program.ended(tx_id)["status"] for tx_id in paid} == {"CONFIRMED"}
+    _require_closed(fresh, daemon.process.pid, whose="after 50 signatures", but="the password")
+
     running = _texts(fresh, daemon, printed, leave_out={"operator.cookie"})
     with_cookie = _texts(fresh, daemon, [], leave_out=set())
     assert any(cookie.encode() in text for text in with_cookie.values()), "a control"
@@ -66,6 +86,41 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     assert "ledger.db-wal" in running
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root looks into other processes")
+def test_control_a_naive_daemon_has_the_seed_in_its_heap(tmp_path: Path) -> None:
+    place = tmp_path / "keystore"
+    create_keystore(place, CANARY.encode())
+    keystore, agent_id = open_keystore(place, CANARY.encode()), AgentId(generate_id())
+    keystore.generate(agent_id, chain=ChainType.SOLANA, network=NetworkType.LOCALNET)
+    keystore.store(agent_id)
+    with subprocess.Popen(
+        [sys.executable, memory.__file__, str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as naive:
+        assert naive.stdin is not None
+        assert naive.stdout is not None
+        naive.stdin.write(CANARY + "\n")
+        naive.stdin.flush()
+        assert naive.stdout.readline() == "ready\n"
+        found = memory.search(naive.pid, memory.secrets_in(place, CANARY))
+    is_open = {finding.secret for finding in found if not finding.is_closed}
+    assert is_open >= {"the password", "a seed"}
+
+
+def _require_closed(program: Any, pid: int, *, whose: str, but: str = "") -> None:
+    """Look into the daemon's memory: what it holds is in pages that nothing in it can read."""
+    if os.geteuid() != 0 or not Path("/proc/self/mem").exists():
+        return  # Nobody else may look, which tests/daemon/test_daemon_hardening shows.
+    secrets = memory.secrets_in(program.data / "keystore", CANARY)
+    secrets.pop(but, None)
+    found = memory.search(pid, secrets)
+    assert [finding for finding in found if not finding.is_closed] == [], whose
+    held = {finding.secret for finding in found}
+    assert held == {"the data keys key"} | ({"a seed"} & secrets.keys()), whose
+
+
 def _texts(
     program: Any,
     daemon: Any,
@@ -76,4 +131,5 @@ def _texts(
     outputs = {
         f"output of {done.args[5:]}": (done.stdout + done.stderr).encode() for done in printed
     }
-    return {**files, **outputs, "the daemon's log": daemon.log.read_bytes()}
+    lines = "\n".join(program.processes().values()).encode()
+    return {**files, **outputs, "the daemon's log": daemon.log.read_bytes(), "ps": lines}
