@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.api.self_check import RoutesUnfit, require_fit
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
+from waiaas.auto_lock import lock_when_idle
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
@@ -65,7 +66,7 @@ from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
-from waiaas.keystore.guarded import Guarded, forget
+from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
@@ -74,6 +75,7 @@ from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt
+from waiaas.pipeline.locking import Locking
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.recover import Found, count_found, read_unfinished
@@ -112,7 +114,7 @@ _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     LedgerDamaged: ErrorCode.LEDGER_DAMAGED,
     NotADatabase: ErrorCode.LEDGER_DAMAGED,
     Closed: ErrorCode.SHUTTING_DOWN,
-    KeystoreLocked: ErrorCode.SHUTTING_DOWN,
+    KeystoreLocked: ErrorCode.KEYSTORE_LOCKED,
 }
 """What the adapters' exceptions mean to a caller."""
 
@@ -242,6 +244,8 @@ def _open(
     with start.stage(Stage.KEYSTORE):
         keystore = open_keystore(directory / KEYSTORE_NAME, password)
         stack.callback(keystore.lock)
+        if count_unlocked():
+            log.warning("keys are in memory that the kernel did not lock; nothing swaps here")
     with start.stage(Stage.CLOCK):
         start_clock(ledger, clock)
     with start.stage(Stage.LISTENER):
@@ -298,6 +302,13 @@ async def _serve(
             is_damaged=lambda: ledger.damage is not None,
             random_share=random_share,
         )
+        operator = OperatorAccess(
+            cookie=cookie,
+            ledger=ledger,
+            keystore=keystore,
+            clock=clock,
+            generate_secret=generate_secret,
+        )
         services = Services(
             ledger=ledger,
             keystore=keystore,
@@ -310,17 +321,13 @@ async def _serve(
             admission=admission_rules(config.security),
             sessions=session_rules(config.security),
             profiles=read_profiles(),
-            operator=OperatorAccess(
-                cookie=cookie,
-                ledger=ledger,
-                keystore=keystore,
-                clock=clock,
-                generate_secret=generate_secret,
-            ),
+            operator=operator,
             allowance=Allowance(clock),
             reception=Reception(
                 ledger, clock, WalletSignatures(), Letterhead(f"{HOST}:{port}", about.daemon_id)
             ),
+            locking=Locking(keystore, ledger, clock, operator.forget_logins, worker.resume),
+            count_swappable=count_unlocked,
             wake=worker.wake,
             count_blocked=worker.count_blocked,
             count_shut=worker.count_shut,
@@ -338,7 +345,17 @@ async def _serve(
         with start.stage(Stage.ROUTES):
             await require_fit(api, port=port)
         life.server.config.app = api
-        await _answer(opened, cookie, supervisor, announce=announce, start=start, life=life)
+        # Not supervised: a damaged ledger, which ends every worker, must not keep keys in memory.
+        lock = partial(
+            lock_when_idle,
+            services.locking,
+            clock,
+            count_uses=keystore.count_uses,
+            minutes=config.keystore.auto_lock_minutes,
+        )
+        await _answer(
+            opened, cookie, (supervisor.run, lock), announce=announce, start=start, life=life
+        )
     stop_in_ledger(ledger, clock)
     log.info("stopped")
 
@@ -346,7 +363,7 @@ async def _serve(
 async def _answer(
     opened: _Opened,
     cookie: str,
-    supervisor: Supervisor,
+    works: Sequence[Callable[[], Awaitable[object]]],
     *,
     announce: Callable[[Address], None],
     start: Start,
@@ -370,9 +387,10 @@ async def _answer(
         with contextlib.ExitStack() as listening:
             listening.enter_context(start.stage(Stage.SERVING))
             async with asyncio.TaskGroup() as group:
-                besides = group.create_task(life.last(supervisor.run))
+                besides = [group.create_task(life.last(work)) for work in works]
                 await life.last(lambda: life.server.serve(sockets=[listener]))
-                besides.cancel()
+                for task in besides:
+                    task.cancel()
     finally:
         for name in (ADDRESS_NAME, COOKIE_NAME):
             (directory / name).unlink(missing_ok=True)

@@ -157,8 +157,16 @@ class LedgerWithReserve(Ledger, Protocol):
 class Signer(Protocol):
     """Keys in, signatures out: there is no way to ask for a key."""
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether its keys were dropped, so that it signs nothing."""
+
     def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
-        """Return the agent's signature over *payload* (ed25519: 64 bytes, RFC 8032)."""
+        """Return the agent's signature over *payload*.
+
+        On Solana ed25519 (RFC 8032): 64 bytes. On Ethereum, of a digest of 32 bytes, ECDSA over
+        secp256k1: r, s and the recovery id, 65 bytes.
+        """
 
 
 class Keystore(Signer, Protocol):
@@ -179,6 +187,12 @@ class Keystore(Signer, Protocol):
 
     def verify_password(self, password: bytes) -> bool:
         """Tell whether *password* unlocks this keystore. Takes a full key derivation (~0.1 s)."""
+
+    def lock(self) -> None:
+        """Zero every key; what only waits for `store` is lost. May be repeated."""
+
+    def unlock(self, password: bytes) -> None:
+        """Open it again; raises if *password* is not the one. Takes a full key derivation."""
 
 
 class OwnerSignatures(Protocol):

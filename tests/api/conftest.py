@@ -64,6 +64,7 @@ from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.clock_guard import ClockGuard
+from waiaas.pipeline.locking import Locking
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import count_found
 from waiaas.pipeline.sessions import SessionRules
@@ -169,8 +170,18 @@ class QuickKeystore:
     def holds(self, agent_id: AgentId, *, public_key: str) -> bool:
         return self.keystore.holds(agent_id, public_key=public_key)
 
+    is_locked: bool = False
+    """Of its own: the keystore behind it is shared by many tests."""
+
     def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
         return self.keystore.sign(agent_id, payload)
+
+    def lock(self) -> None:
+        self.is_locked = True
+
+    def unlock(self, password: bytes) -> None:
+        assert password == PASSWORD.encode()
+        self.is_locked = False
 
     def verify_password(self, password: bytes) -> bool:
         self.derivations += 1
@@ -283,6 +294,7 @@ class Desk:
         schedule = BackupSchedule(
             maker, directory=directory, ledger=ledger, clock=clock, settings=BackupSettings()
         )
+        operator = operator_access(ledger, quick, clock)
         services = Services(
             ledger=ledger,
             keystore=quick,
@@ -295,11 +307,13 @@ class Desk:
             admission=AdmissionRules(),
             sessions=SessionRules(),
             profiles=read_profiles(),
-            operator=operator_access(ledger, quick, clock),
+            operator=operator,
+            locking=Locking(quick, ledger, clock, operator.forget_logins, lambda: None),
             allowance=Allowance(clock, bounds=[(60, 10**9)]),  # Its own tests are about it.
             reception=Reception(
                 ledger, clock, WalletSignatures(), Letterhead(f"127.0.0.1:{PORT}", DAEMON_ID)
             ),
+            count_swappable=lambda: 0,
             wake=lambda _: None,
             count_blocked=lambda: 0,
             count_shut=lambda: 0,
@@ -406,6 +420,7 @@ class Desk:
             "Approve": {"password": PASSWORD},
             "ActivateKillSwitch": {},
             "RecoverKillSwitch": {"password": PASSWORD},
+            "Unlock": {"password": PASSWORD},
             "AcceptClock": {"password": PASSWORD, "difference": 0},
             "SuspendAgent": {"reason": "a test"},
             "TerminateAgent": {"force": True},

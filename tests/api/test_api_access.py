@@ -64,6 +64,8 @@ TABLE = [
     ("DELETE", "/v1/sessions/{id}", "operator-look", 200),
     ("GET", "/v1/admin/clock", "operator-look", 200),
     ("POST", "/v1/admin/clock", "operator", 200),
+    ("POST", "/v1/admin/lock", "operator-look", 200),
+    ("POST", "/v1/admin/unlock", "operator-look", 200),
     ("GET", "/v1/agents/{id}/owner", "operator-look", 200),
     ("PUT", "/v1/agents/{id}/owner", "operator", 200),
     ("POST", "/v1/agents/{id}/owner/remove", "operator", 200),

@@ -64,6 +64,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "localnetUrl": "http://127.0.0.1:8899",
             "restoredAt": None,
             "ledgerProblem": None,
+            "swappableSecretCount": 0,
             "clockDifference": None,
             "walPages": desk.ledger.condition().wal_pages,
             "lastScheduledBackupAt": NOW_S - 5,

@@ -69,6 +69,14 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     paid = [agents_program.pay(recipient, 1000 + n, key=f"k{n}")["id"] for n in range(50)]
     assert {agents_program.ended(tx_id)["status"] for tx_id in paid} == {"CONFIRMED"}
     _require_closed(fresh, daemon.process.pid, whose="after 50 signatures", but="the password")
+    printed.append(fresh.run("lock"))
+    _require_closed(fresh, daemon.process.pid, whose="locked", but="the password", is_locked=True)
+    fresh.password_file.write_text(CANARY + "\n", encoding="ascii")
+    printed += [
+        fresh.run(*send, "1000000", code=1),
+        fresh.run("unlock", password=True),
+        fresh.run(*send, "1000001", "--wait", "20"),
+    ]
 
     running = _texts(fresh, daemon, printed, leave_out={"operator.cookie"})
     with_cookie = _texts(fresh, daemon, [], leave_out=set())
@@ -109,7 +117,9 @@ def test_control_a_naive_daemon_has_the_seed_in_its_heap(tmp_path: Path) -> None
     assert is_open >= {"the password", "a seed"}
 
 
-def _require_closed(program: Any, pid: int, *, whose: str, but: str = "") -> None:
+def _require_closed(
+    program: Any, pid: int, *, whose: str, but: str = "", is_locked: bool = False
+) -> None:
     """Look into the daemon's memory: what it holds is in pages that nothing in it can read."""
     if os.geteuid() != 0 or not Path("/proc/self/mem").exists():
         return  # Nobody else may look, which tests/daemon/test_daemon_hardening shows.
@@ -118,7 +128,8 @@ def _require_closed(program: Any, pid: int, *, whose: str, but: str = "") -> Non
     found = memory.search(pid, secrets)
     assert [finding for finding in found if not finding.is_closed] == [], whose
     held = {finding.secret for finding in found}
-    assert held == {"the data keys key"} | ({"a seed"} & secrets.keys()), whose
+    loaded = {"the data keys key"} | ({"a seed"} & secrets.keys())
+    assert held == (set() if is_locked else loaded), whose
 
 
 def _texts(

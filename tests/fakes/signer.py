@@ -14,6 +14,7 @@ class FakeSigner:
     def __init__(self) -> None:
         self._keys: dict[AgentId, SigningKey] = {}
         self.signed = 0
+        self.is_locked = False
 
     def generate(self, agent_id: AgentId) -> str:
         """Make the agent's key and return its address."""

@@ -69,7 +69,8 @@ def test_control_a_signing_key_of_the_library_shows_its_seed() -> None:
 def test_the_keystore_has_no_method_that_returns_a_key() -> None:
     public = {name for name in dir(FileKeystore) if not name.startswith("_")}
     assert public == {
-        *("generate", "holds", "lock", "sign", "store", "verify_password"),
+        *("generate", "holds", "lock", "sign", "store", "unlock", "verify_password"),
+        *("count_uses", "is_locked"),
         "protect_file_key",  # takes the key of a backup, and gives it back sealed
     }
 

@@ -28,6 +28,7 @@ from waiaas.keystore.errors import (
     PayloadRefused,
     UnknownAgent,
     UnsafeFile,
+    WrongPassword,
 )
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
@@ -357,3 +358,21 @@ def test_two_threads_that_want_a_key_for_one_agent_get_one_key(
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(make, range(8))) == 1
+
+
+def test_a_locked_keystore_signs_again_once_it_is_unlocked(
+    keystore: FileKeystore, agents: Agents, password: bytes
+) -> None:
+    before, seen = keystore.sign(agents[0], b"pay"), [keystore.is_locked]
+    keystore.lock()
+    seen.append(keystore.is_locked)
+    with pytest.raises(WrongPassword):
+        keystore.unlock(password + b"x")
+    seen.append(keystore.is_locked)
+    uses = keystore.count_uses()
+    keystore.unlock(password)
+    keystore.unlock(password)  # While it is open: nothing changes.
+    seen.append(keystore.is_locked)
+    assert seen == [False, True, True, False]
+    assert keystore.sign(agents[0], b"pay") == before
+    assert keystore.count_uses() == uses + 3

@@ -155,6 +155,7 @@ class TestSigner:
 
     def __init__(self) -> None:
         self._keys: dict[AgentId, SigningKey] = {}
+        self.is_locked = False
 
     def generate(self, agent_id: AgentId) -> str:
         self._keys[agent_id] = SigningKey.generate()
@@ -283,6 +284,10 @@ class TappedSigner:
 
     signer: Signer
     tap: Tap
+
+    @property
+    def is_locked(self) -> bool:
+        return self.signer.is_locked
 
     def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
         return self.tap.call("sign", lambda: self.signer.sign(agent_id, payload), payload)

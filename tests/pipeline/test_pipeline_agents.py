@@ -57,6 +57,16 @@ class Home:
         self.calls.append("holds")
         return self.keystore.holds(agent_id, public_key=public_key)
 
+    @property
+    def is_locked(self) -> bool:
+        return self.keystore.is_locked
+
+    def lock(self) -> None:
+        self.keystore.lock()
+
+    def unlock(self, password: bytes) -> None:
+        self.keystore.unlock(password)
+
     def sign(self, agent_id: AgentId, payload: bytes) -> bytes:
         return self.keystore.sign(agent_id, payload)
 

@@ -23,6 +23,7 @@ from waiaas.wire.admin import (
 from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.clock import AcceptClock
 from waiaas.wire.kill_switch import RecoverKillSwitch
+from waiaas.wire.locking import Unlock
 from waiaas.wire.message import Message
 from waiaas.wire.notifications import Notification, Notifications
 from waiaas.wire.problems import Problem
@@ -130,6 +131,7 @@ def test_no_member_is_a_float(message: type[Message]) -> None:
         Approve("canary"),
         RecoverKillSwitch("canary"),
         AcceptClock("canary", 5),
+        Unlock("canary"),
     ],
     ids=lambda message: type(message).__name__,
 )
@@ -154,4 +156,5 @@ def test_no_other_message_carries_a_secret() -> None:
         "Approve",
         "RecoverKillSwitch",
         "AcceptClock",
+        "Unlock",
     }

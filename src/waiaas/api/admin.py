@@ -34,7 +34,9 @@ async def get_health(call: Call) -> Health:
     """Answer that the daemon is ready; it does not listen before it is."""
     services = call.services
     return Health(
-        status=_status(services.ledger_condition(), services.clock.doubt()),
+        status=_status(
+            services.ledger_condition(), services.clock.doubt(), services.keystore.is_locked
+        ),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -68,7 +70,7 @@ async def get_status(call: Call) -> Status:
         )
     )
     return Status(
-        status=_status(condition, doubt),
+        status=_status(condition, doubt, services.keystore.is_locked),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -86,6 +88,7 @@ async def get_status(call: Call) -> Status:
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,
         ledger_problem=condition.problem,
+        swappable_secret_count=services.count_swappable(),
         clock_difference=None if doubt is None else doubt.difference_s,
         wal_pages=condition.wal_pages,
         last_scheduled_backup_at=backups.last_made_at,
@@ -146,11 +149,15 @@ async def shut_down(call: Call) -> ShuttingDown:
 
 
 def _status(
-    condition: LedgerCondition, doubt: ClockDoubt | None
-) -> Literal["ok", "read_only", "clock_in_doubt"]:
+    condition: LedgerCondition,
+    doubt: ClockDoubt | None,
+    is_locked: bool,  # noqa: FBT001 -- a fact like the others
+) -> Literal["ok", "read_only", "clock_in_doubt", "locked"]:
     if condition.problem is not None:
         return "read_only"
-    return "ok" if doubt is None else "clock_in_doubt"
+    if doubt is not None:
+        return "clock_in_doubt"
+    return "locked" if is_locked else "ok"
 
 
 def _uptime_s(call: Call) -> int:

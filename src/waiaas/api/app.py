@@ -20,6 +20,7 @@ from waiaas.api import (
     agents,
     approvals,
     clock,
+    locking,
     notifications,
     owners,
     policies,
@@ -51,6 +52,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *notifications.ROUTES,
     *stopping.ROUTES,
     *clock.ROUTES,
+    *locking.ROUTES,
     *owners.ROUTES,
 )
 """Every route there is."""
@@ -65,6 +67,7 @@ _POLICY_VIOLATION: Final = 1008
 
 _SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CHAIN_UNAVAILABLE: "the chain's node gave no usable answer",
+    ErrorCode.KEYSTORE_LOCKED: "the keystore is locked: nothing is signed",
     ErrorCode.LEDGER_FULL: "the disk is full: nothing was written",
     ErrorCode.LEDGER_DAMAGED: "the ledger is damaged: nothing is written any more",
     ErrorCode.SHUTTING_DOWN: "the daemon is stopping",

@@ -94,6 +94,10 @@ class OperatorAccess:
         self._expiry_by_token_hash[_digest(token)] = monotonic_s + TOKEN_TTL_S
         return token, now_s + TOKEN_TTL_S
 
+    def forget_logins(self) -> None:
+        """End every login."""
+        self._expiry_by_token_hash.clear()
+
     async def confirm(self, password: str, *, caller: Caller, ip_address: str | None) -> None:
         """Return if the operator, who is logged in, has entered the password once more.
 

@@ -62,6 +62,7 @@ STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.RECOVERY_WAIT_REQUIRED: 409,
     ErrorCode.LEDGER_RESTORED: 503,
     ErrorCode.CLOCK_IN_DOUBT: 503,
+    ErrorCode.KEYSTORE_LOCKED: 503,
     ErrorCode.BACKUP_UNDER_WAY: 409,
     ErrorCode.BACKUP_FAILED: 500,
     ErrorCode.SIMULATION_FAILED: 422,

@@ -72,6 +72,7 @@ COMMON_CODES: Final = (
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.CONTENT_TYPE_REFUSED,
     ErrorCode.VALIDATION_FAILED,
+    ErrorCode.KEYSTORE_LOCKED,
     ErrorCode.LEDGER_FULL,
     ErrorCode.LEDGER_DAMAGED,
     ErrorCode.SHUTTING_DOWN,

@@ -11,6 +11,7 @@ from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.workers import WorkerCondition
 from waiaas.pipeline.admit import AdmissionRules
+from waiaas.pipeline.locking import Locking
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import Found
 from waiaas.pipeline.sessions import SessionRules
@@ -57,6 +58,9 @@ class Services:
     allowance: Allowance
     """How often each credential may be refused and leave rows."""
     reception: Reception
+    locking: Locking
+    count_swappable: Callable[[], int]
+    """Tells how many secrets the kernel would swap out, if it swapped."""
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]

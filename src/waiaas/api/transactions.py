@@ -39,6 +39,7 @@ async def send(call: Call) -> Accepted:
         clock=call.services.clock,
         generate_id=call.services.generate_id,
         rules=call.services.admission,
+        is_locked=call.services.keystore.is_locked,
     )
     if admission.refusal is not None:
         raise recorded(admission.refusal)

@@ -142,7 +142,7 @@ class BackupMaker:
             return await asyncio.to_thread(work)
         except BackupError as error:
             if isinstance(error.__cause__, Closed | KeystoreLocked):
-                raise error.__cause__ from None  # The daemon is stopping.
+                raise error.__cause__ from None  # Stopping, or locked.
             if isinstance(error.__cause__, PasswordRefused):
                 raise Refusal(
                     ErrorCode.VALIDATION_FAILED,

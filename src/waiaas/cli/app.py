@@ -19,6 +19,7 @@ from waiaas.cli import (
     clock,
     config,
     health,
+    locking,
     notifications,
     owners,
     policies,
@@ -70,6 +71,8 @@ app.add_typer(audit.audit_app, name="audit")
 app.add_typer(backups.backup_app, name="backup")
 app.add_typer(config.config_app, name="config")
 app.command()(health.health)
+app.command("lock")(locking.lock)
+app.command("unlock")(locking.unlock)
 
 
 def main() -> None:

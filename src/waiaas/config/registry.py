@@ -84,6 +84,22 @@ class DaemonSettings(msgspec.Struct, frozen=True):
     ] = "info"
 
 
+class KeystoreSettings(msgspec.Struct, frozen=True):
+    """How long keys stay in memory."""
+
+    auto_lock_minutes: Annotated[
+        int,
+        Entry(
+            "Without a signature for so long keys are dropped from memory, and payments wait,"
+            " until `waiaas unlock`; 0: never",
+            read_by="waiaas.daemon",
+            low=0,
+            high=525_600,
+            unit="minutes",
+        ),
+    ] = 0
+
+
 class RpcSettings(msgspec.Struct, frozen=True):
     """Where the node of each network is. A network without one is not known."""
 
@@ -196,6 +212,7 @@ class Config(msgspec.Struct, frozen=True):
     """The value of every setting, by section."""
 
     daemon: DaemonSettings = DaemonSettings()
+    keystore: KeystoreSettings = KeystoreSettings()
     rpc: RpcSettings = RpcSettings()
     backup: BackupSettings = BackupSettings()
     security: SecuritySettings = SecuritySettings()

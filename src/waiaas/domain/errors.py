@@ -121,6 +121,8 @@ class ErrorCode(StrEnum):
     """The ledger came out of a backup and is not yet compared with the chain."""
     CLOCK_IN_DOUBT = "CLOCK_IN_DOUBT"
     """The machine's clock was set, and nobody has accepted it."""
+    KEYSTORE_LOCKED = "KEYSTORE_LOCKED"
+    """The keystore is locked: nothing is signed until the operator unlocks it."""
     BACKUP_UNDER_WAY = "BACKUP_UNDER_WAY"
     """Another backup is being made."""
     BACKUP_FAILED = "BACKUP_FAILED"
@@ -163,6 +165,7 @@ _TRANSIENT: Final = frozenset(
         ErrorCode.RATE_LIMIT_EXCEEDED,
         ErrorCode.RECOVERY_WAIT_REQUIRED,
         ErrorCode.CLOCK_IN_DOUBT,
+        ErrorCode.KEYSTORE_LOCKED,
         ErrorCode.BACKUP_UNDER_WAY,
         ErrorCode.CHAIN_UNAVAILABLE,
         ErrorCode.NOT_READY,
@@ -255,6 +258,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.RECOVERY_WAIT_REQUIRED: "Do it again after retryAt.",
     ErrorCode.LEDGER_RESTORED: "The operator has to run `waiaas backup reconcile` first.",
+    ErrorCode.KEYSTORE_LOCKED: "The operator unlocks it: `waiaas unlock`.",
     ErrorCode.BACKUP_UNDER_WAY: "Wait for the one that is being made.",
     ErrorCode.BACKUP_FAILED: "Mend what the message names, and make the backup again.",
     ErrorCode.SIMULATION_FAILED: "Nothing was sent. Check balance and recipient.",

@@ -161,10 +161,12 @@ class MemoryNotLocked(KeystoreError):
 
 
 class KeystoreLocked(KeystoreError):
-    """The keys were dropped; only opening the keystore again brings them back."""
+    """The keys were dropped; only the password brings them back."""
 
     def __init__(self) -> None:
-        super().__init__("The keystore is locked.", remedy="Open it with its password.")
+        super().__init__(
+            "The keystore is locked.", remedy="Unlock it with its password: `waiaas unlock`."
+        )
 
 
 class UnknownAgent(KeystoreError):

@@ -96,6 +96,7 @@ class FileKeystore(SecretHolder):
         # Generated and not yet stored. Sealed already, so that what `store` makes usable is what
         # came back from the disk and not what happened to be in memory.
         self._unstored: dict[AgentId, bytes] = {}
+        self._use_count = 0
         self._state = threading.Lock()
         # 64 MiB for each derivation: logins that come all at once wait in line.
         self._derivation = threading.Lock()
@@ -178,10 +179,40 @@ class FileKeystore(SecretHolder):
         """
         with self._state:
             self._unlocked()
+            self._use_count += 1
             key = self._agent_keys.get(agent_id)
             if key is None:
                 key = self._keep(agent_id)
         return key.sign(payload)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether its keys were dropped."""
+        return self._keystore_key is None
+
+    def count_uses(self) -> int:
+        """Return how many signatures were asked for, and how often it was unlocked."""
+        return self._use_count
+
+    def unlock(self, password: Guarded | bytes) -> None:
+        """Open it again; takes one key derivation. Nothing happens if it is open already.
+
+        Asks nothing of the disk, like `verify_password`.
+
+        Raises:
+            WrongPassword: *password* is not the one with which it was opened first.
+            KeystoreError: there is no memory.
+        """
+        with self._derivation:
+            keystore_key = vault.unlock(
+                self._vault, password, path=self._directory.path / vault.FILE_NAME
+            )
+        with self._state:
+            self._use_count += 1
+            if self._keystore_key is None:
+                self._keystore_key = keystore_key
+                return
+        keystore_key.free()
 
     def protect_file_key(self, file_key: bytearray, *, facts: bytes) -> UnderKeystore:
         """Return a backup's *file_key*, sealed under the backup key and bound to *facts*.

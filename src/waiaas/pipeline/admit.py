@@ -11,6 +11,7 @@ from typing import Final
 
 from waiaas.domain.access import session_status
 from waiaas.domain.audit import AuditEvent, agent_actor
+from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
@@ -85,6 +86,7 @@ async def admit(
     clock: GuardedClock,
     generate_id: GenerateId,
     rules: AdmissionRules,
+    is_locked: bool = False,
 ) -> Admission:
     """Decide on what is *asked* and write everything down, in one durable commit.
 
@@ -92,8 +94,9 @@ async def admit(
 
     Raises:
         Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
-            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, REFERENCE_REUSED,
-            DUPLICATE_REQUEST, TOO_MANY_PENDING. These come before admission and are not remembered.
+            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, KEYSTORE_LOCKED,
+            REFERENCE_REUSED, DUPLICATE_REQUEST, TOO_MANY_PENDING. These come before admission and
+            are not remembered.
     """
     wall_s = clock.now_s()
     request, written = asked.request, write(asked.request)
@@ -106,10 +109,8 @@ async def admit(
         agent, session = require_permission(tx, caller, now_s=now_s)
         require_off(tx)
         require_not_restored(tx)
-        doubt = clock.doubt()
-        if doubt is not None:
-            doubted = refuse_in_doubt(tx, doubt, now_s=now_s)
-            return _remember_refusal(tx, doubted, caller, now_s=now_s)
+        if closed := _closed(tx, clock.doubt(), is_locked=is_locked, now_s=now_s):
+            return _remember_refusal(tx, closed, caller, now_s=now_s)
         if refused := _guarded(tx, caller, asked, written, rules, now_s=now_s):
             return refused
         judged = judge(tx, request, agent, session, rules.waits, now_s=now_s)
@@ -200,6 +201,17 @@ def _crowded(
     """Return the refusal of one more that has to wait, written down, or None."""
     refusal = after_rules(tx, verdict, caller.agent_id, waiting_max=rules.waiting_max)
     return None if refusal is None else _remember_refusal(tx, refusal, caller, now_s=now_s)
+
+
+def _closed(
+    tx: LedgerTransaction, doubt: ClockDoubt | None, *, is_locked: bool, now_s: int
+) -> Refusal | None:
+    """Return why nobody is paid at present, whoever asks; or None."""
+    if doubt is not None:
+        return refuse_in_doubt(tx, doubt, now_s=now_s)
+    if is_locked:  # It would set money aside for as long as nobody unlocks.
+        return Refusal(ErrorCode.KEYSTORE_LOCKED, "the keystore is locked: nothing is signed")
+    return None
 
 
 def _remember_refusal(

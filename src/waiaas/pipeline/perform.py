@@ -24,6 +24,7 @@ from waiaas.pipeline.asked import asked
 from waiaas.pipeline.clock_guard import require_believable
 from waiaas.pipeline.end import cancel_unsigned, end
 from waiaas.pipeline.kill_switch import is_on
+from waiaas.pipeline.locking import require_unlocked
 from waiaas.pipeline.payload import record_payload
 from waiaas.pipeline.record import ledger_time, move, remember
 from waiaas.pipeline.rent import rent_in
@@ -188,7 +189,7 @@ async def perform(standing: Standing, world: World) -> None:
     Raises:
         ChainUnavailable: the node gave no answer; the step may be tried again.
         Tampered: the ledger contradicts itself; nothing was changed.
-        LedgerRestored, ClockInDoubt: nothing may be signed; nothing was changed.
+        LedgerRestored, ClockInDoubt, SignerLocked: nothing may be signed; nothing was changed.
     """
     standing.require_reconciled()
     require_believable(world.clock, standing.step, is_forbidden=standing.is_forbidden)
@@ -235,6 +236,7 @@ async def _prepare(standing: Standing, world: World, chain: Chain) -> None:
         from_address=agent.public_key,
         unit_price=previous % UNIT_PRICES + 1,
     )
+    require_unlocked(world.signer)  # Or the payload would grow old.
 
     def record(tx: LedgerTransaction, now: Standing, now_s: int) -> None:
         if _end_if_forbidden(tx, now, now_s):

@@ -15,6 +15,7 @@ from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.clock_guard import ClockInDoubt
+from waiaas.pipeline.locking import SignerLocked, require_unlocked
 from waiaas.pipeline.perform import (
     LedgerRestored,
     Standing,
@@ -90,6 +91,13 @@ class Worker:
         """Return how many agents sign nothing until the chain answers for what they signed."""
         return self._gate.count_shut()
 
+    def resume(self) -> None:
+        """Take up again what was held, now that the keystore was unlocked."""
+        self._blocked -= self._held  # Some may have ended meanwhile.
+        for transaction in self._world.ledger.read(_unfinished):
+            self.wake(transaction)
+        self._some_wait.set()
+
     async def run(self) -> None:
         """Take over everything unfinished, then whatever is woken.
 
@@ -152,8 +160,10 @@ class Worker:
                 else:
                     self._require_open(standing)
                     await perform(standing, self._world)
-            except LedgerRestored as error:
-                # Trying again would change nothing; reconciliation hands it over anew.
+            except (LedgerRestored, SignerLocked) as error:
+                # Trying again would change nothing; reconciling, or unlocking, hands it over anew.
+                if isinstance(error, SignerLocked):
+                    self._blocked.add(transaction.id)
                 self._tell(transaction.id, step, error)
                 self._driven.discard(transaction.id)
                 return
@@ -169,14 +179,14 @@ class Worker:
 
     def _tell(self, tx_id: TransactionId, step: Step, error: Exception) -> None:
         """Report an error; of what holds many payments at once, and for long, only the first."""
-        if isinstance(error, LedgerRestored | ClockInDoubt):
+        if isinstance(error, LedgerRestored | ClockInDoubt | SignerLocked):
             if tx_id in self._held:
                 return
             self._held.add(tx_id)
         self._report(tx_id, step, error)
 
     def _require_open(self, standing: Standing) -> None:
-        """Return unless the step leads to a signature that has to wait for the chain.
+        """Return unless the step leads to a signature that has to wait.
 
         What is forbidden is not signed in any case, so it may end. The payload is not recorded
         either: it would only grow old.
@@ -185,6 +195,8 @@ class Worker:
         may_sign = leads_to_signature and not standing.is_forbidden
         if may_sign and self._gate.is_shut(standing.agent.id):
             raise SignerShut("the chain has not answered yet for what this agent signed before")
+        if may_sign:
+            require_unlocked(self._world.signer)
 
     def _look(self, transaction: TransactionRecord) -> Standing:
         wall_s = self._world.clock.now_s()

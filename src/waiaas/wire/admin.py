@@ -13,9 +13,10 @@ class Health(Message, frozen=True):
     """The daemon is up; nobody is paid unless it is `ok`.
 
     `read_only`: its ledger takes no writes. `clock_in_doubt`: the machine's clock was set.
+    `locked`: its keys were dropped, and what is due waits.
     """
 
-    status: Literal["ok", "read_only", "clock_in_doubt"]
+    status: Literal["ok", "read_only", "clock_in_doubt", "locked"]
     version: str
     uptime: int
     timestamp: int
@@ -76,7 +77,7 @@ class WorkerStatus(Message, frozen=True):
 class Status(Message, frozen=True):
     """What the daemon is doing."""
 
-    status: Literal["ok", "read_only", "clock_in_doubt"]
+    status: Literal["ok", "read_only", "clock_in_doubt", "locked"]
     version: str
     uptime: int
     timestamp: int
@@ -98,6 +99,8 @@ class Status(Message, frozen=True):
     """When the ledger came out of a backup; it pays nothing until it is reconciled."""
     ledger_problem: str | None
     """Why the status is `read_only`, and what to do."""
+    swappable_secret_count: int
+    """Keys in memory that the kernel did not lock. Not 0 only where nothing is swapped."""
     clock_difference: int | None
     """While the clock is in doubt: how far it is ahead of what it should show, in seconds."""
     wal_pages: int

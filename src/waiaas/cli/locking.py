@@ -1,0 +1,43 @@
+"""`waiaas lock`, `waiaas unlock`: drop the daemon's keys, and let it sign again."""
+
+import typer
+
+from waiaas.cli.client import Client, explained
+from waiaas.cli.context import (
+    JsonOption,
+    PasswordFdOption,
+    PasswordFileOption,
+    directory_of,
+    show,
+)
+from waiaas.cli.secret import as_text, read_password
+
+
+def lock(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Drop every key and end every login: nothing is signed until `waiaas unlock`."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show(client.post("/v1/admin/lock"), as_json=as_json)
+
+    explained(ask)
+
+
+def unlock(
+    context: typer.Context,
+    *,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the daemon sign again; what was due meanwhile goes on at once."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            password = read_password(file=password_file, descriptor=password_fd)
+            body = {"password": as_text(password)}
+            show(client.post("/v1/admin/unlock", body), as_json=as_json)
+
+    explained(ask)

@@ -1,0 +1,102 @@
+"""The keystore is locked when nothing was signed for as long as was said, and not before."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+
+from waiaas.auto_lock import CHECK_INTERVAL_S, lock_when_idle
+from waiaas.database.errors import DatabaseError
+from waiaas.pipeline.locking import Locking
+from waiaas.ports import Keystore, Ledger
+
+
+class Minutes:
+    """A clock on which an hour goes by, in steps of those who wait."""
+
+    def __init__(self, on_wait: Callable[[float], None] = lambda _: None) -> None:
+        self.passed_s = 0.0
+        self._on_wait = on_wait
+
+    def now_s(self) -> int:
+        return int(self.passed_s)
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.passed_s += seconds
+        self._on_wait(self.passed_s)
+        if self.passed_s > 3600:
+            raise asyncio.CancelledError
+
+
+class Keys:
+    def __init__(self) -> None:
+        self.is_locked = False
+        self.uses = 0
+
+    def lock(self) -> None:
+        self.is_locked = True
+
+
+class NoLedger:
+    """It takes no writes, which keeps nothing open."""
+
+    async def write_async(self, _unit: object) -> None:
+        raise DatabaseError("the disk is full")
+
+
+def locked_at(
+    keys: Keys, *, minutes: int, on_wait: Callable[[float], None] = lambda _: None
+) -> list[float]:
+    """Let an hour pass; return the seconds at which it was found locked for the first time."""
+    seconds: list[float] = []
+
+    def forget_logins() -> None:
+        seconds.append(clock.passed_s)
+
+    clock = Minutes(on_wait)
+    locking = Locking(
+        cast("Keystore", keys), cast("Ledger", NoLedger()), clock, forget_logins, lambda: None
+    )
+    with suppress(asyncio.CancelledError):
+        asyncio.run(lock_when_idle(locking, clock, count_uses=lambda: keys.uses, minutes=minutes))
+    return seconds
+
+
+def test_it_is_locked_after_the_minutes_that_were_said() -> None:
+    keys = Keys()
+    assert locked_at(keys, minutes=5) == [300]
+    assert keys.is_locked
+
+
+def test_nought_minutes_are_never() -> None:
+    keys = Keys()
+    assert locked_at(keys, minutes=0) == []
+    assert not keys.is_locked
+
+
+def test_each_use_begins_the_time_anew() -> None:
+    keys = Keys()
+
+    def sign_for_half_an_hour(now_s: float) -> None:
+        keys.uses += now_s <= 1800
+
+    assert locked_at(keys, minutes=5, on_wait=sign_for_half_an_hour) == [2100]
+
+
+def test_control_without_counting_uses_it_would_lock_in_between() -> None:
+    assert locked_at(Keys(), minutes=5, on_wait=lambda _: None) == [300]
+
+
+def test_once_unlocked_it_is_locked_again_after_as_long() -> None:
+    keys = Keys()
+
+    def unlock(now_s: float) -> None:
+        if now_s == 1000:
+            keys.is_locked = False
+            keys.uses += 1
+
+    assert locked_at(keys, minutes=5, on_wait=unlock) == [300, 1300]
+    assert CHECK_INTERVAL_S == 10
