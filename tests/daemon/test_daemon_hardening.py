@@ -1,10 +1,13 @@
 """A process with secrets: others of its user cannot look into it, and it leaves no core."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import waiaas
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -71,3 +74,11 @@ def test_what_the_daemon_writes_is_its_users_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
     places = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
     assert {place.stat().st_mode & 0o077 for place in places} == {0}
+
+
+def test_nothing_that_the_daemon_runs_forks() -> None:
+    """A fork would have every key; `posix_spawn` copies no memory."""
+    forks = re.compile(r"os\.fork|multiprocessing|import subprocess|preexec_fn")
+    sources = Path(waiaas.__file__).parent.rglob("*.py")
+    found = [path.name for path in sources if forks.search(path.read_text(encoding="utf-8"))]
+    assert found == ["demo.py"]  # Which starts a daemon, and holds no keystore.
