@@ -11,12 +11,14 @@ from waiaas.domain.workers import WorkerState
 READY = Readiness(
     is_writable=True,
     is_restored=False,
+    is_locked=False,
     is_clock_in_doubt=False,
     payments=WorkerState.RUNNING,
 )
 STANDING: dict[Unready, dict[str, Any]] = {
     Unready.LEDGER_READ_ONLY: {"is_writable": False},
     Unready.LEDGER_RESTORED: {"is_restored": True},
+    Unready.KEYSTORE_LOCKED: {"is_locked": True},
     Unready.CLOCK_IN_DOUBT: {"is_clock_in_doubt": True},
     Unready.PAYMENTS_FAILING: {"payments": WorkerState.FAILING},
 }
@@ -26,6 +28,7 @@ def test_the_words_never_change_once_they_were_told() -> None:
     assert [*Unready] == [
         "ledger_read_only",
         "ledger_restored",
+        "keystore_locked",
         "clock_in_doubt",
         "payments_failing",
     ]

@@ -27,6 +27,7 @@ async def get_ready(call: Call) -> Probed:
         is_writable=condition.problem is None,
         # A ledger that takes no writes may not be readable either, and its reason is enough.
         is_restored=condition.problem is None and services.ledger.read(restored_at) is not None,
+        is_locked=services.keystore.is_locked,
         is_clock_in_doubt=services.clock.doubt() is not None,
         payments=next(
             (each.state for each in services.worker_conditions() if each.name == _PAYMENTS),

@@ -13,6 +13,8 @@ class Unready(StrEnum):
     """The disk is full, or the ledger is damaged."""
     LEDGER_RESTORED = "ledger_restored"
     """The ledger came out of a backup, and is not yet compared with the chain."""
+    KEYSTORE_LOCKED = "keystore_locked"
+    """The operator, or a while without a signature, locked it."""
     CLOCK_IN_DOUBT = "clock_in_doubt"
     """The machine's clock was set, and nobody has accepted it."""
     PAYMENTS_FAILING = "payments_failing"
@@ -24,6 +26,7 @@ class Readiness(NamedTuple):
 
     is_writable: bool
     is_restored: bool
+    is_locked: bool
     is_clock_in_doubt: bool
     payments: WorkerState
     """What the worker of the payments does."""
@@ -33,6 +36,7 @@ class Readiness(NamedTuple):
         standing = {
             Unready.LEDGER_READ_ONLY: not self.is_writable,
             Unready.LEDGER_RESTORED: self.is_restored,
+            Unready.KEYSTORE_LOCKED: self.is_locked,
             Unready.CLOCK_IN_DOUBT: self.is_clock_in_doubt,
             Unready.PAYMENTS_FAILING: self.payments is WorkerState.FAILING,
         }
