@@ -224,7 +224,7 @@ class _Opened(NamedTuple):
 def _open(
     directory: Path,
     config: Config,
-    password: bytes,
+    password: Guarded | bytes,
     *,
     start: Start,
     stack: contextlib.ExitStack,
