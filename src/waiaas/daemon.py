@@ -21,6 +21,7 @@ from waiaas.api.allowance import Allowance
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.self_check import RoutesUnfit, require_fit
+from waiaas.api.server import listen
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.auto_lock import lock_when_idle
@@ -65,6 +66,7 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
+from waiaas.figures import Figures
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
@@ -120,9 +122,6 @@ _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
 
 _SAID: Final = (OSError, DatabaseError, KeystoreError)
 """Errors whose sentence is for the operator."""
-
-LedgerContents = dict[str, TableRows]
-"""The seven tables by name."""
 
 log = structlog.get_logger()
 
@@ -249,7 +248,7 @@ def _open(
     with start.stage(Stage.CLOCK):
         start_clock(ledger, clock)
     with start.stage(Stage.LISTENER):
-        listener = stack.enter_context(_listen(config.daemon.port))
+        listener = stack.enter_context(listen(HOST, config.daemon.port))
     return _Opened(directory, config, ledger, keystore, clock, listener)
 
 
@@ -309,6 +308,13 @@ async def _serve(
             clock=clock,
             generate_secret=generate_secret,
         )
+        figures = Figures(
+            ledger,
+            directory=directory,
+            reachable={name: chain.is_reachable for name, chain in chains.items()},
+            workers=supervisor.conditions,
+            version=VERSION,
+        )
         services = Services(
             ledger=ledger,
             keystore=keystore,
@@ -336,14 +342,22 @@ async def _serve(
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
             worker_conditions=supervisor.conditions,
+            render_figures=figures.render,
             shut_down=life.end_by_client,
             about=about,
             ledger_condition=ledger.condition,
             started_at_monotonic_s=clock.monotonic_s(),
         )
-        api = Api(services, port=port, error_codes=_ERROR_CODES, report=_report_defect)
+        api = Api(
+            services,
+            port=port,
+            error_codes=_ERROR_CODES,
+            report=_report_defect,
+            observe=figures.observe,
+        )
         with start.stage(Stage.ROUTES):
             await require_fit(api, port=port)
+        figures.forget_requests()
         life.server.config.app = api
         # Not supervised: a damaged ledger, which ends every worker, must not keep keys in memory.
         lock = partial(
@@ -457,52 +471,3 @@ def _report_defect(request_id: str, error: Exception) -> None:
 def _die(failure: DatabaseError) -> None:
     """End the process at once: it must not sign anything that the ledger cannot record."""
     end_process(str(failure), status=_EXIT_LEDGER_FAILED)
-
-
-def _listen(port: int) -> socket.socket:
-    """Bind the daemon's port. Without IPPROTO_TCP asyncio would leave Nagle's delay on."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except OSError as error:
-        listener.close()
-        raise DaemonError(
-            f"port {port} of {HOST} cannot be used ({error.strerror}): choose another with --port"
-        ) from error
-    return listener
-
-
-# ── offline commands ───────────────────────────────────────────────────────────────────────────
-
-
-def stop_localnet(directory: Path) -> bool:
-    """End the local network of a data directory; tell whether there was one.
-
-    Raises:
-        DaemonError: a daemon uses the directory, or the network does not end.
-    """
-    try:
-        lock = DirectoryLock(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except AlreadyOpen as error:
-        raise DaemonError(
-            f"a daemon is starting or stopping on {directory}: try again in a moment"
-        ) from error
-    except OSError as error:
-        raise DaemonError(sentence(error)) from error
-    try:
-        return localnet_process.stop(directory / LOCALNET_NAME)
-    except (OSError, localnet_process.LocalnetError) as error:
-        raise DaemonError(sentence(error)) from error
-    finally:
-        lock.release()
-
-
-def read_tables(directory: Path) -> LedgerContents:
-    """Read the seven tables as they stand, whether or not the daemon runs."""
-    try:
-        return read_contents(directory / LEDGER_NAME)
-    except DatabaseError as error:
-        raise DaemonError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What commands read in a data directory by themselves, beside a daemon or without one."""
+"""What commands do in a data directory by themselves, beside a daemon or without one."""
 
 import os
 import stat
@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from waiaas.chains.localnet import process as localnet_process
 from waiaas.database import DatabaseConnection
 from waiaas.database.audit_verify import (
     audit_snapshot,
@@ -26,10 +27,15 @@ from waiaas.database.chain import (
     anchor_line,
     parse_anchors,
 )
-from waiaas.database.errors import DatabaseError
+from waiaas.database.contents import TableRows, read_contents
+from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.database.ledger import LEDGER_NAME
-from waiaas.directory import DaemonError, require_initialised, sentence
+from waiaas.database.lock import DirectoryLock
+from waiaas.directory import LOCALNET_NAME, DaemonError, require_initialised, sentence
 from waiaas.owner_signatures import WalletSignatures
+
+LedgerContents = dict[str, TableRows]
+"""The seven tables by name."""
 
 _ANCHOR_BYTES_MAX: Final = 64 * 1024 * 1024
 """Some 300,000 anchors."""
@@ -127,5 +133,37 @@ def _audit_snapshot(directory: Path) -> Iterator[DatabaseConnection]:
     try:
         with audit_snapshot(directory / LEDGER_NAME) as connection:
             yield connection
+    except DatabaseError as error:
+        raise DaemonError(str(error)) from error
+
+
+def stop_localnet(directory: Path) -> bool:
+    """End the local network of a data directory; tell whether there was one.
+
+    Raises:
+        DaemonError: a daemon uses the directory, or the network does not end.
+    """
+    try:
+        lock = DirectoryLock(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except AlreadyOpen as error:
+        raise DaemonError(
+            f"a daemon is starting or stopping on {directory}: try again in a moment"
+        ) from error
+    except OSError as error:
+        raise DaemonError(sentence(error)) from error
+    try:
+        return localnet_process.stop(directory / LOCALNET_NAME)
+    except (OSError, localnet_process.LocalnetError) as error:
+        raise DaemonError(sentence(error)) from error
+    finally:
+        lock.release()
+
+
+def read_tables(directory: Path) -> LedgerContents:
+    """Read the seven tables as they stand, whether or not the daemon runs."""
+    try:
+        return read_contents(directory / LEDGER_NAME)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error

@@ -6,7 +6,7 @@ Each protocol's docstring is its contract; the tables of `waiaas.database` keep 
 from collections.abc import Sequence
 from typing import Protocol
 
-from waiaas.domain.audit import AuditEvent
+from waiaas.domain.audit import AuditEvent, EventCount
 from waiaas.domain.enums import AgentStatus, TransactionStatus
 from waiaas.domain.ids import AgentId, PolicyId, SessionId, TransactionId
 from waiaas.domain.notification import Notification
@@ -117,6 +117,9 @@ class TransactionTable(Protocol):
 
     def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
         """Return those with this status, oldest first, without the parts of batches."""
+
+    def count_with_status(self, status: TransactionStatus) -> int:
+        """Return how many `with_status` would return."""
 
     def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
         """Return an agent's with this status, oldest first, without the parts of batches."""
@@ -348,6 +351,12 @@ class AuditTable(Protocol):
 
     def hash_at(self, sequence: int) -> str | None:
         """Return the hash of the link with this sequence; None if there is none (any more)."""
+
+    def last_id(self) -> int:
+        """Return the id of the last row; 0 if there is none."""
+
+    def count_after(self, audit_id: int, *, most: int) -> list[EventCount]:
+        """Count the rows of the *most* ids after *audit_id*, by event and transaction's tier."""
 
     def latest_timestamp(self) -> int:
         """Return the time of the newest row, or 0: no later act may carry an earlier time."""

@@ -26,14 +26,14 @@ from waiaas.api.app import ROUTES, Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.protocol import Limits, protocol_within
 from waiaas.api.routes import COMMON_CODES, Route
-from waiaas.api.server import Server, server_config
+from waiaas.api.server import Server, listen, server_config
 from waiaas.api.services import About, Services
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config.registry import BackupSettings
-from waiaas.daemon import _ERROR_CODES, _listen
+from waiaas.daemon import _ERROR_CODES, HOST
 from waiaas.database import (
     DatabaseConnection,
     Ledger,
@@ -71,6 +71,7 @@ from waiaas.pipeline.sessions import SessionRules
 from waiaas.ports import Chain, Keystore
 from waiaas.profiles import read_profiles
 from waiaas.system import generate_secret
+from waiaas.wire.metrics import Exposition
 
 NOW_S: Final = 1_700_000_000
 PASSWORD: Final = "canary-pa55word-é"
@@ -252,6 +253,7 @@ class Desk:
     keystore: QuickKeystore
     port: int = PORT
     defects: list[Exception] = field(default_factory=list)
+    observed: list[tuple[str, int, float]] = field(default_factory=list)
     woken: list[TransactionRecord] = field(default_factory=list)
     stops: list[None] = field(default_factory=list)
     _seen_at: int | None = None
@@ -271,6 +273,7 @@ class Desk:
             port=self.port,
             error_codes=_ERROR_CODES,
             report=lambda _, error: self.defects.append(error),
+            observe=lambda *observed: self.observed.append(observed),
         )
 
     @classmethod
@@ -322,6 +325,7 @@ class Desk:
             back_up=maker.make_beside_requests,
             backup_condition=schedule.condition,
             worker_conditions=lambda: WORKERS,
+            render_figures=lambda reasons: f"unready {len(reasons)}\n",
             shut_down=lambda: None,
             about=About("1.2.3", generate_id(), None),
             ledger_condition=ledger.condition,
@@ -403,7 +407,8 @@ class Desk:
         answer = self.ask(route.method, path, **how)
         if not answer.code:
             assert answer.status == route.status
-            msgspec.json.decode(answer.content, type=route.reply, strict=True)
+            if route.reply is not Exposition:
+                msgspec.json.decode(answer.content, type=route.reply, strict=True)
         return answer
 
     def valid_body(self, route: Route, agent_id: str = "") -> dict[str, Any]:
@@ -579,7 +584,9 @@ def checked(answer: Answer, *, of: Route | None) -> Answer:
     assert "location" not in answer.headers
     assert answer.headers["x-request-id"]
     if answer.status < 400:
-        assert answer.headers["content-type"] == "application/json"
+        is_text = of is not None and of.reply is Exposition
+        kind = "text/plain; version=0.0.4; charset=utf-8" if is_text else "application/json"
+        assert answer.headers["content-type"] == kind
         return answer
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json
@@ -729,7 +736,7 @@ def serving(
 ) -> Iterator[Served]:
     """Serve a desk exactly as the daemon does, on a thread."""
     desk = Desk.open(directory, keystore, ledger_of=ledger_of)
-    listener = _listen(0)
+    listener = listen(HOST, 0)
     desk.port = listener.getsockname()[1]
     desk.rebuild()
     server = Server(server_config())

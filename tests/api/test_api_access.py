@@ -32,6 +32,7 @@ TABLE = [
     ("POST", "/v1/admin/shutdown", "operator-look", 200),
     ("GET", "/livez", "public", 200),
     ("GET", "/readyz", "public", 200),
+    ("GET", "/metrics", "operator-look", 200),
     ("POST", "/v1/agents", "operator", 201),
     ("GET", "/v1/agents", "operator-look", 200),
     ("POST", "/v1/agents/{id}/fund", "operator", 200),

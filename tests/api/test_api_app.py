@@ -103,6 +103,7 @@ def test_the_report_has_the_id_that_the_caller_was_told(desk: "Desk", hired: "Hi
         port=desk.port,
         error_codes={},
         report=lambda request_id, error: reported.append((request_id, type(error))),
+        observe=lambda *_: None,
     )
     answer = desk.ask("GET", "/v1/wallet/balance", token=hired.token)
     assert reported == [(answer.json["requestId"], ValueError)]

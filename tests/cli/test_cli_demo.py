@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from waiaas.cli import demo
-from waiaas.daemon import LedgerContents
+from waiaas.offline import LedgerContents
 
 FEE = 5001
 HASHES = ["A" * 88, "B" * 88]

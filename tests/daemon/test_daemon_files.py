@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from waiaas.chains.localnet import process as localnet_process
-from waiaas.daemon import initialise, stop_localnet
+from waiaas.daemon import initialise
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
     LOCALNET_NAME,
@@ -29,6 +29,7 @@ from waiaas.directory import (
     write_locked,
     write_private,
 )
+from waiaas.offline import stop_localnet
 
 PASSWORD = b"correct horse battery staple"
 

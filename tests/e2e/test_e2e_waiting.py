@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from waiaas.daemon import read_tables
+from waiaas.offline import read_tables
 
 pytestmark = pytest.mark.e2e
 

@@ -232,6 +232,27 @@ def test_a_refused_connection_is_an_unavailable_chain(node: Node) -> None:
         asyncio.run(ask())
 
 
+@pytest.mark.parametrize(
+    ("respond", "gave"),
+    [(says(GOOD), True), (BAD["status 500"][0], False), (BAD["hang up"][0], False)],
+    ids=["good", "status 500", "hang up"],
+)
+def test_it_is_known_whether_a_node_gave_its_last_answer(
+    node: Node, respond: Respond, *, gave: bool
+) -> None:
+    async def ask() -> None:
+        async with node(respond) as port:
+            rpc = JsonRpc(f"http://127.0.0.1:{port}/", timeout_s=TIMEOUT_S)
+            seen = [rpc.gave_answer]
+            with contextlib.suppress(ChainUnavailable):
+                await rpc.call("getSlot", [], returns=int)
+            seen.append(rpc.gave_answer)
+            await rpc.aclose()
+        assert seen == [None, gave]
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize("name", ["silence", "hang up", "hang up in the body", "status 500"])
 def test_a_node_is_asked_once_whatever_becomes_of_the_question(name: str, asked: Ask) -> None:
     questions: list[bytes] = []

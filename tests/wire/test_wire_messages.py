@@ -12,6 +12,7 @@ import waiaas.wire
 from waiaas.api.app import ROUTES
 from waiaas.domain.enums import ENUMS
 from waiaas.domain.owner import OwnerAction
+from waiaas.domain.workers import WorkerName, WorkerState
 from waiaas.wire.admin import (
     CreateBackup,
     FoundAtStart,
@@ -19,6 +20,7 @@ from waiaas.wire.admin import (
     Login,
     OperatorToken,
     UnreadHistory,
+    WorkerStatus,
 )
 from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.clock import AcceptClock
@@ -66,6 +68,7 @@ PARTS = {
     SendTransfer,
     Token,
     UnreadHistory,
+    WorkerStatus,
 }
 """Spoken inside of others."""
 ANSWERED = {route.reply for route in ROUTES}
@@ -108,7 +111,7 @@ def test_a_closed_vocabulary_is_one_of_the_domain(message: type[Message]) -> Non
     info = msgspec.inspect.type_info(message)
     assert isinstance(info, msgspec.inspect.StructType)
     kinds = [field.type for field in info.fields]
-    of_domain = {*ENUMS, OwnerAction}
+    of_domain = {*ENUMS, OwnerAction, WorkerName, WorkerState}
     assert all(
         kind.cls in of_domain for kind in kinds if isinstance(kind, msgspec.inspect.EnumType)
     )

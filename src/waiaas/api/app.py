@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
+import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,7 @@ from waiaas.api import (
     approvals,
     clock,
     locking,
+    metrics,
     notifications,
     owners,
     policies,
@@ -39,10 +41,12 @@ from waiaas.api.routes import Call, Route
 from waiaas.api.services import Services
 from waiaas.api.strict_json import BODY_BYTES_MAX, decode, decode_query
 from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.wire.metrics import Exposition
 
 ROUTES: Final[tuple[Route, ...]] = (
     *admin.ROUTES,
     *probes.ROUTES,
+    *metrics.ROUTES,
     *agents.ROUTES,
     *verdicts.ROUTES,
     *policies.ROUTES,
@@ -61,6 +65,9 @@ BODY_S_MAX: Final = 10
 """For a whole body, from the first byte to the last: a slow drip does not extend it."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+_NOWHERE: Final = "none"
+"""Of the figures of what there is no route for: paths come from anybody, in any number."""
 _ID: Final = "{id}"
 _POLICY_VIOLATION: Final = 1008
 """The websocket close code; before the handshake a server turns it into status 403."""
@@ -73,6 +80,9 @@ _SENTENCES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SHUTTING_DOWN: "the daemon is stopping",
 }
 """What a caller hears of the states of the world: an agent learns no address and no path."""
+
+
+log = structlog.get_logger()
 
 
 class _WithId(NamedTuple):
@@ -97,6 +107,12 @@ class ReportDefect(Protocol):
     def __call__(self, request_id: str, error: Exception, /) -> None: ...
 
 
+class Observe(Protocol):
+    """Counts an answer: to which route, with which status, after how many seconds."""
+
+    def __call__(self, route: str, status: int, seconds: float, /) -> None: ...
+
+
 class Api:
     """The ASGI application."""
 
@@ -107,6 +123,7 @@ class Api:
         port: int,
         error_codes: Mapping[type[Exception], ErrorCode],
         report: ReportDefect,
+        observe: Observe,
     ) -> None:
         """Build the routes.
 
@@ -116,11 +133,13 @@ class Api:
             error_codes: what the adapters' exceptions mean to a caller; only the composition root
                 knows their classes.
             report: gets every error that is nobody's answer.
+            observe: gets every answer.
         """
         self._services = services
         self._guard = Guard(port)
         self._error_codes = error_codes
         self._report = report
+        self._observe = observe
         self._by_path: dict[str, dict[str, Route]] = {}
         for route in ROUTES:
             self._by_path.setdefault(route.path, {})[route.method] = route
@@ -136,6 +155,7 @@ class Api:
         assert scope["type"] == "http", "the server has no other business with us"
         request = Request(scope, receive)
         request_id = self._services.generate_id()
+        begun_s = self._services.clock.monotonic_s()
         with bound_contextvars(request_id=request_id):
             try:
                 response = await self._answer_or_refuse(request, request_id)
@@ -143,6 +163,11 @@ class Api:
                 return
             response.headers.update({**_HEADERS, "X-Request-Id": request_id})
             await response(scope, receive, send)
+            taken_s = self._services.clock.monotonic_s() - begun_s
+            route = self._route_of(request)
+            named = _NOWHERE if route is None else f"{route.method} {route.path}"
+            self._observe(named, response.status_code, taken_s)
+            log.debug("answered", route=named, status=response.status_code, ms=1000 * taken_s)
 
     async def _answer_or_refuse(self, request: Request, request_id: str) -> Response:
         try:
@@ -171,6 +196,8 @@ class Api:
         query = route.query and decode_query(request.scope["query_string"], route.query)
         services = services_for(principal, self._services)
         reply = await route.handler(Call(request, principal, services, body, path_id, query))
+        if isinstance(reply, Exposition):
+            return Response(reply.text, media_type=_EXPOSITION)
         return Response(
             msgspec.json.encode(reply), status_code=route.status, media_type="application/json"
         )

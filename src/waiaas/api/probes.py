@@ -6,6 +6,7 @@ not be killed for it: no start frees a disk, compares a ledger with the chain or
 """
 
 from waiaas.api.routes import Call, Route
+from waiaas.api.services import Services
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.readiness import Readiness
@@ -21,9 +22,16 @@ async def get_live(call: Call) -> Probed:  # noqa: ARG001 -- nothing that could 
 
 async def get_ready(call: Call) -> Probed:
     """Answer that payments are made, if they are; the message of a refusal lists why not."""
-    services = call.services
+    reasons = readiness(call.services).reasons()
+    if reasons:
+        raise Refusal(ErrorCode.NOT_READY, ", ".join(reasons))
+    return Probed("ready")
+
+
+def readiness(services: Services) -> Readiness:
+    """Return what has to be known to tell whether the daemon is ready."""
     condition = services.ledger_condition()
-    readiness = Readiness(
+    return Readiness(
         is_writable=condition.problem is None,
         # A ledger that takes no writes may not be readable either, and its reason is enough.
         is_restored=condition.problem is None and services.ledger.read(restored_at) is not None,
@@ -34,10 +42,6 @@ async def get_ready(call: Call) -> Probed:
             WorkerState.ENDED,
         ),
     )
-    reasons = readiness.reasons()
-    if reasons:
-        raise Refusal(ErrorCode.NOT_READY, ", ".join(reasons))
-    return Probed("ready")
 
 
 _PAYMENTS = WorkerName.PAYMENTS

@@ -47,6 +47,24 @@ def server_config() -> uvicorn.Config:
     )
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the daemon's port. Without IPPROTO_TCP asyncio would leave Nagle's delay on.
+
+    Raises:
+        OSError: it cannot be used; the message says what to do.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"port {port} of {host} cannot be used ({error.strerror}): choose another with --port"
+        ) from error
+    return listener
+
+
 async def _not_yet(*_: object) -> None:
     raise AssertionError("the application is set before the server is started")
 

@@ -8,6 +8,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.enums import NetworkType
 from waiaas.domain.profile import Profile, ProfileName
+from waiaas.domain.readiness import Unready
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.workers import WorkerCondition
 from waiaas.pipeline.admit import AdmissionRules
@@ -77,6 +78,8 @@ class Services:
     """Tells how it stands with the backups that the daemon makes by itself."""
     worker_conditions: Callable[[], Sequence[WorkerCondition]]
     """Tells how it stands with everything that the daemon does besides answering."""
+    render_figures: Callable[[Sequence[Unready]], str]
+    """Tells the daemon's figures, given why it is not ready, in Prometheus' text format."""
     shut_down: Callable[[], None]
     about: About
     ledger_condition: Callable[[], LedgerCondition]

@@ -196,7 +196,7 @@ def stop(context: typer.Context) -> None:
     directory = directory_of(context)
 
     def end_localnet() -> bool:
-        from waiaas.daemon import stop_localnet
+        from waiaas.offline import stop_localnet
 
         return stop_localnet(directory)
 

@@ -25,12 +25,12 @@ from nacl.signing import SigningKey
 from waiaas.cli.client import Client, Json, NoAnswer, NotReachable, Refused, wait_for
 from waiaas.cli.context import show_rows
 from waiaas.cli.transactions import wait_for_end
-from waiaas.daemon import LedgerContents, initialise, read_tables, stop_localnet
+from waiaas.daemon import initialise
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.domain.addresses import SOLANA_ADDRESS_BYTES, solana_address
 from waiaas.domain.enums import ChainType
 from waiaas.domain.money import NATIVE_UNITS, human_amount
-from waiaas.offline import verify_audit_log
+from waiaas.offline import LedgerContents, read_tables, stop_localnet, verify_audit_log
 from waiaas.system import generate_secret
 
 SOL: Final = 1_000_000_000

@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, func, insert, select
 
 from waiaas.database.chain import GENESIS, canonical, link_hash
 from waiaas.database.run import Run
-from waiaas.database.schema import audit_chain, audit_log
+from waiaas.database.schema import audit_chain, audit_log, transactions
 from waiaas.database.statements import PLAIN_TYPES, define
-from waiaas.domain.audit import AuditEvent
+from waiaas.domain.audit import AuditEvent, EventCount
 
 _LAST_SEQUENCE: Final = select(func.max(audit_chain.c.sequence)).scalar_subquery()
 _INSERT: Final = define(
@@ -60,6 +60,14 @@ _LATEST: Final = define(
     )
 )
 
+_LAST_ID: Final = define(select(func.max(audit_log.c.id).label("last_id")))
+_COUNTS: Final = define(
+    select(audit_log.c.event_type, transactions.c.tier, func.count().label("count"))
+    .select_from(audit_log.outerjoin(transactions, transactions.c.id == audit_log.c.tx_id))
+    .where(audit_log.c.id > bindparam("after"), audit_log.c.id <= bindparam("until"))
+    .group_by(audit_log.c.event_type, transactions.c.tier)
+)
+
 
 class AuditLog:
     """`waiaas.ports.AuditTable` on a connection."""
@@ -102,6 +110,14 @@ class AuditLog:
             return GENESIS
         rows = self._run(_HASH_AT, {"sequence": sequence})
         return str(rows[0].hash) if rows else None
+
+    def last_id(self) -> int:
+        [row] = self._run(_LAST_ID)
+        return int(row.last_id or 0)
+
+    def count_after(self, audit_id: int, *, most: int) -> list[EventCount]:
+        rows = self._run(_COUNTS, {"after": audit_id, "until": audit_id + most})
+        return [EventCount(str(row.event_type), row.tier, int(row.count)) for row in rows]
 
     def latest_timestamp(self) -> int:
         rows = self._run(_LATEST)

@@ -34,6 +34,7 @@ from waiaas.database.notices import SILENT, Notices
 from waiaas.database.statements import DEFINED, Parameters, Statement
 from waiaas.database.tables import Tables
 from waiaas.database.units import Unit, refuse_unrun
+from waiaas.database.write_figures import WriteFigures
 from waiaas.database.writer import Writer
 from waiaas.ports import LedgerCondition, LedgerTransaction
 
@@ -212,6 +213,11 @@ class Ledger:
         return LedgerCondition(
             problem=None if problem is None else str(problem), wal_pages=self._writer.wal_pages
         )
+
+    @property
+    def write_figures(self) -> WriteFigures:
+        """How long writes took, and how many were committed together."""
+        return self._writer.figures
 
     def stop_writing(self, findings: Sequence[str]) -> None:
         """Write nothing any more, not even at the close, because the file was found damaged."""

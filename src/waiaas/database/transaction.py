@@ -63,6 +63,13 @@ _WITH_STATUS: Final = define(
     )
     .order_by(transactions.c.id)
 )
+_COUNT_WITH_STATUS: Final = define(
+    select(func.count().label("count")).where(
+        transactions.c.agent_id.in_(select(agents.c.id)),
+        transactions.c.status == bindparam("status"),
+        transactions.c.batch_index.is_(None),
+    )
+)
 _OF_AGENT: Final = define(
     select(*_COLUMNS)
     .where(
@@ -154,6 +161,10 @@ class Transactions:
 
     def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
         return [_record(row) for row in self._run(_WITH_STATUS, {"status": status})]
+
+    def count_with_status(self, status: TransactionStatus) -> int:
+        [row] = self._run(_COUNT_WITH_STATUS, {"status": status})
+        return int(row.count)
 
     def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
         rows = self._run(_OF_AGENT, {"agent_id": agent_id, "status": status})

@@ -25,6 +25,7 @@ and its failure cannot be taken for a failure of COMMIT.
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -54,6 +55,7 @@ from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
 from waiaas.database.tables import Tables
 from waiaas.database.units import Answer, Outcome, Unit, refuse_unrun
+from waiaas.database.write_figures import WriteFigures
 
 GROUP_UNITS_MAX: Final = 128
 """Units in one commit at most, so that the first of a group does not wait for ever."""
@@ -107,6 +109,7 @@ class Writer:
         self._connection: DatabaseConnection | None = None
         self._place: Place | None = None
         self._has_committed = False
+        self.figures: Final = WriteFigures()
         self.wal_pages = 0
         """How long the WAL was after the last commit."""
         self._wal_is_large = False
@@ -262,6 +265,7 @@ class Writer:
 
     def _commit_group(self, group: list[Unit]) -> None:
         """Run the first unit of *group* and all that wait, commit, answer."""
+        begun_ns = time.perf_counter_ns()
         try:
             if self.is_full:
                 group[0].error = LedgerFull()  # Until proved otherwise, whatever goes wrong.
@@ -274,7 +278,9 @@ class Writer:
                 for unit in group:
                     self._write_from_reserve(unit)
         finally:
+            taken_ns = time.perf_counter_ns() - begun_ns
             self._answer(group)
+            self.figures.add(units=len(group), ns=taken_ns)
         if self.wal_pages >= WAL_PAGES_MAX and self._failure is None:
             self._copy_wal()
         if (self.wal_pages >= WAL_PAGES_ALARM) is not self._wal_is_large:

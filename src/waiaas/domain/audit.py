@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from waiaas.domain.enums import AuditAction, AuditSeverity
 from waiaas.domain.event_values import Value
@@ -77,3 +77,12 @@ class AuditEvent:
     def severity(self) -> AuditSeverity:
         """How much attention it deserves."""
         return _SEVERITY.get(self.action, AuditSeverity.INFO)
+
+
+class EventCount(NamedTuple):
+    """How many rows of the audit log are alike."""
+
+    event: str
+    tier: str | None
+    """Of the transaction that they are about; None if there is none, or it is denied."""
+    rows: int

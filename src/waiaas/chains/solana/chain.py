@@ -149,6 +149,10 @@ class SolanaChain:
         """Close the connections to the node; calling twice is harmless."""
         await self._rpc.aclose()
 
+    def is_reachable(self) -> bool | None:
+        """Return whether the node gave its last answer; None before it was asked."""
+        return self._rpc.gave_answer
+
     # ── the network ────────────────────────────────────────────────────────────────────────────
 
     async def genesis_hash(self) -> str:

@@ -85,6 +85,8 @@ class JsonRpc:
         self._timeout_s = timeout_s
         self._body_bytes_max = body_bytes_max
         self._last_id = 0
+        self.gave_answer: bool | None = None
+        """Whether it did the last time it was asked; what it said does not count."""
         self._transport = httpx2.AsyncHTTPTransport(verify=_tls_context())
         self._headers = {
             "Accept": "application/json",
@@ -145,11 +147,18 @@ class JsonRpc:
     async def _post(self, body: bytes) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._exchange(body)
+                answer = await self._exchange(body)
         except TimeoutError:
             reason = f"gave no complete answer within {self._timeout_s} s"
         except (httpx2.HTTPError, OSError) as error:
             reason = f"could not be spoken to ({type(error).__name__})"
+        except ChainUnavailable:
+            self.gave_answer = False
+            raise
+        else:
+            self.gave_answer = True
+            return answer
+        self.gave_answer = False
         raise self._unusable(reason)
 
     async def _exchange(self, body: bytes) -> bytes:
