@@ -232,6 +232,11 @@ class Waiaas:
                 stderr=stderr,
                 **options,
             )
+        return self.daemon_of(process)
+
+    def daemon_of(self, process: "subprocess.Popen[str]") -> Daemon:
+        """Wait for the line that says it is ready."""
+        log = self.folder / "daemon.log"
         assert process.stdout is not None
         readable, _, _ = select.select([process.stdout], [], [], WAIT_S_MAX)
         line = process.stdout.readline() if readable else ""

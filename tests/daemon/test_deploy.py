@@ -1,0 +1,127 @@
+"""deploy/: the unit and the container give the daemon what it needs and little else."""
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from waiaas.config.registry import SETTINGS
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+UNIT = (DEPLOY / "waiaas.service").read_text(encoding="utf-8")
+CONTAINER = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+
+RULES = {
+    "User": "waiaas",
+    "StateDirectoryMode": "0700",
+    "LoadCredential": "waiaas-master-password:/etc/waiaas/master-password",
+    "LimitMEMLOCK": "64M",
+    "LimitCORE": "0",
+    "MemoryDenyWriteExecute": "yes",
+    "UMask": "0077",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "RestrictSUIDSGID": "yes",
+    "RestrictNamespaces": "yes",
+    "LockPersonality": "yes",
+    "SystemCallFilter": "@system-service",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+}
+EXPOSURE_MAX = 20
+"""Of 100, by systemd's own count."""
+
+
+def settings_of(unit: str) -> dict[str, list[str]]:
+    """Return every setting of a unit with its values."""
+    found = defaultdict(list)
+    for line in unit.splitlines():
+        if "=" in line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found[name].append(value)
+    return found
+
+
+def broken(unit: str) -> set[str]:
+    """Return the rules that a unit does not keep."""
+    found = settings_of(unit)
+    return {name for name, value in RULES.items() if found[name] != [value]}
+
+
+def secrets_in(text: str) -> list[str]:
+    """Return the lines that put a secret where others can see it."""
+    return [
+        line
+        for line in text.splitlines()
+        if not line.lstrip().startswith("#")
+        and re.search(r"(?i)\b(ENV|Environment|environment)\b.*(password|secret|token)", line)
+    ]
+
+
+def test_the_unit_keeps_every_rule() -> None:
+    assert not broken(UNIT)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_control_a_unit_without_a_line_breaks_its_rule(name: str) -> None:
+    without = "\n".join(line for line in UNIT.splitlines() if not line.startswith(f"{name}="))
+    assert broken(without) == {name}
+
+
+def test_the_password_comes_by_a_descriptor_and_is_in_no_argument_or_environment() -> None:
+    for text in (UNIT, CONTAINER):
+        assert "start --password-fd 3 3<" in text
+    for text in (UNIT, CONTAINER, COMPOSE):
+        assert not secrets_in(text)
+
+
+def test_control_a_secret_in_the_environment_is_noticed() -> None:
+    assert secrets_in("Environment=WAIAAS_PASSWORD=x")
+    assert secrets_in("ENV MASTER_PASSWORD=x")
+
+
+def test_what_they_set_are_settings_that_somebody_reads() -> None:
+    variables = {f"WAIAAS_{each.section}_{each.key}".upper() for each in SETTINGS}
+    set_here = set(re.findall(r"WAIAAS_\w+", UNIT + CONTAINER + COMPOSE))
+    assert set_here <= variables | {"WAIAAS_DATA_DIR"}
+
+
+def test_the_container_is_nobodys_root_and_checks_itself_without_another_program() -> None:
+    [user] = re.findall(r"^USER (\d+):\d+$", CONTAINER, re.MULTILINE)
+    assert int(user) > 0
+    assert CONTAINER.rindex("USER ") > CONTAINER.rindex("RUN "), "nothing is run as root after it"
+    assert 'CMD ["waiaas", "health", "--live"]' in CONTAINER
+    assert "curl" not in CONTAINER
+    installs = re.findall(r"pip install .*", CONTAINER)
+    assert all("--require-hashes" in each or "--no-deps" in each for each in installs)
+    assert "VOLUME /data" in CONTAINER
+
+
+def test_compose_gives_it_a_read_only_root_and_publishes_nothing() -> None:
+    for line in ("read_only: true", "cap_drop: [ALL]", '"no-new-privileges:true"', "core: 0"):
+        assert line in COMPOSE
+    assert f'user: "{re.findall(r"^USER (.+)$", CONTAINER, re.MULTILINE)[0]}"' in COMPOSE
+    assert not re.search(r"^\s*ports:", COMPOSE, re.MULTILINE)
+
+
+def test_systemd_understands_the_unit_and_counts_little_exposure(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd-analyze here to read the unit")
+    unit = shutil.copy(DEPLOY / "waiaas.service", tmp_path)
+    for command in (
+        ["verify", "--man=no", unit],
+        ["security", "--offline=true", f"--threshold={EXPOSURE_MAX}", "--no-pager", unit],
+    ):
+        done = subprocess.run(
+            [analyze, *command], check=False, capture_output=True, encoding="utf-8", timeout=30
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not re.search(r"(?i)unknown|ignoring", done.stderr)
