@@ -59,6 +59,7 @@ bench: setup          ## ratios, each from one run
 	$(BIN)/python benchmarks/decide.py --rows 10000000
 	$(BIN)/python benchmarks/backtest.py
 	$(BIN)/python benchmarks/signatures.py
+	$(BIN)/python benchmarks/start.py
 
 smoke: setup          ## the built wheel in a clean environment, without development packages
 	$(BIN)/python tools/smoke_wheel.py

@@ -1,6 +1,7 @@
 """What deploy/ says is run as it says: the unit's command, in memory as the unit leaves it."""
 
 import ctypes
+import http.client
 import os
 import resource
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,6 +29,16 @@ def command_of(unit: str, program: str) -> list[str]:
     assert INSTALLED in line
     command = line.removeprefix("ExecStart=").replace("$$", "$").replace(INSTALLED, program)
     return shlex.split(command)
+
+
+def figures_of(url: str, cookie: str) -> list[str]:
+    """Return the lines that a scraper gets with the cookie."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    try:
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {cookie}"})
+        return connection.getresponse().read().decode().splitlines()
+    finally:
+        connection.close()
 
 
 def confine() -> None:
@@ -73,6 +85,11 @@ def test_the_units_command_takes_the_credential_and_pays_without_executable_memo
     daemon = waiaas.daemon_of(process)
     agent = daemon.funded_agent()
     assert agent.ended(agent.pay(recipient, 10**6, key="k")["id"])["status"] == "CONFIRMED"
+    figures = figures_of(daemon.url, (waiaas.data / "operator.cookie").read_text("ascii"))
+    assert 'waiaas_decisions_total{tier="INSTANT"} 1.0' in figures
+    assert 'waiaas_events_total{event="TX_CONFIRMED"} 1.0' in figures
+    assert 'waiaas_chain_reachable{network="localnet"} 1.0' in figures
+    assert not any(name in "\n".join(figures) for name in (agent.token, recipient))
     assert waiaas.run("health").stdout == "ready\n"
     assert waiaas.run("health", "--live").stdout == "live\n"
     assert waiaas.run("stop").stdout == "stopped\n"

@@ -87,11 +87,15 @@ def fail(
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import much in the block: looking for garbage among what is only made takes a tenth of it."""
+    """Import much in the block: looking for garbage among what is only made takes a tenth of it.
+
+    Nor is it looked for among that afterwards: what was imported stays.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
