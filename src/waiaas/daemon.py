@@ -33,7 +33,6 @@ from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config.registry import CONFIG_NAME, Config
 from waiaas.config.template import template
 from waiaas.database import Ledger, generate_id, open_ledger
-from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import (
     AlreadyOpen,
     ClockBeforeEpoch,
@@ -44,7 +43,6 @@ from waiaas.database.errors import (
     NotADatabase,
 )
 from waiaas.database.ledger import LEDGER_NAME
-from waiaas.database.lock import DirectoryLock
 from waiaas.directory import (
     ADDRESS_NAME,
     COOKIE_NAME,
