@@ -77,7 +77,7 @@ NOWHERE = [
     "/{id}",
     "/docs",
     "/openapi.json",
-    "/metrics",
+    "/metrics/",
     "/favicon.ico",
     "/../../etc/passwd",
     "http://evil.example/health",

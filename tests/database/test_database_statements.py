@@ -164,6 +164,11 @@ def _everything_of_owners(tables: Tables, agent_id: AgentId, tx_id: TransactionI
     assert tables.challenges.use(nonce, now_s=2)
     assert tables.challenges.used_for(action, tx_id=tx_id)
     assert tables.audit.hash_at(1) or tables.audit.head() == (0, "0" * 64)
+    for status in TransactionStatus:
+        counted = tables.transactions.count_with_status(status)
+        assert counted == len(tables.transactions.with_status(status))
+    last_id = tables.audit.last_id()
+    assert sum(each.rows for each in tables.audit.count_after(0, most=last_id)) == last_id
 
 
 def _everything(connection: DatabaseConnection) -> int:
