@@ -67,7 +67,7 @@ from waiaas.domain.workers import WorkerName
 from waiaas.figures import Figures
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
-from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore, open_locked
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
 from waiaas.logs import end_process, log_to_stderr
@@ -160,11 +160,11 @@ def run(
     directory: Path,
     *,
     config: Config,
-    password: Guarded | bytes,
+    password: Guarded | bytes | None,
     with_localnet: bool,
     announce: Callable[[Address], None],
 ) -> None:
-    """Be the daemon, until a signal or a client says stop.
+    """Be the daemon, until a signal or a client says stop; without a *password* a locked one.
 
     Raises:
         DaemonError: it cannot start, and nothing was changed; or it had to stop.
@@ -181,7 +181,8 @@ def run(
             if with_localnet:
                 stack.callback(_end_localnet, directory, life)
             opened = _open(directory, config, password, start=start, stack=stack)
-            forget(password)
+            if password is not None:
+                forget(password)
             localnet_url = None
             if with_localnet:
                 with start.stage(Stage.LOCALNET):
@@ -221,7 +222,7 @@ class _Opened(NamedTuple):
 def _open(
     directory: Path,
     config: Config,
-    password: Guarded | bytes,
+    password: Guarded | bytes | None,
     *,
     start: Start,
     stack: contextlib.ExitStack,
@@ -239,7 +240,8 @@ def _open(
         ledger.add_failure_callback(_die)
         report_opening(ledger)
     with start.stage(Stage.KEYSTORE):
-        keystore = open_keystore(directory / KEYSTORE_NAME, password)
+        place = directory / KEYSTORE_NAME
+        keystore = open_locked(place) if password is None else open_keystore(place, password)
         stack.callback(keystore.lock)
         if count_unlocked():
             log.warning("keys are in memory that the kernel did not lock; nothing swaps here")
@@ -272,7 +274,10 @@ async def _serve(
             timed = [chain for name, chain in chains.items() if name is not NetworkType.LOCALNET]
             silent = await hear_chains(clock, timed)
         with start.stage(Stage.RECORD):
-            about = About(VERSION, start_in_ledger(ledger, clock, version=VERSION), localnet_url)
+            daemon_id = start_in_ledger(
+                ledger, clock, version=VERSION, is_locked=keystore.is_locked
+            )
+            about = About(VERSION, daemon_id, localnet_url)
         with start.stage(Stage.UNFINISHED):
             found = _classify(ledger, keystore, clock)
         worker = Worker(World(ledger, keystore, chains, clock, generate_id), report=_report_step)
@@ -409,8 +414,8 @@ async def _answer(
 
 
 def _classify(ledger: Ledger, keystore: FileKeystore, clock: ClockGuard) -> dict[Found, int]:
-    """End the creations that were cut off, and count what is unfinished."""
-    if ledger.condition().problem is None:
+    """End the creations that were cut off, if there are keys, and count what is unfinished."""
+    if ledger.condition().problem is None and not keystore.is_locked:
         for agent in finish_creations(ledger=ledger, keystore=keystore, clock=clock):
             log.warning("creation finished", agent_id=agent.id, status=agent.status)
     unfinished = ledger.read(read_unfinished) if ledger.damage is None else []

@@ -85,8 +85,10 @@ def start_clock(ledger: Ledger, clock: ClockGuard) -> None:
         log.warning("the clock could not be recorded", reason=str(error))
 
 
-def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str) -> str:
-    """Record the start; return this daemon's id, made at the first one.
+def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str, is_locked: bool = False) -> str:
+    """Record the start, and the unlocking if there was one; return this daemon's id.
+
+    The id is made at the first start.
 
     A ledger that takes no writes still knows the id; then the start is recorded nowhere.
 
@@ -103,7 +105,8 @@ def start_in_ledger(ledger: Ledger, clock: Clock, *, version: str) -> str:
             tx.key_values.put(DAEMON_ID, daemon_id, now_s=now_s)
         started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": version})
         tx.audit.append(started, now_s=now_s)
-        tx.audit.append(AuditEvent(AuditAction.KEYSTORE_UNLOCKED, SYSTEM), now_s=now_s)
+        if not is_locked:
+            tx.audit.append(AuditEvent(AuditAction.KEYSTORE_UNLOCKED, SYSTEM), now_s=now_s)
         return daemon_id
 
     try:

@@ -171,6 +171,13 @@ def test_a_start_on_a_ledger_that_takes_no_writes_still_knows_who_we_are(
     assert [row[0] for row in audit(ledger)] == ["DAEMON_STARTED", "KEYSTORE_UNLOCKED"]
 
 
+def test_a_start_without_a_password_unlocks_nothing_and_says_so(
+    ledger: Ledger, clock: DayClock
+) -> None:
+    start_in_ledger(ledger, clock, version="1", is_locked=True)
+    assert [row[0] for row in audit(ledger)] == ["DAEMON_STARTED"]
+
+
 def test_a_first_start_on_a_ledger_that_takes_no_writes_is_refused(
     ledger: Ledger, clock: DayClock
 ) -> None:

@@ -24,6 +24,7 @@ from waiaas.keystore.errors import (
     DamagedKeystore,
     KeystoreError,
     KeystoreLocked,
+    KeystoreMissing,
     NothingToStore,
     PayloadRefused,
     UnknownAgent,
@@ -31,7 +32,12 @@ from waiaas.keystore.errors import (
     WrongPassword,
 )
 from waiaas.keystore.files import PrivateDirectory
-from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.keystore.signer import (
+    FileKeystore,
+    create_keystore,
+    open_keystore,
+    open_locked,
+)
 from waiaas.ports import Keystore
 
 Agents = tuple[AgentId, AgentId]
@@ -376,3 +382,37 @@ def test_a_locked_keystore_signs_again_once_it_is_unlocked(
     assert seen == [False, True, True, False]
     assert keystore.sign(agents[0], b"pay") == before
     assert keystore.count_uses() == uses + 3
+
+
+def test_a_keystore_that_is_opened_without_its_password_has_no_key_until_it_is_unlocked(
+    keystore: FileKeystore, home: Path, agents: Agents, password: bytes
+) -> None:
+    before = keystore.sign(agents[0], b"pay")
+    locked = open_locked(home)
+    seen = [locked.is_locked]
+    with pytest.raises(KeystoreLocked):
+        locked.sign(agents[0], b"pay")
+    with pytest.raises(WrongPassword):
+        locked.unlock(password + b"x")
+    seen.append(locked.is_locked)
+    assert locked.verify_password(password)
+    locked.unlock(password)
+    seen.append(locked.is_locked)
+    assert seen == [True, True, False]
+    assert locked.sign(agents[0], b"pay") == before
+    locked.lock()
+
+
+def test_a_keystore_that_is_damaged_or_missing_is_refused_without_a_password_too(
+    home: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeystoreMissing):
+        open_locked(tmp_path / "none")
+    place = home / "keystore.json"
+    content = place.read_bytes()
+    place.write_bytes(content[:-20])
+    try:
+        with pytest.raises(DamagedKeystore):
+            open_locked(home)
+    finally:
+        place.write_bytes(content)

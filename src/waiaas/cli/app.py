@@ -158,11 +158,19 @@ def start(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Else from config.toml; 0: any free one.")
     ] = None,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked", help="Ask for no password: nothing is signed until `waiaas unlock`."
+        ),
+    ] = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
     directory = directory_of(context)
+    if locked and (password_file, password_fd) != (None, None):
+        fail("a start that is --locked takes no password", code=ExitCode.USAGE)
     try:
         require_initialised(directory)
         with loading():
@@ -173,7 +181,7 @@ def start(
         config = load_config(directory)
         if port is not None:
             config = replace(config, daemon=replace(config.daemon, port=port))
-        password = read_password(file=password_file, descriptor=password_fd)
+        password = None if locked else read_password(file=password_file, descriptor=password_fd)
         with loading():  # Now that what can be refused without it was not.
             from waiaas.daemon import run
 

@@ -64,32 +64,47 @@ def open_keystore(directory: Path, password: Guarded | bytes) -> "FileKeystore":
         DamagedKeystore: the file is not whole, whatever the password.
         KeystoreError: it is unsafe, unreadable or of another version, or there is no memory.
     """
+    private, opened = _read_vault(directory)
+    keystore_key = vault.unlock(opened, password, path=directory / vault.FILE_NAME)
+    private.remove_leftovers()
+    return FileKeystore(directory=private, opened=opened, keystore_key=keystore_key)
+
+
+def open_locked(directory: Path) -> "FileKeystore":
+    """Open the keystore in *directory* without its password: it has no key until `unlock`.
+
+    Raises:
+        KeystoreMissing, DamagedKeystore, KeystoreError: as `open_keystore`.
+    """
+    private, opened = _read_vault(directory)
+    private.remove_leftovers()
+    return FileKeystore(directory=private, opened=opened, keystore_key=None)
+
+
+def _read_vault(directory: Path) -> tuple[PrivateDirectory, vault.Vault]:
     private = PrivateDirectory(directory)
     path = directory / vault.FILE_NAME
     content = private.read(vault.FILE_NAME)
     if content is None:
         raise KeystoreMissing(path)
-    opened = vault.read(content, path=path)
-    keystore_key = vault.unlock(opened, password, path=path)
-    private.remove_leftovers()
-    return FileKeystore(directory=private, opened=opened, keystore_key=keystore_key)
+    return private, vault.read(content, path=path)
 
 
 class FileKeystore(SecretHolder):
-    """The unlocked keystore (`waiaas.ports.Keystore`); `open_keystore` makes it.
+    """The keystore (`waiaas.ports.Keystore`); `open_keystore` makes it, or `open_locked`.
 
     Every method may be called from any thread, and raises a `KeystoreError` or, for an agent id
     that is no id, a ValueError.
     """
 
     def __init__(
-        self, *, directory: PrivateDirectory, opened: vault.Vault, keystore_key: KeystoreKey
+        self, *, directory: PrivateDirectory, opened: vault.Vault, keystore_key: KeystoreKey | None
     ) -> None:
         self._directory = directory
-        # Kept from the moment of unlocking: were the file asked again, whoever can replace it
+        # Kept from the moment of opening: were the file asked again, whoever can replace it
         # could log in with a password of their own.
         self._vault = opened
-        self._keystore_key: KeystoreKey | None = keystore_key
+        self._keystore_key = keystore_key
         self._agent_keys: dict[AgentId, AgentKey] = {}
         self._holders: dict[str, AgentId] = {}
         """Whose key each address is, of those loaded: a copy under another id is not used."""
