@@ -111,6 +111,16 @@ def test_compose_gives_it_a_read_only_root_and_publishes_nothing() -> None:
     assert not re.search(r"^\s*ports:", COMPOSE, re.MULTILINE)
 
 
+def test_the_password_gets_neither_into_the_repository_nor_into_the_image() -> None:
+    root = DEPLOY.parent
+    assert "/deploy/master-password" in (root / ".gitignore").read_text("utf-8").splitlines()
+    sent = (DEPLOY / "Containerfile.dockerignore").read_text("utf-8").splitlines()
+    assert sent[1] == "*", "nothing that is not named is sent"
+    named = {line[1:] for line in sent if line.startswith("!")}
+    copied = re.findall(r"^COPY ([^-].*) \S+$", CONTAINER, re.MULTILINE)
+    assert named == {name for line in copied for name in line.split()}
+
+
 def test_systemd_understands_the_unit_and_counts_little_exposure(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
