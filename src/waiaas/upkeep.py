@@ -33,7 +33,8 @@ CHAIN_ANSWER_S: Final = 3
 CHECK_RETRY_S: Final = 60 * 60
 """After one that could not be made, or not be recorded."""
 
-_CHECKED_AT: Final = "ledger.checked_at"
+CHECKED_AT: Final = "ledger.checked_at"
+"""The key of the second in which the ledger was last checked fully, and nothing was found."""
 
 log = structlog.get_logger()
 
@@ -231,7 +232,7 @@ class LedgerChecks:
         return None if self._ledger.damage else self._seconds_to_next()
 
     def _seconds_to_next(self) -> int:
-        last_s = int(self._ledger.read(lambda tx: tx.key_values.get(_CHECKED_AT)) or 0)
+        last_s = int(self._ledger.read(lambda tx: tx.key_values.get(CHECKED_AT)) or 0)
         return seconds_to_next_check(last_s=last_s, now_s=self._clock.now_s())
 
 
@@ -263,7 +264,7 @@ async def _check(ledger: Ledger, kind: CheckKind) -> None:
 async def _record_check(ledger: Ledger, wall_s: int) -> None:
     try:
         await ledger.write_async(
-            lambda tx: tx.key_values.put(_CHECKED_AT, f"{wall_s}", now_s=wall_s)
+            lambda tx: tx.key_values.put(CHECKED_AT, f"{wall_s}", now_s=wall_s)
         )
     except DatabaseError as error:
         raise TurnFailed(f"the check could not be recorded: {error}") from error

@@ -18,6 +18,7 @@ from waiaas.cli import (
     backups,
     clock,
     config,
+    doctor,
     health,
     locking,
     notifications,
@@ -73,6 +74,7 @@ app.add_typer(config.config_app, name="config")
 app.command()(health.health)
 app.command("lock")(locking.lock)
 app.command("unlock")(locking.unlock)
+app.command()(doctor.doctor)
 
 
 def main() -> None:

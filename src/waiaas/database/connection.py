@@ -270,16 +270,27 @@ def create_database(path: str | Path, *, vfs: str | None = None) -> DatabaseConn
     return DatabaseConnection(sqlite, name)
 
 
-def open_reader(path: str | Path, *, vfs: str | None = None) -> DatabaseConnection:
+def open_reader(
+    path: str | Path, *, vfs: str | None = None, is_at_rest: bool = False
+) -> DatabaseConnection:
     """Open an existing database for reading only, with a small cache and no memory map.
 
     Twice read-only: the file is opened so, and the connection refuses to write. It is not
     configured like `create_database`'s connections, which own their file.
+
+    Args:
+        path: the file.
+        vfs: the name of a registered SQLite VFS, or None for the system's.
+        is_at_rest: there is no WAL, and nobody writes: SQLite makes no companions beside it. If
+            somebody begins to write all the same, what is read means nothing.
     """
     name = os.fspath(path)
+    flags, uri = apsw.SQLITE_OPEN_READONLY, name
+    if is_at_rest:
+        flags, uri = flags | apsw.SQLITE_OPEN_URI, f"{Path(name).absolute().as_uri()}?immutable=1"
     sqlite = None
     try:
-        sqlite = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)
+        sqlite = apsw.Connection(uri, flags=flags, vfs=vfs)
         sqlite.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         sqlite.set_busy_timeout(BUSY_TIMEOUT_MS)
         set_pragma(sqlite, "query_only", "ON", 1)

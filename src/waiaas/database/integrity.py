@@ -94,20 +94,24 @@ def check_integrity(
         CheckStopped: it was told to stop.
         DatabaseError: the file cannot be opened, for reasons that are not damage.
     """
-    findings: list[Finding] = []
     try:
         with open_reader(path, vfs=vfs) as connection:
             if is_stopped is not None:
                 connection.sqlite.set_progress_handler(is_stopped, _STEPS_BETWEEN_LOOKS)
             connection.db.begin("DEFERRED")
-            for check in _CHECKS[kind]:
-                if not findings:  # What builds on damage would only repeat it.
-                    findings = _found_by(check, connection)
+            return findings_in(connection, kind=kind)
     except NotADatabase as error:
         return [Finding(Part.FILE, error.reason)]
     except ReadOnlyDatabase:
         return []  # An opening was cut off before anything of ours was written.
-    return findings
+
+
+def findings_in(connection: DatabaseConnection, *, kind: CheckKind) -> list[Finding]:
+    """Do the same with a connection that is in a read transaction."""
+    for check in _CHECKS[kind]:
+        if findings := _found_by(check, connection):
+            return findings  # What builds on damage would only repeat it.
+    return []
 
 
 def _found_by(check: Check, connection: DatabaseConnection) -> list[Finding]:

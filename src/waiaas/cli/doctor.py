@@ -1,0 +1,97 @@
+"""`waiaas doctor`: everything a puzzled operator would ask, and how to mend what is wrong."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from waiaas.cli.client import Client, NoAnswer, NotReachable, Refused
+from waiaas.cli.context import ExitCode, JsonOption, directory_of, loading, output, printable
+from waiaas.directory import DaemonError, find_daemon
+from waiaas.system import SystemClock
+
+if TYPE_CHECKING:
+    from waiaas.doctor.answers import Answer
+    from waiaas.doctor.finding import Finding
+
+
+def doctor(
+    context: typer.Context,
+    *,
+    nodes: Annotated[
+        bool, typer.Option(help="Ask the nodes, too: that goes over the network.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at everything that could be wrong, and say how to mend it; exit code 1 if anything is.
+
+    Works with and without a daemon, needs no password, and changes nothing.
+    """
+    with loading():
+        from importlib.metadata import version
+
+        from waiaas.doctor.examination import examine
+
+    directory = directory_of(context)
+    findings = examine(
+        directory,
+        answer=_asked(directory),
+        version=version("waiaas"),
+        now_s=SystemClock().now_s(),
+        with_nodes=nodes,
+    )
+    with output():
+        is_fine = _tell(list(findings), as_json=as_json)
+    if not is_fine:
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _asked(directory: Path) -> "Answer":
+    from waiaas.doctor.answers import Answer
+
+    pid = None
+    try:
+        address = find_daemon(directory)
+        if address is None:
+            return Answer(None, None, None)
+        pid = address.pid
+        with Client.with_cookie(directory) as client:
+            return Answer(pid, client.get("/v1/admin/status"), None)
+    except (DaemonError, NotReachable, NoAnswer, Refused) as error:
+        return Answer(pid, None, str(error))
+
+
+def _tell(findings: "list[Finding]", *, as_json: bool) -> bool:
+    """Show all of it; return whether nothing has to be mended."""
+    import json
+
+    from waiaas.doctor.finding import State
+
+    wrong = [each for each in findings if each.state is State.MEND]
+    if as_json or not sys.stdout.isatty():
+        checks = [
+            {
+                "subject": each.subject,
+                "state": each.state,
+                "found": each.found,
+                "remedy": each.remedy,
+            }
+            for each in findings
+        ]
+        typer.echo(json.dumps({"fine": not wrong, "checks": checks}))
+        return not wrong
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {State.FINE: "green", State.MEND: "bold red", State.NOTE: "yellow"}
+    table = Table(show_header=False, box=None)
+    for each in findings:
+        told = Text(printable(each.found))
+        if each.remedy is not None:
+            told.append(f"\n{printable(each.remedy)}", "bold")
+        table.add_row(Text(each.state, colours.get(each.state, "dim")), each.subject, told)
+    Console().print(table)
+    typer.echo(f"{len(wrong)} to mend" if wrong else "Nothing has to be mended.")
+    return not wrong

@@ -1,0 +1,247 @@
+"""The machine: what it lets the daemon do, and what it does to the daemon's files and memory.
+
+Everything is read first (`read_machine`), then judged: the checks are functions of what was read.
+"""
+
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+
+SPACE_BYTES_MIN: Final = 256 * 1024 * 1024
+"""The ledger's log may take 64 MB, a backup as much as the ledger; below this it gets tight."""
+
+LOCKED_BYTES_MIN: Final = 1024 * 1024
+"""A key takes some pages; the old default of Linux, 64 KiB, is not enough for a few agents."""
+
+NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs"}
+    | {"lustre", "nfs", "nfs4", "smb3", "smbfs", "virtiofs"}
+)
+"""Where the locks and the shared memory that the ledger relies on are not a promise."""
+
+VOLATILE_FILE_SYSTEMS: Final = frozenset({"ramfs", "tmpfs"})
+
+_UMASK: Final = 0o077
+_PROC: Final = Path("/proc")
+_HOST: Final = "127.0.0.1"
+_CONNECT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was read. None: it could not be, or there is no daemon whose it would be."""
+
+    is_root: bool
+    free_bytes: int | None
+    file_system: str | None
+    lock_holder: int | None
+    """The process that holds the directory's lock; 0 if none does."""
+    locked_bytes_max: int | None
+    """The daemon's limit, or without one that of this process; -1: no limit."""
+    core_bytes_max: int | None
+    umask: int | None
+    now_s: int
+
+
+def read_machine(directory: Path, *, pid: int | None, now_s: int) -> Machine:
+    """Read what is to be judged.
+
+    Args:
+        directory: the data directory; it may be missing.
+        pid: the daemon's, if one runs.
+        now_s: what the clock shows.
+    """
+    limits, status = ("", "") if pid is None else (_read(pid, "limits"), _read(pid, "status"))
+    locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    free_bytes = holder = None
+    with suppress(OSError):
+        found = os.statvfs(directory)
+        free_bytes = found.f_bavail * found.f_frsize
+    with suppress(OSError):
+        holder = lock_holder(directory, (_PROC / "locks").read_text("ascii"))
+    return Machine(
+        is_root=os.geteuid() == 0,
+        free_bytes=free_bytes,
+        file_system=file_system_of(directory.resolve(), _read("self", "mountinfo")),
+        lock_holder=holder,
+        locked_bytes_max=locked if pid is None else limit_in(limits, "Max locked memory"),
+        core_bytes_max=limit_in(limits, "Max core file size"),
+        umask=umask_in(status),
+        now_s=now_s,
+    )
+
+
+def _read(process: int | str, name: str) -> str:
+    with suppress(OSError):
+        return (_PROC / str(process) / name).read_text("utf-8", "replace")
+    return ""
+
+
+def lock_holder(directory: Path, locks: str) -> int:
+    """Return which process holds the lock on a directory, by what /proc/locks says; 0: none."""
+    found = directory.stat()
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in locks.splitlines():
+        match line.split():
+            case [_, "FLOCK", _, "WRITE", pid, where, *_] if where == place:
+                return int(pid)
+    return 0
+
+
+def file_system_of(path: Path, mounts: str) -> str | None:
+    """Return the type of the file system of *path*, by what /proc/self/mountinfo says."""
+    best: tuple[int, str | None] = (-1, None)
+    for line in mounts.splitlines():
+        fields = line.split()
+        with suppress(ValueError, IndexError):
+            point = Path(fields[4].encode().decode("unicode_escape"))
+            kind = fields[fields.index("-") + 1]
+            if path.is_relative_to(point) and len(point.parts) >= best[0]:
+                best = (len(point.parts), kind)
+    return best[1]
+
+
+def limit_in(limits: str, name: str) -> int | None:
+    """Return a limit that holds, by what /proc/PID/limits says; -1: there is no limit."""
+    for line in limits.splitlines():
+        if line.startswith(name):
+            soft = line.removeprefix(name).split()[0]
+            return -1 if soft == "unlimited" else int(soft)
+    return None
+
+
+def umask_in(status: str) -> int | None:
+    """Return a umask, by what /proc/PID/status says."""
+    for line in status.splitlines():
+        if line.startswith("Umask:"):
+            return int(line.removeprefix("Umask:"), 8)
+    return None
+
+
+# ── judged ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_user(machine: Machine) -> Finding:
+    """Does it run as somebody who may do no more than it needs?"""
+    if machine.is_root:
+        return note(Subject.USER, "this is root; a user of its own could do less harm")
+    return fine(Subject.USER, "an ordinary user")
+
+
+def check_file_system(machine: Machine) -> Finding:
+    """Does the file system keep what is written, and keep its locks?"""
+    kind = machine.file_system
+    if kind is None:
+        return unknown(Subject.FILE_SYSTEM, "the system does not say")
+    if kind in NETWORK_FILE_SYSTEMS:
+        return mend(
+            Subject.FILE_SYSTEM,
+            f"the data directory is on a network file system ({kind})",
+            "Stop the daemon and move the directory to a disk of this machine.",
+        )
+    if kind in VOLATILE_FILE_SYSTEMS:
+        return mend(
+            Subject.FILE_SYSTEM,
+            f"the data directory is in memory ({kind}) and ends with the machine",
+            "Stop the daemon and move the directory to a disk, unless it is for play only.",
+        )
+    return fine(Subject.FILE_SYSTEM, kind)
+
+
+def check_space(machine: Machine) -> Finding:
+    """Is there room to go on writing?"""
+    if machine.free_bytes is None:
+        return unknown(Subject.SPACE, "there is no data directory")
+    free = f"{machine.free_bytes // 1_000_000} MB are free"
+    if machine.free_bytes < SPACE_BYTES_MIN:
+        return mend(Subject.SPACE, free, "Make room: on a full disk nothing is paid.")
+    return fine(Subject.SPACE, free)
+
+
+def check_lock(machine: Machine, *, pid: int | None) -> Finding:
+    """Who has the data directory?"""
+    holder = machine.lock_holder
+    if holder is None:
+        return unknown(Subject.LOCK, "the system does not say who holds it")
+    if holder == 0:
+        if pid is not None:
+            return unknown(Subject.LOCK, f"process {pid} should hold it; the system does not say")
+        return fine(Subject.LOCK, "nobody holds it")
+    if holder == pid:
+        return fine(Subject.LOCK, f"the daemon, process {pid}, holds it")
+    return note(
+        Subject.LOCK,
+        f"process {holder} holds it: a daemon that starts or stops, or a command without one",
+    )
+
+
+def check_memory(machine: Machine) -> Finding:
+    """Is there memory that is never swapped to a disk, for the keys?"""
+    limit = machine.locked_bytes_max
+    if limit is None:
+        return unknown(Subject.MEMORY, "the system does not say")
+    if 0 <= limit < LOCKED_BYTES_MIN:
+        return mend(
+            Subject.MEMORY,
+            f"at most {limit // 1024} KiB may be locked",
+            "Keys could be swapped to a disk: `ulimit -l 8192` before the start,"
+            " or LimitMEMLOCK=8M in the service.",
+        )
+    told = "without a limit" if limit < 0 else f"up to {limit // 1024} KiB"
+    return fine(Subject.MEMORY, told)
+
+
+def check_core_dumps(machine: Machine) -> Finding:
+    """Would a crash of the daemon write its memory, with keys in it, to a disk?"""
+    limit = machine.core_bytes_max
+    if limit is None:
+        return unknown(Subject.CORE_DUMPS, "only a running daemon can be asked")
+    if limit:
+        return mend(
+            Subject.CORE_DUMPS,
+            "a crash would write the daemon's memory to a file",
+            "Restart it with `ulimit -c 0`, or LimitCORE=0 in the service.",
+        )
+    return fine(Subject.CORE_DUMPS, "none are written")
+
+
+def check_umask(machine: Machine) -> Finding:
+    """Are the files that the daemon makes closed to others?"""
+    if machine.umask is None:
+        return unknown(Subject.UMASK, "only a running daemon can be asked")
+    if machine.umask & _UMASK != _UMASK:
+        return mend(
+            Subject.UMASK,
+            f"the daemon's is {machine.umask:03o}, and it sets 077 itself",
+            "Something changed it: restart the daemon.",
+        )
+    return fine(Subject.UMASK, f"{machine.umask:03o}")
+
+
+def check_port(port: int | None, *, is_running: bool) -> Iterator[Finding]:
+    """Is the daemon's port free, if no daemon runs?"""
+    if is_running:
+        yield fine(Subject.PORT, "the daemon has it")
+    elif port is None:
+        yield unknown(Subject.PORT, "the settings could not be read")
+    elif port and _is_taken(port):
+        yield mend(
+            Subject.PORT,
+            f"port {port} of {_HOST} is taken by another program",
+            "End that one, or set another: daemon.port, or `waiaas start --port`.",
+        )
+    else:
+        yield fine(Subject.PORT, f"{port} is free" if port else "any free one")
+
+
+def _is_taken(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(_CONNECT_S)
+        return probe.connect_ex((_HOST, port)) == 0

@@ -1,0 +1,196 @@
+"""A directory in every broken state that can be made: each is found, and says how to mend it."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from waiaas.daemon import initialise
+from waiaas.doctor.answers import Answer
+from waiaas.doctor.examination import examine
+from waiaas.doctor.finding import Finding, State, Subject
+
+NOW_S = 1_900_000_000
+NOBODY = Answer(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made") / "data"
+    assert initialise(directory, b"correct horse battery staple")
+    return directory
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def look(directory: Path, *, answer: Answer = NOBODY) -> list[Finding]:
+    return list(examine(directory, answer=answer, version="1", now_s=NOW_S, with_nodes=True))
+
+
+def wrong(findings: list[Finding]) -> dict[Subject, str]:
+    return {each.subject: each.found for each in findings if each.state is State.MEND}
+
+
+def state_of(directory: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        seen = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (seen.st_mode, seen.st_ino, seen.st_mtime_ns, content)
+    return found
+
+
+def test_a_new_directory_is_in_order_and_looking_changes_nothing(place: Path) -> None:
+    before = state_of(place)
+    findings = look(place)
+    assert wrong(findings) == {}
+    assert state_of(place) == before
+    assert {each.subject for each in findings} == set(Subject), "every subject is told of"
+
+
+def open_to_others(place: Path) -> None:
+    place.chmod(0o755)
+
+
+def below_what_others_change(place: Path) -> None:
+    place.parent.chmod(0o777)
+
+
+def readable_ledger(place: Path) -> None:
+    (place / "ledger.db").chmod(0o644)
+
+
+def readable_key(place: Path) -> None:
+    (place / "keystore" / "keystore.json").chmod(0o640)
+
+
+def link(place: Path) -> None:
+    (place / "elsewhere").symlink_to("/etc/passwd")
+
+
+def fifo(place: Path) -> None:
+    os.mkfifo(place / "pipe", 0o600)
+
+
+def unwritable(place: Path) -> None:
+    (place / "keystore" / "keystore.json").chmod(0o400)
+
+
+def settings_by_others(place: Path) -> None:
+    (place / "config.toml").chmod(0o666)
+
+
+def unknown_setting(place: Path) -> None:
+    (place / "config.toml").write_text("[daemon]\nprot = 1\n", encoding="utf-8")
+
+
+def no_ballast(place: Path) -> None:
+    (place / "ballast").unlink()
+
+
+def small_ballast(place: Path) -> None:
+    os.truncate(place / "ballast", 1000)
+
+
+def no_keystore(place: Path) -> None:
+    shutil.rmtree(place / "keystore")
+
+
+def cut_off_restore(place: Path) -> None:
+    (place / "restore.json").write_bytes(b"{}")
+    (place / "restore.json").chmod(0o600)
+
+
+def foreign_ledger(place: Path) -> None:
+    (place / "ledger.db").write_bytes(b"not a database at all, and long enough to be looked at" * 9)
+
+
+def no_ledger(place: Path) -> None:
+    (place / "ledger.db").unlink()
+
+
+def damaged_page(place: Path) -> None:
+    with (place / "ledger.db").open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096)
+
+
+def unreachable_node(place: Path) -> None:
+    text = '[rpc]\nsolana_localnet = "http://127.0.0.1:1/"\n'
+    (place / "config.toml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("make", "subject", "told"),
+    [
+        (open_to_others, Subject.DIRECTORY, "open to other users"),
+        (below_what_others_change, Subject.DIRECTORY, "can be changed by other users"),
+        (no_keystore, Subject.DIRECTORY, "is not initialised"),
+        (readable_ledger, Subject.FILES, "ledger.db is open"),
+        (readable_key, Subject.FILES, "keystore.json is open"),
+        (link, Subject.FILES, "elsewhere is a symbolic link"),
+        (fifo, Subject.FILES, "pipe is no ordinary file"),
+        (unwritable, Subject.FILES, "you may not read and write"),
+        (settings_by_others, Subject.FILES, "config.toml is open"),
+        (unknown_setting, Subject.SETTINGS, "daemon.port"),
+        (no_ballast, Subject.BALLAST, "is gone"),
+        (small_ballast, Subject.BALLAST, "is gone"),
+        (cut_off_restore, Subject.RESTORE, "was cut off"),
+        (foreign_ledger, Subject.LEDGER, "database"),
+        (no_ledger, Subject.LEDGER, "No such file"),
+        (damaged_page, Subject.CONTENT, "malformed"),
+        (unreachable_node, Subject.NODES, "localnet"),
+    ],
+)
+def test_a_broken_state_is_found_and_nothing_else_is_called_broken(
+    place: Path, make: Callable[[Path], None], subject: Subject, told: str
+) -> None:
+    make(place)
+    before = state_of(place)
+    found = wrong(look(place))
+    assert list(found) == [subject]
+    assert told in found[subject]
+    assert state_of(place) == before
+
+
+def test_a_missing_directory_is_told_and_not_made(tmp_path: Path) -> None:
+    found = wrong(look(tmp_path / "none"))
+    assert "there is no" in found[Subject.DIRECTORY]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_directory_is_told(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(place)
+    assert "not a directory (or a link to one)" in wrong(look(tmp_path / "link"))[Subject.DIRECTORY]
+
+
+def test_settings_that_others_may_read_are_no_fault(place: Path) -> None:
+    (place / "config.toml").chmod(0o644)
+    assert wrong(look(place)) == {}
+
+
+def test_of_many_open_files_ten_are_named_and_the_rest_counted(place: Path) -> None:
+    for number in range(13):
+        (place / f"file-{number}").touch(mode=0o644)
+    told = [each.found for each in look(place) if each.subject is Subject.FILES]
+    assert len(told) == 11
+    assert told[-1] == "3 more are wrong"
+
+
+def test_a_port_that_another_program_has_is_told(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        text = f"[daemon]\nport = {other.getsockname()[1]}\n"
+        (place / "config.toml").write_text(text, encoding="utf-8")
+        assert "is taken by another program" in wrong(look(place))[Subject.PORT]
+
+
+def test_a_stop_that_was_none_is_noted(place: Path) -> None:
+    (place / "clean-stop").unlink()
+    found = {each.subject: each for each in look(place)}[Subject.LAST_STOP]
+    assert found.state is State.NOTE
