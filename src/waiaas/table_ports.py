@@ -132,6 +132,14 @@ class TransactionTable(Protocol):
         A part of a batch is none by itself.
         """
 
+    def newest(
+        self, *, agent_id: AgentId | None, before: str | None, most: int
+    ) -> list[TransactionRecord]:
+        """Return those of an agent, or of all, with an id before that one, the newest first.
+
+        Without the parts of batches. Of an agent all that it ever had are looked at.
+        """
+
     def has_confirmed(self, agent_id: AgentId, *, before_s: int) -> bool:
         """Tell whether any of an agent's was found CONFIRMED before a second."""
 

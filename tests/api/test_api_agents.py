@@ -39,6 +39,14 @@ def set_policy(desk: "Desk", operator: str, agent_id: str, rules: Any, **more: A
     return desk.ask("PUT", "/v1/policies", body, token=operator)
 
 
+def test_one_agent_is_shown_as_it_was_made(desk: "Desk", operator: str) -> None:
+    agent = create(desk, operator, name="Bob", network="localnet").json
+    cookie = "wai_op_" + "C" * 43
+    assert desk.ask("GET", f"/v1/agents/{agent['id']}", token=cookie).json == agent
+    for none in NO_AGENTS[1:4]:
+        assert desk.ask("GET", f"/v1/agents/{none}", token=cookie).code == "AGENT_NOT_FOUND"
+
+
 # ── agents ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -445,3 +445,42 @@ def test_a_payment_is_confirmed_with_its_hash_and_its_recipient_has_the_money(
     assert payment["executedAt"] == NOW_S
     assert payment["error"] is None
     assert online.localnet.network.balance(Pubkey.from_string(to.address)) == 500_000_000
+
+
+# ── the operator looks ─────────────────────────────────────────────────────────────────────────
+
+
+def listed(desk: "Desk", query: str = "") -> list[str]:
+    path = "/v1/admin/transactions"
+    items = desk.ask("GET", path, token=COOKIE, query=query.encode()).json["items"]
+    return [each["id"] for each in items]
+
+
+def test_the_operator_sees_every_agents_transactions_newest_first_page_by_page(
+    desk: "Desk", hired: "Hired", operator: str
+) -> None:
+    other = desk.create_agent(token=operator)
+    ids = [
+        send(desk, each, amount=str(n)).json["id"] for n, each in enumerate([hired, other] * 2, 1)
+    ]
+    newest_first = ids[::-1]
+    assert listed(desk) == newest_first
+    assert listed(desk, "limit=3") + listed(desk, f"before={ids[1]}") == newest_first
+    assert listed(desk, f"agentId={hired.id}") == [ids[2], ids[0]]
+    assert listed(desk, f"agentId={other.id}&before={ids[3]}") == [ids[1]]
+    assert listed(desk, "agentId=nobody") == []
+
+
+def test_the_operator_sees_a_transaction_as_its_agent_does(desk: "Desk", hired: "Hired") -> None:
+    tx_id = send(desk, hired).json["id"]
+    seen = desk.ask("GET", f"/v1/admin/transactions/{tx_id}", token=COOKIE)
+    assert seen.json == look(desk, hired, tx_id).json
+    for none in ("x", generate_id()):
+        answer = desk.ask("GET", f"/v1/admin/transactions/{none}", token=COOKIE)
+        assert answer.code == "TX_NOT_FOUND"
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "status=PENDING"])
+def test_a_listing_that_cannot_be_meant_is_refused(desk: "Desk", query: str) -> None:
+    answer = desk.ask("GET", "/v1/admin/transactions", token=COOKIE, query=query.encode())
+    assert answer.code == "VALIDATION_FAILED"

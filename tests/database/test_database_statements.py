@@ -368,6 +368,8 @@ def _find(tables: Tables, agent_id: AgentId, tx_id: TransactionId) -> None:
     assert tables.reservations.spent_until(agent_id, asset="native", until_s=3) == 12
     assert tables.attempts.by_hash(f"hash of {tx_id}") == tables.attempts.of_transaction(tx_id)
     assert not tables.transactions.has_confirmed(agent_id, before_s=9)
+    assert tables.transactions.newest(agent_id=agent_id, before=tx_id, most=1) == []
+    assert tables.transactions.newest(agent_id=None, before=None, most=1) != []
 
 
 def _rule(tables: Tables, policy: PolicyRecord) -> None:
@@ -428,7 +430,7 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         assert read_head(connection)
         assert not read_owners_acts(connection)
         assert not list(wrong_totals(connection))
-        assert methods >= len(DEFINED) - 15
+        assert methods >= len(DEFINED) - 16
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)

@@ -198,6 +198,7 @@ READING: Final = {
         "are_fewer",
         "get",
         "has_confirmed",
+        "newest",
         "of_agent",
         "parts",
         "with_status",

@@ -61,6 +61,11 @@ async def list_all(call: Call) -> Agents:
     return Agents([render_agent(each) for each in call.services.ledger.read(look)])
 
 
+async def get_one(call: Call) -> Agent:
+    """Show one agent."""
+    return render_agent(_agent(call))
+
+
 def render_agent(agent: AgentRecord) -> Agent:
     """Return an agent as the operator sees it."""
     return Agent(
@@ -155,6 +160,14 @@ ROUTES = (
         ),
     ),
     Route("GET", "/v1/agents", Credential.OPERATOR_LOOK, list_all, Agents),
+    Route(
+        "GET",
+        "/v1/agents/{id}",
+        Credential.OPERATOR_LOOK,
+        get_one,
+        Agent,
+        codes=(ErrorCode.AGENT_NOT_FOUND,),
+    ),
     Route(
         "POST",
         "/v1/agents/{id}/fund",

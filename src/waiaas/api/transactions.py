@@ -1,5 +1,6 @@
 """An agent asks to pay, and looks what became of it."""
 
+from functools import partial
 from typing import Final
 
 from waiaas.api.requests import idempotency_key_of, message_of, request_of
@@ -7,12 +8,13 @@ from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.domain.ids import TransactionId, is_id
-from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
+from waiaas.domain.ids import AgentId, TransactionId, is_id
+from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.decide import Decider, cancel
 from waiaas.pipeline.refuse import recorded
+from waiaas.ports import LedgerTransaction
 from waiaas.wire.requests import (
     AskApprove,
     AskBatch,
@@ -21,7 +23,13 @@ from waiaas.wire.requests import (
     AskTokenTransfer,
     AskTransfer,
 )
-from waiaas.wire.transactions import Accepted, Decided, Transaction
+from waiaas.wire.transactions import (
+    Accepted,
+    Decided,
+    Transaction,
+    Transactions,
+    TransactionsBefore,
+)
 
 
 async def send(call: Call) -> Accepted:
@@ -50,19 +58,36 @@ async def send(call: Call) -> Accepted:
 
 async def get(call: Call) -> Transaction:
     """Tell an agent how one of its own transactions stands; anybody else's does not exist."""
-    tx_id = call.path_id
     agent = agent_of(call.principal)
-    if is_id(tx_id):
-        transaction, waits_until, accepted = call.services.ledger.read(
-            lambda tx: (
-                tx.transactions.get(TransactionId(tx_id)),
-                tx.waits.until(TransactionId(tx_id)),
-                tx.requests.get(TransactionId(tx_id)),
-            )
-        )
-        if transaction is not None and transaction.agent_id == agent.id:
-            return _render(transaction, agent, waits_until, accepted)
-    raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
+    found = call.services.ledger.read(partial(_look_up, tx_id=call.path_id))
+    if found is None or found.agent_id != agent.id:
+        raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no such transaction of this agent")
+    return found
+
+
+async def get_any(call: Call) -> Transaction:
+    """Tell the operator how a transaction of any agent stands."""
+    found = call.services.ledger.read(partial(_look_up, tx_id=call.path_id))
+    if found is None:
+        raise Refusal(ErrorCode.TX_NOT_FOUND, "there is no transaction with this id")
+    return found
+
+
+async def list_any(call: Call) -> Transactions:
+    """Show the operator the transactions of one agent, or of all, the newest first."""
+    query: TransactionsBefore = call.query
+    agent_id = None if query.agent_id is None else AgentId(query.agent_id)
+
+    def look(tx: LedgerTransaction) -> list[Transaction]:
+        found = tx.transactions.newest(agent_id=agent_id, before=query.before, most=query.limit)
+        return [_render(tx, each) for each in found]
+
+    return Transactions(call.services.ledger.read(look))
+
+
+def _look_up(tx: LedgerTransaction, *, tx_id: str) -> Transaction | None:
+    found = tx.transactions.get(TransactionId(tx_id)) if is_id(tx_id) else None
+    return None if found is None else _render(tx, found)
 
 
 async def cancel_own(call: Call) -> Decided:
@@ -84,12 +109,9 @@ async def _cancel(call: Call, by: Decider) -> Decided:
     return Decided(ended.id, ended.status)
 
 
-def _render(
-    transaction: TransactionRecord,
-    agent: AgentRecord,
-    waits_until: int | None,
-    accepted: AcceptedRequest | None,
-) -> Transaction:
+def _render(tx: LedgerTransaction, transaction: TransactionRecord) -> Transaction:
+    agent, accepted = tx.agents.get(transaction.agent_id), tx.requests.get(transaction.id)
+    assert agent is not None, "an agent's row stays while there is a transaction of it"
     assert accepted is not None, "a request and its transaction are written together"
     return Transaction(
         id=transaction.id,
@@ -106,7 +128,7 @@ def _render(
         created_at=transaction.created_at,
         executed_at=transaction.executed_at,
         queued_at=transaction.queued_at,
-        waits_until=waits_until,
+        waits_until=tx.waits.until(transaction.id),
         reference=accepted.reference,
         request=message_of(accepted),
     )
@@ -161,6 +183,22 @@ ROUTES = (
         cancel_own,
         Decided,
         codes=_CANCEL_CODES,
+    ),
+    Route(
+        "GET",
+        "/v1/admin/transactions",
+        Credential.OPERATOR_LOOK,
+        list_any,
+        Transactions,
+        query=TransactionsBefore,
+    ),
+    Route(
+        "GET",
+        "/v1/admin/transactions/{id}",
+        Credential.OPERATOR_LOOK,
+        get_any,
+        Transaction,
+        codes=(ErrorCode.TX_NOT_FOUND,),
     ),
     Route(
         "POST",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from waiaas.cli.client import Client, explained, segment
+from waiaas.cli.client import Client, Refused, explained, segment
 from waiaas.cli.context import (
     JsonOption,
     PasswordFdOption,
@@ -50,6 +50,31 @@ def create_agent(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             show(client.post("/v1/agents", body), as_json=as_json)
+
+    explained(ask)
+
+
+@agent_app.command("show")
+def show_agent(
+    context: typer.Context,
+    *,
+    agent: Annotated[str, typer.Argument(help="The agent's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one agent, with what it has and whose it is."""
+    directory = directory_of(context)
+    path = f"/v1/agents/{segment(agent)}"
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            found = client.get(path)
+            owner = client.get(f"{path}/owner")
+            try:
+                has: dict[str, object] = client.get(f"{path}/balance")
+            except Refused:  # Its node does not answer: that is no reason to show nothing.
+                has = {"balance": None, "symbol": None}
+        more = {name: has[name] for name in ("balance", "symbol")}
+        show({**found, **more, "owner": owner}, as_json=as_json)
 
     explained(ask)
 

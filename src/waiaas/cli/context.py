@@ -130,8 +130,13 @@ def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = 
         Console().print(table)
 
 
-def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
-    """Print several things of one kind: a table for people, a JSON array for programs."""
+def show_list(
+    things: Sequence[Mapping[str, object]], *, as_json: bool, columns: Sequence[str] | None = None
+) -> None:
+    """Print several things of one kind: a table for people, a JSON array for programs.
+
+    The table has all members of the things, or only those that are *columns*.
+    """
     with output():
         if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(list(things)))
@@ -140,9 +145,10 @@ def show_list(things: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*(things[0] if things else ()), box=None)
+        shown = columns or tuple(things[0] if things else ())
+        table = Table(*shown, box=None)
         for thing in things:
-            table.add_row(*(Text(_in_words(value)) for value in thing.values()))
+            table.add_row(*(Text(_in_words(thing[name])) for name in shown))
         Console().print(table)
 
 

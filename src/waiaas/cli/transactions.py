@@ -1,4 +1,4 @@
-"""`waiaas tx`: pay as an agent does, with a session token."""
+"""`waiaas tx`: pay as an agent does, with a session token; look at payments as the operator."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import typer
 
@@ -27,15 +28,21 @@ from waiaas.cli.context import (
     fail,
     file_path,
     show,
+    show_list,
 )
 from waiaas.cli.secret import read_token
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.transaction import is_terminal
 from waiaas.system import generate_secret
 
-tx_app = typer.Typer(help="Payments, as an agent sees them.", no_args_is_help=True)
+tx_app = typer.Typer(
+    help="Payments: ask for them, look at them, call them off.", no_args_is_help=True
+)
 
 LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(status))
+
+_COLUMNS: Final = ("id", "status", "tier", "type", "amount", "toAddress", "error")
+"""What of each a person is shown in a list; a program gets all."""
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -215,15 +222,46 @@ def show_transaction(
     context: typer.Context,
     *,
     transaction: Annotated[str, typer.Argument(help="The transaction's id.")],
-    token_file: TokenFileOption,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="The agent's session token; without it you look as the operator.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how a payment stands."""
-    token = read_token(token_file)
+    token = None if token_file is None else read_token(token_file)
 
     def ask() -> None:
-        with Client.to_daemon(directory_of(context), token) as client:
-            show(client.get(f"/v1/transactions/{segment(transaction)}"), as_json=as_json)
+        client, root = _as_agent_or_operator(directory_of(context), token)
+        with client:
+            show(client.get(f"{root}/{segment(transaction)}"), as_json=as_json)
+
+    explained(ask)
+
+
+@tx_app.command("list")
+def list_transactions(
+    context: typer.Context,
+    *,
+    agent: Annotated[str | None, typer.Option(help="Of this agent; without it, of all.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="ID", help="Those before this one: the next page.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many at most.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show payments as the operator, the newest first."""
+    directory = directory_of(context)
+    asked = {"agentId": agent, "before": before, "limit": limit}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            items = client.get(f"/v1/admin/transactions?{query}")["items"]
+        show_list(items, as_json=as_json, columns=_COLUMNS)
 
     explained(ask)
 
@@ -247,15 +285,18 @@ def cancel(
     directory = directory_of(context)
 
     def ask() -> None:
-        client, root = (
-            (Client.with_cookie(directory), "/v1/admin/transactions")
-            if token is None
-            else (Client.to_daemon(directory, token), "/v1/transactions")
-        )
+        client, root = _as_agent_or_operator(directory, token)
         with client:
             show(client.post(f"{root}/{segment(transaction)}/cancel"), as_json=as_json)
 
     explained(ask)
+
+
+def _as_agent_or_operator(directory: Path, token: str | None) -> tuple[Client, str]:
+    """Return a client, and where the transactions are that it may see."""
+    if token is None:
+        return Client.with_cookie(directory), "/v1/admin/transactions"
+    return Client.to_daemon(directory, token), "/v1/transactions"
 
 
 def wait_for_end(client: Client, tx_id: str, *, seconds: float) -> Json:

@@ -79,6 +79,27 @@ _OF_AGENT: Final = define(
     )
     .order_by(transactions.c.id)
 )
+_AFTER_EVERY_ID: Final = "~"
+"""Text that is later than any id: their characters are digits, small letters and hyphens."""
+
+
+def _newest(*, of_agent: bool) -> Statement:
+    """Define the look for the newest, of an agent or of all."""
+    # Why by `batch_index`, see above.
+    found = select(*_COLUMNS).where(
+        transactions.c.id < bindparam("before"), transactions.c.batch_index.is_(None)
+    )
+    if of_agent:
+        found = found.where(transactions.c.agent_id == bindparam("agent_id"))
+    return define(
+        found.order_by(transactions.c.id.desc())
+        .limit(bindparam("most", type_=BigInteger))
+        .offset(bindparam("skipped", type_=BigInteger))
+    )
+
+
+_NEWEST_OF_ALL: Final = _newest(of_agent=False)
+_NEWEST_OF_AGENT: Final = _newest(of_agent=True)
 _PLACES: Final = ("status_1", "status_2", "status_3", "status_4")
 """Of the states that are counted together: as many as there are before the end."""
 
@@ -168,6 +189,17 @@ class Transactions:
 
     def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
         rows = self._run(_OF_AGENT, {"agent_id": agent_id, "status": status})
+        return [_record(row) for row in rows]
+
+    def newest(
+        self, *, agent_id: AgentId | None, before: str | None, most: int
+    ) -> list[TransactionRecord]:
+        parameters: Parameters = {"before": before or _AFTER_EVERY_ID, "most": most, "skipped": 0}
+        rows = (
+            self._run(_NEWEST_OF_ALL, parameters)
+            if agent_id is None
+            else self._run(_NEWEST_OF_AGENT, {**parameters, "agent_id": agent_id})
+        )
         return [_record(row) for row in rows]
 
     def are_fewer(

@@ -1,5 +1,9 @@
 """Messages about transactions and the wallet they come from."""
 
+from typing import Annotated, Final
+
+from msgspec import Meta
+
 from waiaas.domain.enums import (
     ChainType,
     NetworkType,
@@ -9,6 +13,9 @@ from waiaas.domain.enums import (
 )
 from waiaas.wire.message import Message
 from waiaas.wire.requests import SendRequest
+
+TRANSACTIONS_MAX: Final = 100
+"""In one answer."""
 
 
 class Accepted(Message, frozen=True):
@@ -43,6 +50,22 @@ class Transaction(Message, frozen=True):
     reference: str | None
     request: SendRequest
     """All that was asked for, as it was accepted."""
+
+
+class TransactionsBefore(Message, frozen=True):
+    """Which are asked for: the newest, or those before one of them."""
+
+    agent_id: str | None = None
+    """Of one agent; without it, of all."""
+    before: str | None = None
+    """The id of the last one seen."""
+    limit: Annotated[int, Meta(ge=1, le=TRANSACTIONS_MAX)] = 20
+
+
+class Transactions(Message, frozen=True):
+    """Some of them, the newest first."""
+
+    items: list[Transaction]
 
 
 class Decided(Message, frozen=True):
