@@ -65,6 +65,20 @@ COMMANDS_HEAD: Final = """\
 Written by `tools/make_reference_pages.py` from the command line's own help
 ([waiaas.cli](../src/waiaas/cli/__init__.py)): change that, not this page.
 
+Who may do what is said by what a command takes. What only looks or tightens (lists, `suspend`,
+`kill-switch on`, `session revoke`, `approval reject`, `tx cancel`) takes the cookie in the data
+directory, so it never asks and works in any script. What loosens, spends or reveals is for a
+person: it asks for the master password on a terminal, and refuses without one. A script may do it
+all the same where its operator gave it the password by `--password-file` or `--password-fd`: that
+is his decision, and not an agent's, which never gets the password. What cannot be undone (`agent
+terminate`, `owner remove`, `backup restore` over what is there) asks once more, and takes `--yes`
+in a script; what tightens never asks. An owner decides by signature (`--owner-signature`), with
+no password at all.
+
+What went wrong, what to do next and how far something has come is on standard error; standard
+output has only what was asked for. `waiaas --install-completion` completes commands in bash, zsh
+and fish.
+
 Before the command:
 """
 
@@ -344,7 +358,8 @@ def commands_page() -> str:
     ]
     for name, command in commands.items():
         lines += ["", f"## waiaas {name}", "", one_line(command.help), "", *_parameters(command)]
-        same = [f"`{each}`" for each in EVERYWHERE if each in dict(_named(command))]
+        named = dict(_named(command))
+        same = [f"`{other}`" for each in EVERYWHERE if each in named for other in _spelled(each)]
         lines += [f"- also {', '.join(same)}"] if same else []
         if lines[-1] == "":
             lines.pop()
@@ -353,7 +368,8 @@ def commands_page() -> str:
 
 def commands_of(group: Any, *before: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- Typer's own classes are not public
     """Yield every command with its name; a group is none."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         if hasattr(command, "commands"):
             yield from commands_of(command, *before, name)
         else:
@@ -364,6 +380,11 @@ def _named(command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- as abo
     for parameter in command.params:
         for name in (*parameter.opts, *parameter.secondary_opts):
             yield name, parameter
+
+
+def _spelled(name: str) -> tuple[str, ...]:
+    """Return the names of one parameter, of which this is the first."""
+    return ("--json", "--quiet") if name == "--json" else (name,)
 
 
 def _parameters(command: Any) -> list[str]:  # noqa: ANN401 -- as above

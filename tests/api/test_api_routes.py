@@ -62,7 +62,6 @@ NOWHERE = [
     "//",
     "/v1",
     "/v1/",
-    "/v1/agents/",
     "/v1/agents//fund",
     "/v1/agents/",
     f"/v1/agents/{ID}/fund/{ID}",

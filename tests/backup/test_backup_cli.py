@@ -70,7 +70,7 @@ def test_a_backup_under_the_keystores_key_asks_for_the_master_password(
     run: Run, files: tuple[Path, Path], home: "Home", tmp_path: Path
 ) -> None:
     name = home.by_keystore.name
-    result = run("restore", name, "--password-file", files[1], code=1)
+    result = run("restore", name, "--yes", "--password-file", files[1], code=1)
     assert "master password of the daemon that made it" in result.stderr
     result = run("restore", home.by_keystore, "--password-file", files[0], data=tmp_path / "n")
     assert json.loads(result.stdout)["files"] == 6

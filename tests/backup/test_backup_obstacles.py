@@ -233,7 +233,8 @@ def test_who_interrupts_is_told_how_far_it_came(
     password.write_bytes(passwords[1])
     option = "--backup-password-file" if verb == "create" else "--password-file"
     file = [] if verb == "create" else [str(home.by_password)]
-    line = ["--data-dir", str(directory), "backup", verb, *file, option, str(password)]
+    sure = ["--yes"] if verb == "restore" else []
+    line = ["--data-dir", str(directory), "backup", verb, *file, *sure, option, str(password)]
     unchanged = "backup list" if verb == "create" else "Nothing was changed"
     words = {"mkdir": unchanged}
     if verb == "restore":

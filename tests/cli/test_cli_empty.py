@@ -10,13 +10,14 @@ from typer.testing import CliRunner
 
 from waiaas.cli.app import app
 from waiaas.cli.context import file_path
+from waiaas.cli.lazy import RESOURCES, load
 
 
 def naming_a_file(commands: typer.Typer, name: str = "waiaas") -> Iterator[tuple[str, Any]]:
     """Yield each parameter that is a file, as `command parameter`, with its declaration."""
-    for group in commands.registered_groups:
-        assert group.typer_instance is not None
-        yield from naming_a_file(group.typer_instance, f"{name} {group.name}")
+    if commands is app:
+        for resource in RESOURCES:
+            yield from naming_a_file(load(resource), f"{name} {resource}")
     for command in commands.registered_commands:
         assert command.callback is not None
         for parameter, hint in get_type_hints(command.callback, include_extras=True).items():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from waiaas.cli.lazy import RESOURCES, load
+
 DAEMON = {"apsw", "asyncio", "solders", "sqlalchemy", "starlette", "uvicorn", "waiaas.daemon"}
 OTHERS = {"argon2", "httpx2", "nacl", "structlog", "waiaas.config", "waiaas.pipeline"}
 
@@ -81,9 +83,26 @@ main()
     assert loaded.isdisjoint(DAEMON | OTHERS)
 
 
-def test_nothing_but_help_and_tables_loads_what_draws_them(tmp_path: Path) -> None:
-    assert "rich" in loaded_by_command("--help")
+def test_only_tables_load_what_draws_them(tmp_path: Path) -> None:
     assert "rich" not in loaded_by_command("--data-dir", str(tmp_path), "status")
+
+
+def test_the_help_of_the_program_loads_no_resource_and_nothing_to_draw_or_validate_with() -> None:
+    resources = {f"waiaas.cli.{each.module}" for each in RESOURCES.values()}
+    heavy = {"rich", "pydantic", "http.client"}
+    assert loaded_by_command("--help").isdisjoint(DAEMON | OTHERS | resources | heavy)
+    of_one = loaded_by_command("tx", "--help")
+    assert of_one & resources == {"waiaas.cli.transactions"}
+    assert of_one.isdisjoint(heavy - {"pydantic"})  # With which Typer reads any option.
+
+
+def test_control_a_resource_that_is_loaded_is_noticed() -> None:
+    assert "waiaas.cli.backups" in loaded_by_command("backup", "--help")
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_resource_says_of_itself_what_the_help_of_the_program_says(name: str) -> None:
+    assert load(name).info.help == RESOURCES[name].help
 
 
 def test_control_what_the_daemon_needs_is_noticed() -> None:

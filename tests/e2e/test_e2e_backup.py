@@ -57,7 +57,9 @@ def test_a_running_daemon_is_backed_up_and_a_restored_one_pays_once_it_is_reconc
     daemon.process.terminate()
     assert daemon.ended() == 0
 
-    restored = waiaas.json("backup", "restore", made["name"], "--password-file", str(password))
+    restored = waiaas.json(
+        "backup", "restore", made["name"], "--yes", "--password-file", str(password)
+    )
     assert (Path(restored["replacedFiles"]) / "ledger.db").exists()
 
     daemon = waiaas.start()

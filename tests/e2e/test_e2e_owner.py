@@ -120,7 +120,7 @@ def test_an_owner_is_registered_verified_and_alone_lets_a_large_payment_go(
     second = agent.pay(recipient, 7_000_000, key="second")["id"]
     replayed = waiaas.run("approval", "approve", second, "--owner-signature", signed, code=4)
     assert "INVALID_SIGNATURE" in replayed.stderr
-    waiaas.run("owner", "remove", "--agent", agent_id, password=True, code=4)
+    waiaas.run("owner", "remove", "--yes", "--agent", agent_id, password=True, code=4)
     assert waiaas.json("owner", "show", "--agent", agent_id)["ownerAddress"] == wallet.address
     signed = wallet.sign(waiaas.run("approval", "message", second, "--action", "reject").stdout)
     rejected = waiaas.json("approval", "reject", second, "--owner-signature", signed)

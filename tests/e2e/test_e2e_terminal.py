@@ -14,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 PASSWORD = "typed by a person"
+OWNER = "0x52908400098527886E0F7030069857D2E4169EE7"
 
 
 class Terminal:
@@ -108,3 +109,40 @@ def test_ctrl_c_at_the_question_ends_it_and_makes_nothing(
         assert person.ended() not in (0, None)
         assert "Traceback" not in person.shown
     assert not fresh.data.exists()
+
+
+def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_what_is_for_good(
+    running: tuple[Any, Any], terminal: Callable[..., Any]
+) -> None:
+    waiaas, _ = running
+    password = waiaas.password_file.read_text(encoding="utf-8").strip()
+    with terminal(
+        waiaas.command("agent", "create", "--name", "ann", "--network", "localnet", "--quiet")
+    ) as person:
+        person.expect("Master password: ")
+        person.type(password)
+        assert person.ended() == 0
+        agent = person.shown.split()[-1]
+    with terminal(waiaas.command("owner", "set", "--agent", agent, "--address", OWNER)) as person:
+        person.expect("Master password: ")
+        person.type(password)
+        person.expect(f"waiaas owner verify --agent {agent}")
+        assert person.ended() == 0
+    for answer, asked_on, code in (("n", "nothing was done", 1), ("y", "Master password: ", 1)):
+        with terminal(waiaas.command("owner", "remove", "--agent", agent)) as person:
+            person.expect("Do it? [y/N]: ")
+            person.type(answer)
+            person.expect(asked_on)
+            if answer == "y":
+                os.write(person._descriptor, b"\x03")
+            assert person.ended() == code
+            assert password not in person.shown
+    create = ["agent", "create", "--name", "bob", "--network", "localnet"]
+    with terminal(waiaas.command(*create)) as person:
+        person.expect("Master password: ")
+        person.type(password)
+        person.expect("waiaas agent fund --agent ")
+        person.expect("waiaas policy set --agent ")
+        person.expect("waiaas session create --agent ")
+        person.expect("waiaas tx send --token-file agent.token")
+        assert person.ended() == 0

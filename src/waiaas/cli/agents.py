@@ -1,9 +1,11 @@
 """`waiaas agent`, `session`: what the operator gives an agent."""
 
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,9 +17,11 @@ from waiaas.cli.context import (
     directory_of,
     file_path,
     read_json,
+    say_next,
     show,
 )
 from waiaas.cli.secret import new_private_file, read_password
+from waiaas.domain.enums import NetworkType
 
 agent_app = typer.Typer(help="Agents and their wallets.", no_args_is_help=True)
 session_app = typer.Typer(help="An agent's permission to ask.", no_args_is_help=True)
@@ -49,9 +53,31 @@ def create_agent(
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
-            show(client.post("/v1/agents", body), as_json=as_json)
+            made = client.post("/v1/agents", body)
+        show(made, as_json=as_json)
+        say_next(*_first_steps(made, has_rules=profile is not None), as_json=as_json)
 
     explained(ask)
+
+
+def _first_steps(agent: Mapping[str, str], *, has_rules: bool) -> Iterator[str]:
+    """Yield what leads from a new agent to its first payment."""
+    agent_id = agent["id"]
+    if agent["network"] == NetworkType.LOCALNET:
+        yield f"waiaas agent fund --agent {agent_id} --amount 1000000000"
+    else:
+        yield f"send SOL of {agent['network']} to {agent['publicKey']}"
+    if has_rules:
+        yield f"waiaas policy list --agent {agent_id}   (what it may spend)"
+    else:
+        rules = '{"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
+        yield f"waiaas policy set --agent {agent_id} --rules '{rules}'"
+    yield f"waiaas owner set --agent {agent_id} --address YOUR_WALLET   (if a wallet approves)"
+    yield f"waiaas session create --agent {agent_id} --token-file agent.token"
+    yield _FIRST_PAYMENT.format(file="agent.token")
+
+
+_FIRST_PAYMENT: Final = "waiaas tx send --token-file {file} --to ADDRESS --amount 1000000 --wait 30"
 
 
 @agent_app.command("show")
@@ -140,5 +166,13 @@ def create_session(
                 file.write(session.pop("token") + "\n")
                 session["tokenFile"] = str(token_file)
         show(session, as_json=as_json)
+        if token_file is None:
+            say_next(
+                "keep the token in a file of the agent's with mode 0600; it is shown only here",
+                _FIRST_PAYMENT.format(file="FILE"),
+                as_json=as_json,
+            )
+        else:
+            say_next(_FIRST_PAYMENT.format(file=shlex.quote(str(token_file))), as_json=as_json)
 
     explained(ask)

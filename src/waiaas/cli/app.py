@@ -11,22 +11,7 @@ from typing import Annotated
 
 import typer
 
-from waiaas.cli import (
-    agents,
-    approvals,
-    audit,
-    backups,
-    clock,
-    config,
-    doctor,
-    health,
-    locking,
-    notifications,
-    owners,
-    policies,
-    stopping,
-    transactions,
-)
+from waiaas.cli import doctor, health, locking
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
     ExitCode,
@@ -38,7 +23,9 @@ from waiaas.cli.context import (
     file_path,
     loading,
     show,
+    tell,
 )
+from waiaas.cli.lazy import RESOURCES, stand_in
 from waiaas.cli.secret import read_password
 from waiaas.directory import (
     DaemonError,
@@ -56,21 +43,11 @@ _STDERR = 2
 app = typer.Typer(
     help="A wallet for AI agents, within limits you set, on a machine you control.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # What would draw the help takes as long to load as all the rest.
     pretty_exceptions_enable=False,  # A traceback with local variables could show a password.
 )
-app.add_typer(agents.agent_app, name="agent")
-app.add_typer(agents.session_app, name="session")
-app.add_typer(policies.policy_app, name="policy")
-app.add_typer(transactions.tx_app, name="tx")
-app.add_typer(approvals.approval_app, name="approval")
-app.add_typer(notifications.notification_app, name="notification")
-app.add_typer(stopping.kill_switch_app, name="kill-switch")
-app.add_typer(clock.clock_app, name="clock")
-app.add_typer(owners.owner_app, name="owner")
-app.add_typer(audit.audit_app, name="audit")
-app.add_typer(backups.backup_app, name="backup")
-app.add_typer(config.config_app, name="config")
+for _name in RESOURCES:
+    app.add_typer(stand_in(_name), name=_name)
 app.command()(health.health)
 app.command("lock")(locking.lock)
 app.command("unlock")(locking.unlock)
@@ -128,6 +105,7 @@ def init(
     *,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the data directory: an empty ledger, and a keystore under a new master password."""
     directory = directory_of(context)
@@ -143,11 +121,20 @@ def init(
             require_initialised(directory)
     except DaemonError as error:
         fail(str(error))
+    facts = {"directory": str(directory), "made": made}
     if made:
-        typer.echo(f"{directory} is ready. Keep the master password: nobody can recover it.")
-        typer.echo("Next: waiaas start --localnet")
+        tell(
+            facts,
+            f"{directory} is ready. Keep the master password: nobody can recover it.",
+            "Next, to try it with play money: waiaas start --localnet",
+            "      or for a real network: set the URL of a node in"
+            f" {directory}/config.toml, then: waiaas start",
+            "and in another terminal: waiaas agent create --name NAME --network NETWORK"
+            " --profile cautious",
+            as_json=as_json,
+        )
     else:
-        typer.echo(f"{directory} was initialised before; nothing was changed.")
+        tell(facts, f"{directory} was initialised before; nothing was changed.", as_json=as_json)
 
 
 @app.command()
@@ -201,7 +188,7 @@ def start(
 
 
 @app.command()
-def stop(context: typer.Context) -> None:
+def stop(context: typer.Context, *, as_json: JsonOption = False) -> None:
     """Stop the daemon, and the local network it brought along."""
     directory = directory_of(context)
 
@@ -213,17 +200,20 @@ def stop(context: typer.Context) -> None:
     def ask() -> None:
         with watch_daemon(directory) as has_ended:
             if has_ended():
-                typer.echo(
-                    "no daemon runs" + (", its local network was stopped" if end_localnet() else "")
+                ended = end_localnet()
+                tell(
+                    {"stopped": False, "localnetStopped": ended},
+                    "no daemon runs" + (", its local network was stopped" if ended else ""),
+                    as_json=as_json,
                 )
                 return
             with Client.with_cookie(directory) as client:
                 client.post("/v1/admin/shutdown")
             if wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX) is None:
                 fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
-            if may_have_localnet(directory):  # If it had been brought along by one before.
-                end_localnet()
-            typer.echo("stopped")
+            # If it had been brought along by one before.
+            ended = may_have_localnet(directory) and end_localnet()
+            tell({"stopped": True, "localnetStopped": ended}, "stopped", as_json=as_json)
 
     explained(ask)
 

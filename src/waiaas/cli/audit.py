@@ -8,6 +8,7 @@ import typer
 
 from waiaas.cli.client import explained
 from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, file_path, output, show
+from waiaas.cli.progress import working
 from waiaas.cli.secret import new_private_file
 
 audit_app = typer.Typer(help="The audit log and its chain of hashes.", no_args_is_help=True)
@@ -33,7 +34,8 @@ def verify(
     from waiaas.offline import verify_audit_log
 
     directory = directory_of(context)
-    found = explained(lambda: verify_audit_log(directory, anchor_file=anchor))
+    with working("verifying"):
+        found = explained(lambda: verify_audit_log(directory, anchor_file=anchor))
     fault = found.fault
     facts: dict[str, object] = {
         "intact": fault is None,

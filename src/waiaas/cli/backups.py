@@ -21,9 +21,10 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
-from waiaas.cli.ending import YesOption, confirm_end
+from waiaas.cli.ending import YesOption, confirm, confirm_end
+from waiaas.cli.progress import working
 from waiaas.cli.secret import as_text, read_password
-from waiaas.directory import find_daemon, require_initialised
+from waiaas.directory import find_daemon, is_initialised, require_initialised
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.keystore.guarded import Guarded
 from waiaas.system import SystemClock
@@ -126,7 +127,9 @@ def create(
                 if password is None
                 else {"mode": BackupMode.PASSWORD, "password": as_text(password)}
             )
-            show(client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX), as_json=as_json)
+            with working("making the backup"):
+                made_there = client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX)
+            show(made_there, as_json=as_json)
 
     _told(ask, interrupted="`waiaas backup list` shows whether it was made.")
 
@@ -167,7 +170,8 @@ def verify(
     def look() -> None:
         opened = _opened(find_backup(directory, file), password_file, password_fd)
         try:
-            verified = verify_backup(opened, directory=directory)
+            with working("verifying"):
+                verified = verify_backup(opened, directory=directory)
         finally:
             opened.close()
         show({"file": str(opened.path), "whole": True, **_facts(verified)}, as_json=as_json)
@@ -180,6 +184,7 @@ def restore(
     context: typer.Context,
     file: FileArgument,
     *,
+    yes: YesOption = False,
     password_file: BackupPasswordFileOption = None,
     password_fd: BackupPasswordFdOption = None,
     as_json: JsonOption = False,
@@ -189,14 +194,20 @@ def restore(
     The restored ledger pays nothing until `waiaas backup reconcile` (docs/backups.md).
     """
     from waiaas.backups.create import find_backup
+    from waiaas.backups.file import describe
     from waiaas.backups.restore import restore_backup
 
     directory = directory_of(context)
 
     def work() -> None:
-        opened = _opened(find_backup(directory, file), password_file, password_fd)
+        backup = find_backup(directory, file)
+        describe(backup)  # Nobody is asked about what is no backup.
+        if is_initialised(directory):
+            confirm(f"What is in {directory} gives place to the backup.", yes=yes)
+        opened = _opened(backup, password_file, password_fd)
         try:
-            restored = restore_backup(opened, directory, clock=SystemClock())
+            with working("restoring"):
+                restored = restore_backup(opened, directory, clock=SystemClock())
         finally:
             opened.close()
         place = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
@@ -279,7 +290,9 @@ def _opened(path: Path, file: Path | None, descriptor: int | None) -> "OpenedBac
         BackupMode.PASSWORD: "password of this backup",
         BackupMode.KEYSTORE: "master password of the daemon that made it",
     }[mode]
-    return open_backup(path, read_password(file=file, descriptor=descriptor, name=name))
+    password = read_password(file=file, descriptor=descriptor, name=name)
+    with working("decrypting"):
+        return open_backup(path, password)
 
 
 def _shown(backup: Backup) -> dict[str, object]:

@@ -1,10 +1,10 @@
 """A client of the daemon on this machine: finds it, authenticates, asks, and explains refusals."""
 
-import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -52,7 +52,9 @@ class Client:
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
         self._headers: Final = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._connection: Final = http.client.HTTPConnection(urlsplit(url).netloc)
+        from http.client import HTTPConnection  # A tenth of a start, and `--help` asks nobody.
+
+        self._connection: Final = HTTPConnection(urlsplit(url).netloc)
 
     @classmethod
     def to_daemon(cls, directory: Path, token: str | None = None) -> Self:
@@ -136,6 +138,8 @@ class Client:
         *,
         seconds: float = ANSWER_S_MAX,
     ) -> Json:
+        from http.client import HTTPException
+
         connection = self._connection
         connection.close()  # Anew each time: the daemon ends what was idle for some seconds.
         connection.timeout = seconds
@@ -149,11 +153,11 @@ class Client:
             connection.request(method, path, content, {**self._headers, **types, **headers})
             response = connection.getresponse()
             answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise NoAnswer(f"the daemon does not answer ({type(error).__name__})") from error
         if not isinstance(answer, dict):
             raise NoAnswer("what answers is not a daemon of this kind")
-        if response.status >= http.client.BAD_REQUEST:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(answer)
         return answer
 

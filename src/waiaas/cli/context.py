@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -48,8 +48,32 @@ def file_path(text: str) -> Path:
     return Path(text)
 
 
+class Form(IntEnum):
+    """In which form a command prints what it found."""
+
+    PEOPLE = 0
+    """A table on a terminal, JSON in a pipe."""
+    JSON = 1
+    QUIET = 2
+    """Only the essential, one line for each thing: its id, as a rule."""
+
+
+def _form(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> Form:  # noqa: FBT001 -- Typer's shape
+    """Return which of the two flags was given, if one was."""
+    source = context.get_parameter_source(parameter.name or "")
+    if source is None or source.name != "COMMANDLINE":
+        return Form.PEOPLE
+    return Form.JSON if value else Form.QUIET
+
+
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON (also when the output is piped).")
+    bool,
+    typer.Option(
+        "--json/--quiet",
+        callback=_form,
+        show_default=False,
+        help="Print JSON (also when the output is piped); or only the essential, such as an id.",
+    ),
 ]
 PasswordFileOption = Annotated[
     Path | None,
@@ -111,12 +135,27 @@ def output(*, if_unseen: str | None = None) -> Iterator[None]:
         fail(f"standard output takes nothing: {error.strerror}", hint=if_unseen)
 
 
-def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = None) -> None:
+_ESSENTIAL: Final = ("token", "id", "agentId", "key", "name", "status", "state", "hash")
+"""The first of these that a thing has is what of it is printed quietly."""
+
+
+def _print_essential(thing: Mapping[str, object]) -> None:
+    name = next((each for each in _ESSENTIAL if each in thing), None)
+    if name is not None:
+        typer.echo(printable(str(thing[name])))
+
+
+def show(
+    facts: Mapping[str, object], *, as_json: bool | Form, if_unseen: str | None = None
+) -> None:
     """Print one thing: a table for people, JSON for programs.
 
     *if_unseen* is told on stderr to whoever could not be shown it.
     """
     with output(if_unseen=if_unseen):
+        if as_json is Form.QUIET:
+            _print_essential(facts)
+            return
         if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(facts))
             return
@@ -131,13 +170,20 @@ def show(facts: Mapping[str, object], *, as_json: bool, if_unseen: str | None = 
 
 
 def show_list(
-    things: Sequence[Mapping[str, object]], *, as_json: bool, columns: Sequence[str] | None = None
+    things: Sequence[Mapping[str, object]],
+    *,
+    as_json: bool | Form,
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Print several things of one kind: a table for people, a JSON array for programs.
 
     The table has all members of the things, or only those that are *columns*.
     """
     with output():
+        if as_json is Form.QUIET:
+            for thing in things:
+                _print_essential(thing)
+            return
         if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(list(things)))
             return
@@ -150,6 +196,24 @@ def show_list(
         for thing in things:
             table.add_row(*(Text(_in_words(thing[name])) for name in shown))
         Console().print(table)
+
+
+def say_next(*lines: str, as_json: bool | Form) -> None:
+    """Say to a person what to do next, beside what was asked for."""
+    if sys.stderr.isatty() and not as_json:
+        typer.echo("Next:", err=True)
+        for line in lines:
+            typer.echo(f"  {printable(line)}", err=True)
+
+
+def tell(facts: Mapping[str, object], *lines: str, as_json: bool | Form) -> None:
+    """Print *lines* for people, in a pipe as well; *facts* if JSON was asked for; else nothing."""
+    with output():
+        if as_json is Form.JSON:
+            typer.echo(json.dumps(facts))
+        elif as_json is not Form.QUIET:
+            for line in lines:
+                typer.echo(line)
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waiaas.cli.client import Client, NoAnswer, NotReachable, Refused
-from waiaas.cli.context import ExitCode, JsonOption, directory_of, loading, output, printable
+from waiaas.cli.context import ExitCode, Form, JsonOption, directory_of, loading, output, printable
+from waiaas.cli.progress import working
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.system import SystemClock
 
@@ -34,15 +35,18 @@ def doctor(
         from waiaas.doctor.examination import examine
 
     directory = directory_of(context)
-    findings = examine(
-        directory,
-        answer=_asked(directory),
-        version=version("waiaas"),
-        now_s=SystemClock().now_s(),
-        with_nodes=nodes,
-    )
+    with working("looking"):
+        findings = list(
+            examine(
+                directory,
+                answer=_asked(directory),
+                version=version("waiaas"),
+                now_s=SystemClock().now_s(),
+                with_nodes=nodes,
+            )
+        )
     with output():
-        is_fine = _tell(list(findings), as_json=as_json)
+        is_fine = _tell(findings, as_json=as_json)
     if not is_fine:
         raise typer.Exit(ExitCode.ERROR)
 
@@ -62,13 +66,17 @@ def _asked(directory: Path) -> "Answer":
         return Answer(pid, None, str(error))
 
 
-def _tell(findings: "list[Finding]", *, as_json: bool) -> bool:
+def _tell(findings: "list[Finding]", *, as_json: bool | Form) -> bool:
     """Show all of it; return whether nothing has to be mended."""
     import json
 
     from waiaas.doctor.finding import State
 
     wrong = [each for each in findings if each.state is State.MEND]
+    if as_json is Form.QUIET:
+        for each in wrong:
+            typer.echo(printable(f"{each.subject}: {each.found}. {each.remedy}"))
+        return not wrong
     if as_json or not sys.stdout.isatty():
         checks = [
             {

@@ -1,4 +1,4 @@
-"""Before an agent is ended for good, a person is shown what it has, and types its name."""
+"""Before what cannot be undone, a person is told what it means, and says that it is meant."""
 
 import sys
 from typing import Annotated
@@ -9,8 +9,21 @@ from waiaas.cli.client import Client, Refused, segment
 from waiaas.cli.context import ExitCode, fail, printable
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", help="End it without a question, whatever money it still has.")
+    bool, typer.Option("--yes", help="Do it without a question, as a script has to say.")
 ]
+
+
+def confirm(warning: str, *, yes: bool) -> None:
+    """Return if a person agreed, or a script said `--yes`; else end.
+
+    Whatever only tightens (kill switch, suspending, revoking, rejecting) never asks.
+    """
+    if yes:
+        return
+    typer.echo(printable(warning), err=True)
+    _require_terminal("Say --yes, if it is meant.")
+    if not typer.confirm("Do it?", err=True):
+        fail("nothing was done")
 
 
 def confirm_end(client: Client, agent_id: str) -> None:
@@ -27,14 +40,14 @@ def confirm_end(client: Client, agent_id: str) -> None:
         f"Agent {name} ({agent['publicKey']}) will never pay again. {_balance(client, agent_id)}",
         err=True,
     )
-    if not sys.stdin.isatty():
-        fail(
-            "there is no terminal to confirm this on",
-            hint="Move its money away first; or say --yes.",
-            code=ExitCode.USAGE,
-        )
+    _require_terminal("Move its money away first; or say --yes.")
     if typer.prompt("Type its name to end it", err=True) not in {agent["name"], name}:
         fail("that is not its name: nothing was done")
+
+
+def _require_terminal(hint: str) -> None:
+    if not sys.stdin.isatty():
+        fail("there is no terminal to confirm this on", hint=hint, code=ExitCode.USAGE)
 
 
 def _balance(client: Client, agent_id: str) -> str:

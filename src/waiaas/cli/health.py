@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import Client, explained
-from waiaas.cli.context import directory_of
+from waiaas.cli.context import JsonOption, directory_of, tell
 
 
 def health(
@@ -14,12 +14,14 @@ def health(
     live: Annotated[
         bool, typer.Option("--live", help="Ask only whether it answers, not whether it pays.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell whether the daemon is ready, by the exit code: 0 if it is; no credential is needed."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.to_daemon(directory) as client:
-            typer.echo(client.get("/livez" if live else "/readyz")["status"])
+            found = client.get("/livez" if live else "/readyz")
+            tell(found, found["status"], as_json=as_json)
 
     explained(ask)

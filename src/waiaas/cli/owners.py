@@ -12,14 +12,17 @@ from waiaas.cli.agents import AgentOption
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
     ExitCode,
+    Form,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
     fail,
     output,
+    say_next,
     show,
 )
+from waiaas.cli.ending import YesOption, confirm
 from waiaas.cli.secret import read_password
 
 owner_app = typer.Typer(help="Whose wallet approves.", no_args_is_help=True)
@@ -56,7 +59,13 @@ def set_owner(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             answer = client.put(owner_path(agent), {"ownerAddress": address})
-            show(answer, as_json=as_json)
+        show(answer, as_json=as_json)
+        say_next(
+            f"waiaas owner message --agent {agent} > message.txt",
+            "the owner signs what is in it with his wallet, and gives you the signature",
+            f"waiaas owner verify --agent {agent} --owner-signature signature.txt",
+            as_json=as_json,
+        )
 
     explained(ask)
 
@@ -110,11 +119,13 @@ def remove(
     *,
     agent: AgentOption,
     owner_signature: OptionalSignatureOption = None,
+    yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove an owner; it takes his signature too, once he is LOCKED."""
+    confirm("Without an owner, the master password alone approves large payments.", yes=yes)
     directory, path = directory_of(context), owner_path(agent)
     signature = None if owner_signature is None else read_signature(owner_signature)
     password = partial(read_password, file=password_file, descriptor=password_fd)
@@ -132,13 +143,13 @@ def owner_path(agent: str) -> str:
     return f"/v1/agents/{segment(agent)}/owner"
 
 
-def show_message(directory: Path, path: str, action: str, *, as_json: bool) -> None:
+def show_message(directory: Path, path: str, action: str, *, as_json: bool | Form) -> None:
     """Print a message to be signed: to the byte as it is, without a line end of ours behind it."""
 
     def ask() -> None:
         asked = asked_message(directory, path, action)
-        if as_json:
-            show(asked, as_json=True)
+        if as_json is Form.JSON:
+            show(asked, as_json=as_json)
             return
         with output():
             sys.stdout.write(asked["message"])

@@ -11,6 +11,7 @@ import typer
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
     ExitCode,
+    Form,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
@@ -123,11 +124,14 @@ def show_profiles(
     ] = None,
     kind: Annotated[
         PolicyType | None,
-        typer.Option("--type", help="Only this rule, as `policy set --rules` takes it."),
+        typer.Option(
+            "--type", metavar="TYPE", help="Only this rule, as `policy set --rules` takes it."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what an agent may begin with; without daemon or ledger, before it is chosen."""
+    form: bool | Form = as_json
     from waiaas.profiles import read_profiles
 
     profiles = read_profiles()
@@ -143,7 +147,10 @@ def show_profiles(
         if not rules:
             fail(f"the profile {name} has no {kind}", code=ExitCode.USAGE)
     with output():
-        if as_json or not sys.stdout.isatty():
+        if form is Form.QUIET:
+            for each, _ in rules:
+                typer.echo(each)
+        elif form or not sys.stdout.isatty():
             listed = [{"type": each, "rules": document} for each, document in rules]
             typer.echo(json.dumps(listed if kind is None else rules[0][1], indent=2))
         else:
@@ -246,6 +253,7 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Judge what was decided by other rules. Works beside a daemon or without; writes nothing."""
+    form: bool | Form = as_json
     from waiaas.directory import DaemonError
     from waiaas.rehearsal import Unusable, backtest_rules
 
@@ -256,7 +264,9 @@ def backtest(
     except DaemonError as error:
         fail(str(error))
     with output():
-        if as_json or not sys.stdout.isatty():
+        if form is Form.QUIET:
+            pass  # The exit code says it.
+        elif form or not sys.stdout.isatty():
             typer.echo(json.dumps(found))
         else:
             for name, value in found.items():

@@ -1,0 +1,133 @@
+"""In which form a command prints: for people, as JSON, quietly; and what only a person is told."""
+
+import io
+import json
+import sys
+import threading
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from waiaas.cli.app import app
+from waiaas.cli.context import Form, JsonOption, say_next, show, show_list, tell
+from waiaas.cli.ending import confirm
+from waiaas.cli.progress import working
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [([], Form.PEOPLE), (["--json"], Form.JSON), (["--quiet"], Form.QUIET)],
+)
+def test_of_two_flags_and_none_each_is_a_form(given: list[str], form: Form) -> None:
+    seen: list[object] = []
+    one = typer.Typer()
+
+    @one.command()
+    def run(*, as_json: JsonOption = False) -> None:
+        seen.append(as_json)
+
+    assert CliRunner().invoke(one, given).exit_code == 0
+    assert seen == [form]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"id": "7", "status": "ACTIVE"}, "7\n"),
+        ({"id": "7", "token": "wai_sess_x"}, "wai_sess_x\n"),
+        ({"status": "ok"}, "ok\n"),
+        ({"id": "a\x1b[2J"}, "a\\x1b[2J\n"),
+        ({"balance": "1"}, ""),
+    ],
+)
+def test_quietly_the_essential_is_printed_and_nothing_else(
+    facts: Any, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(facts, as_json=Form.QUIET)
+    assert capsys.readouterr().out == told
+    show_list([facts, facts], as_json=Form.QUIET)
+    assert capsys.readouterr().out == told * 2
+
+
+def test_a_sentence_is_for_people_in_a_pipe_too(capsys: pytest.CaptureFixture[str]) -> None:
+    tell({"stopped": True}, "stopped", as_json=Form.PEOPLE)
+    assert capsys.readouterr().out == "stopped\n"
+    tell({"stopped": True}, "stopped", as_json=Form.JSON)
+    assert json.loads(capsys.readouterr().out) == {"stopped": True}
+    tell({"stopped": True}, "stopped", as_json=Form.QUIET)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "is_told"), [(Form.PEOPLE, True), (Form.JSON, False), (Form.QUIET, False)]
+)
+def test_a_person_alone_is_told_what_comes_next(
+    form: Form, is_told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    say_next("waiaas stop", as_json=form)
+    assert ("waiaas stop" in screen.getvalue()) is is_told
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    say_next("waiaas stop", as_json=form)
+    assert pipe.getvalue() == ""
+
+
+def test_what_takes_long_shows_a_sign_of_life_and_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = Screen()
+    shown = threading.Event()
+    monkeypatch.setattr(screen, "flush", shown.set)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with working("verifying", patience_s=0.001):
+        assert shown.wait(10)
+    assert "verifying …" in screen.getvalue()
+    assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_in_a_pipe_there_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    before = threading.active_count()
+    with working("verifying", patience_s=0.001):
+        assert threading.active_count() == before
+    assert pipe.getvalue() == ""
+
+
+def test_without_a_terminal_only_yes_means_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    confirm("It is gone then.", yes=True)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(typer.Exit) as ended:
+        confirm("It is gone then.", yes=False)
+    assert ended.value.exit_code == 2
+    assert "It is gone then." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_resources_and_their_verbs(shell: str) -> None:
+    def completed(words: str, number: int) -> str:
+        asked = {"_WAIAAS_COMPLETE": f"complete_{shell}"}
+        asked |= (
+            {"COMP_WORDS": words, "COMP_CWORD": str(number)}
+            if shell == "bash"
+            else {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        )
+        return CliRunner().invoke(app, [], prog_name="waiaas", env=asked).output
+
+    assert "kill-switch" in completed("waiaas kil", 1)
+    assert "reconcile" in completed("waiaas backup rec", 2)
+    assert "approve" not in completed("waiaas backup ", 2)
