@@ -36,6 +36,7 @@ import uvloop
 
 from waiaas.database import DatabaseConnection, Ledger, create_database, open_ledger, push_schema
 from waiaas.database.ids import generate_id
+from waiaas.database.remembered import Remembered
 from waiaas.database.statements import Parameters, Statement
 from waiaas.database.tables import Tables
 from waiaas.domain.assets import Network
@@ -390,10 +391,11 @@ def admissions_s(ledger: Ledger, *, callers: int, count: int) -> float:
 
 
 class Inline:
-    """A ledger that runs a unit where it is called, noting its statements."""
+    """A ledger that runs a unit where it is called, noting the statements that reach the driver."""
 
     def __init__(self, run: Callable[..., list[Any]]) -> None:
         self._run = run
+        self._remembered = Remembered(self._note, lambda: 0)
         self.seen: list[tuple[str, Parameters]] = []
 
     def _note(self, statement: Statement, parameters: Parameters | None = None, /) -> list[Any]:
@@ -403,7 +405,8 @@ class Inline:
 
     def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """Run *unit*."""
-        return unit(Tables(self._note))
+        self._remembered.begin()
+        return unit(Tables(self._remembered))
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """Run *unit*."""
@@ -422,7 +425,8 @@ class DriverSide:
         connection.sqlite.execute("PRAGMA synchronous=FULL")
         insert_first_agent(Tables(connection.db.execute), RULES_OF_ADMISSIONS)
         inline = Inline(connection.db.execute)
-        asyncio.run(admit_one(inline, generate_id()))  # What only the first one writes is there.
+        for _ in range(2):  # What only the first one writes is there, and the rest remembered.
+            asyncio.run(admit_one(inline, generate_id()))
         inline.seen.clear()
         first = generate_id()
         asyncio.run(admit_one(inline, first))

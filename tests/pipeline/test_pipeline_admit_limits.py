@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.policy.listed import ListedUsage, Spending
 
-from waiaas.database import generate_id, open_ledger
+from waiaas.database import create_database, generate_id, open_ledger
+from waiaas.database.tables import Tables
 from waiaas.domain.assets import Network
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import (
@@ -306,3 +307,18 @@ def test_limits_survive_a_restart(office: "Office") -> None:
     office.ledger.close()
     office.ledger = open_ledger(office.directory)
     assert not allowed(office.ask_now(caller, 1))
+
+
+def test_a_limit_that_another_connection_lowered_holds_for_the_next_payment(
+    office: "Office",
+) -> None:
+    caller = office.hire(limits={"daily_max": 10})
+    assert allowed(office.ask_now(caller, 1))  # From here on the writer remembers the rule.
+    with create_database(office.ledger.path) as other, other.db.transaction():
+        policies = Tables(other.db.execute).policies
+        [limit] = policies.applying_to(caller.agent_id)
+        policies.set_rules(limit._replace(rules=limit.rules.replace('"10"', '"2"')))
+    refused = office.ask_now(caller, 2)
+    assert refused.refusal is not None
+    assert refused.refusal.code is ErrorCode.SPENDING_LIMIT_EXCEEDED
+    assert allowed(office.ask_now(caller, 1))

@@ -35,7 +35,7 @@ _INSERT: Final = define(
         updated_at=bindparam("updated_at"),
     )
 )
-_GET: Final = define(select(*_COLUMNS).where(agents.c.id == bindparam("id")))
+_GET: Final = define(select(*_COLUMNS).where(agents.c.id == bindparam("id")), is_remembered=True)
 _WITH_STATUS: Final = define(
     select(*_COLUMNS).where(agents.c.status == bindparam("status")).order_by(agents.c.id)
 )

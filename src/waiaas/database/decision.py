@@ -49,6 +49,9 @@ _ADMITTED_BEFORE: Final = define(
     .offset(bindparam("skipped", type_=BigInteger))
 )
 _TERMS: Final = define(select(terms.c.document).where(terms.c.sha256 == bindparam("sha256")))
+_HAS_TERMS: Final = define(
+    select(terms.c.sha256).where(terms.c.sha256 == bindparam("sha256")), is_remembered=True
+)
 
 
 class Decisions:
@@ -59,7 +62,7 @@ class Decisions:
 
     def insert(self, decision: DecisionRecord, *, terms: str) -> None:
         # They rarely change, and looking for them costs a fraction of an insert in vain.
-        if not self._run(_TERMS, {"sha256": decision.terms_sha256}):
+        if not self._run(_HAS_TERMS, {"sha256": decision.terms_sha256}):
             self._run(_INSERT_TERMS, {"sha256": decision.terms_sha256, "document": terms})
         self._run(_INSERT, decision._asdict())
 

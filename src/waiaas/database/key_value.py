@@ -12,7 +12,8 @@ DAEMON_ID: Final = "daemon.id"
 """The key of the daemon's own id, made at its first start."""
 
 _GET: Final = define(
-    select(key_value_store.c.value).where(key_value_store.c.key == bindparam("key"))
+    select(key_value_store.c.value).where(key_value_store.c.key == bindparam("key")),
+    is_remembered=True,
 )
 _PUT: Final = define_upsert(key_value_store, key=("key",), columns=("value", "updated_at"))
 

@@ -13,7 +13,8 @@ from waiaas.domain.records import KillSwitch
 _CURRENT: Final = define(
     select(*kill_switch.c).where(
         kill_switch.c.number == select(func.max(kill_switch.c.number)).scalar_subquery()
-    )
+    ),
+    is_remembered=True,
 )
 _INSERT: Final = define(
     insert(kill_switch).values({column.name: bindparam(column.name) for column in kill_switch.c})

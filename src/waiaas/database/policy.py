@@ -31,7 +31,8 @@ _APPLYING_TO: Final = define(
         policies.c.enabled == bindparam("enabled"),
         or_(policies.c.agent_id == bindparam("agent_id"), policies.c.agent_id.is_(None)),
     )
-    .order_by(policies.c.id)
+    .order_by(policies.c.id),
+    is_remembered=True,
 )
 _GET: Final = define(select(*_COLUMNS).where(policies.c.id == bindparam("policy_id")))
 _OF_AGENT: Final = define(

@@ -24,7 +24,7 @@ _COLUMNS: Final = (
 _INSERT: Final = define(
     insert(sessions).values({column.name: bindparam(column.name) for column in _COLUMNS})
 )
-_GET: Final = define(select(*_COLUMNS).where(sessions.c.id == bindparam("id")))
+_GET: Final = define(select(*_COLUMNS).where(sessions.c.id == bindparam("id")), is_remembered=True)
 _BY_TOKEN_HASH: Final = define(
     select(*_COLUMNS).where(sessions.c.token_hash == bindparam("token_hash"))
 )

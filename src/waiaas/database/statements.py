@@ -174,8 +174,12 @@ def _python_type(kind: object) -> type:
 class Statement:
     """A Core statement of ours: named parameters only, compiled once."""
 
-    def __init__(self, core: Executable) -> None:
+    def __init__(self, core: Executable, *, is_remembered: bool = False) -> None:
         self.core: Final = core
+        self.is_remembered: Final = is_remembered
+        """Whether the writer may give an answer again: see `waiaas.database.remembered`."""
+        self.written: Final = core.table if isinstance(core, UpdateBase) else None
+        """The table that it writes, if it writes one."""
 
     @cached_property
     def compiled(self) -> CompiledStatement:
@@ -187,9 +191,12 @@ DEFINED: Final[list[Statement]] = []
 """Every statement of every table family; tests compile each for both dialects."""
 
 
-def define(core: Executable) -> Statement:
-    """Register a statement. All of its values are `bindparam`s with names."""
-    statement = Statement(core)
+def define(core: Executable, *, is_remembered: bool = False) -> Statement:
+    """Register a statement. All of its values are `bindparam`s with names.
+
+    A query with *is_remembered* reads only tables of `waiaas.database.remembered.RARELY_WRITTEN`.
+    """
+    statement = Statement(core, is_remembered=is_remembered)
     DEFINED.append(statement)
     return statement
 

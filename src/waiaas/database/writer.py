@@ -53,6 +53,7 @@ from waiaas.database.lock import Place
 from waiaas.database.notices import Notice, Notices
 from waiaas.database.push import push_schema
 from waiaas.database.refusals import translated
+from waiaas.database.remembered import Remembered
 from waiaas.database.tables import Tables
 from waiaas.database.units import Answer, Outcome, Unit, refuse_unrun
 from waiaas.database.write_figures import WriteFigures
@@ -236,7 +237,8 @@ class Writer:
         connection.db.refuse_autocommit(
             on_damage=lambda damage: self.stop_for(LedgerDamaged([damage.reason]))
         )
-        self._tables = Tables(connection.db.execute)
+        self._remembered = Remembered(connection.db.execute, self._others_commits)
+        self._tables = Tables(self._remembered)
 
     def _close(self) -> bool:
         """Close the connection; after a failure without another write to the file."""
@@ -306,12 +308,18 @@ class Writer:
 
     def _run_group(self, group: list[Unit], *, alone: bool) -> None:
         self._control("BEGIN IMMEDIATE")
+        self._remembered.begin()
         unit: Unit | None = group[0]
         while unit is not None:
             self._run_unit(unit)
             unit = None if alone else self._next_of_group(group)
         if self.damage is not None:  # Whatever was met on the way is not to be built upon.
             raise self.damage
+
+    def _others_commits(self) -> int:
+        """Return a number that is another one when another connection has committed."""
+        [(version,)] = self._control("PRAGMA data_version")
+        return int(version)
 
     def _next_of_group(self, group: list[Unit]) -> Unit | None:
         """Take the next waiting unit into the group, if there is one and room for it."""
