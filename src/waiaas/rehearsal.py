@@ -162,7 +162,7 @@ def judge_table(file: Path) -> list[dict[str, Any]]:
     terms = Terms(
         agent.chain,
         agent.network,
-        _records(table.policies, agent.id),
+        tuple(_records(table.policies, agent.id)),
         None if table.constraints is None else json.dumps(table.constraints),
         table.default_delay_seconds,
         table.default_approval_seconds,

@@ -1,10 +1,11 @@
 """Agents."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from waiaas.database.run import Run
+from waiaas.database.run import RECORDS_KEPT_MAX, Run
 from waiaas.database.schema import agents
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
@@ -138,6 +139,7 @@ class Agents:
         return bool(self._run(_SUSPEND, parameters))
 
 
+@lru_cache(maxsize=RECORDS_KEPT_MAX)
 def _record(row: Any) -> AgentRecord:  # noqa: ANN401 -- rows are made from column names
     return AgentRecord(
         id=row.id,

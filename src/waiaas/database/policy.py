@@ -1,10 +1,11 @@
 """Policies: rules as stored; `waiaas.policy` reads what they mean."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from waiaas.database.run import Run
+from waiaas.database.run import RECORDS_KEPT_MAX, Run
 from waiaas.database.schema import policies
 from waiaas.database.statements import define
 from waiaas.domain.enums import PolicyType
@@ -98,6 +99,7 @@ class Policies:
         )
 
 
+@lru_cache(maxsize=RECORDS_KEPT_MAX)
 def _record(row: Any) -> PolicyRecord:  # noqa: ANN401 -- rows are made from column names
     return PolicyRecord(
         id=row.id,

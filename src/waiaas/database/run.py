@@ -1,12 +1,15 @@
 """How a table family runs its statements: the shape of `Database.execute`, and the one upsert."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Table, bindparam
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from waiaas.database.statements import Parameters, Statement, define
+
+RECORDS_KEPT_MAX: Final = 1024
+"""How many rows of a table that is asked for with each payment are kept as their records."""
 
 
 class Run(Protocol):

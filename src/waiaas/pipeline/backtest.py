@@ -34,10 +34,10 @@ class NewRules:
     agent_id: AgentId | None
     """In place of this agent's own rules; None: in place of the global ones."""
 
-    def instead_of(self, policies: list[PolicyRecord]) -> list[PolicyRecord]:
+    def instead_of(self, policies: Iterable[PolicyRecord]) -> tuple[PolicyRecord, ...]:
         """Return what would have been in force."""
         kept = [each for each in policies if (each.agent_id is None) != (self.agent_id is None)]
-        return [*kept, *self.policies]
+        return (*kept, *self.policies)
 
 
 class Change(NamedTuple):

@@ -41,7 +41,7 @@ class Terms(NamedTuple):
 
     chain: ChainType
     network: NetworkType
-    policies: list[PolicyRecord]
+    policies: tuple[PolicyRecord, ...]
     constraints: str | None
     delay_s: int
     approval_s: int
@@ -96,7 +96,7 @@ def judge(
     terms = Terms(
         agent.chain,
         agent.network,
-        tx.policies.applying_to(agent.id),
+        tuple(tx.policies.applying_to(agent.id)),
         None if session is None else session.constraints,
         waits.delay_s,
         waits.approval_s,
@@ -136,19 +136,26 @@ def record_decision(
     tx: LedgerTransaction, transaction: TransactionRecord, judged: Judged, *, now_s: int
 ) -> None:
     """Write down what the verdict on *transaction* rested on, beside the transaction."""
-    terms = _ENCODER.encode(judged.terms)
+    document, sha256 = _write_terms(judged.terms)
     tx.decisions.insert(
         DecisionRecord(
             tx_id=transaction.id,
             agent_id=transaction.agent_id,
             decided_at=now_s,
-            terms_sha256=hashlib.sha256(terms).hexdigest(),
+            terms_sha256=sha256,
             usage=write_answers(judged.answers),
             tier=transaction.tier,
             verdict=write_verdict(judged.verdict),
         ),
-        terms=terms.decode(),
+        terms=document,
     )
+
+
+@lru_cache(maxsize=TERMS_KEPT_MAX)
+def _write_terms(terms: Terms) -> tuple[str, str]:
+    """Return the document of *terms*, and its hash: equal terms have one document."""
+    document = _ENCODER.encode(terms)
+    return document.decode(), hashlib.sha256(document).hexdigest()
 
 
 @lru_cache(maxsize=TERMS_KEPT_MAX)

@@ -69,7 +69,7 @@ def tightening(
 
     A ledger that contradicts itself about the request is left to whoever reads it to build on it.
     """
-    policies = tx.policies.applying_to(transaction.agent_id)
+    policies = tuple(tx.policies.applying_to(transaction.agent_id))
     decided_under = None
     try:
         terms = read_terms(tx.decisions.terms_of(transaction.id))
@@ -132,7 +132,7 @@ def _judged_now(
     transaction: TransactionRecord,
     accepted: AcceptedRequest,
     terms: Terms,
-    policies: list[PolicyRecord],
+    policies: tuple[PolicyRecord, ...],
     *,
     wall_s: int,
 ) -> str | None:

@@ -6,7 +6,8 @@ highest tier wins. What no rule grants is denied, and so is everything while a r
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import NetworkType, PolicyTier
@@ -33,6 +34,9 @@ from waiaas.policy.usage import Usage
 from waiaas.policy.verdict import DEFAULT_DENY, SESSION, Allow, Deny, Verdict, Violation
 
 _CARE: Final = list(PolicyTier)
+
+SETS_KEPT_MAX: Final = 256
+"""How many sets of policies are kept as what they mean; the least used makes room."""
 
 
 def evaluate(
@@ -62,24 +66,13 @@ def evaluate(
         care: what the request gets in any case, whatever the rules ask for; rent needs no other.
     """
     case = Case(network, parts_of(request), usage, now_s)
-    rules: list[Rule] = []
-    found: list[Violation] = []
-    for record in sorted(policies, key=_place):
-        try:
-            rules.append(parse_policy(record))
-        except RuleRefused as refused:
-            found.append(_unreadable(record, refused))
-    try:
-        rules += [] if constraints is None else [parse_constraints(constraints)]
-    except RuleRefused as refused:
-        found.append(_unreadable_constraints(refused))
-    grants = [rule for rule in rules if isinstance(rule, Grant)]
+    rules, grants, schedules, unreadable = _read(tuple(policies), constraints)
+    found = list(unreadable)
     for index, part in enumerate(case.parts):
         of_part = [*_not_granted(part, grants, network)]
         of_part += [each for rule in rules for each in rule.judge_part(part, case)]
         found += [replace(each, part=index) for each in of_part] if case.is_batch else of_part
     found += [each for rule in rules for each in rule.judge_whole(case)]
-    schedules = tuple(rule.schedule for rule in rules if rule.schedule is not None)
     denials = tuple(each for each in found if each.tier is None)
     escalations = tuple(each for each in found if each.tier is not None)
     if denials:
@@ -87,6 +80,39 @@ def evaluate(
     allow = _allow(escalations, schedules, network, waits)
     rent = judge_rent(case, rules, care=max(care, allow.tier, key=_CARE.index))
     return allow if rent is None else replace(allow, rent=rent)
+
+
+class _Read(NamedTuple):
+    """What policies and constraints mean together."""
+
+    rules: tuple[Rule, ...]
+    grants: tuple[Grant, ...]
+    """Those of the rules that allow anything."""
+    schedules: tuple[Schedule, ...]
+    unreadable: tuple[Violation, ...]
+    """What stands against every request because it cannot be read."""
+
+
+@lru_cache(maxsize=SETS_KEPT_MAX)
+def _read(policies: tuple[PolicyRecord, ...], constraints: str | None) -> _Read:
+    """Read them, most wanted first. Equal ones mean the same, so what was read is kept."""
+    rules: list[Rule] = []
+    unreadable: list[Violation] = []
+    for record in sorted(policies, key=_place):
+        try:
+            rules.append(parse_policy(record))
+        except RuleRefused as refused:
+            unreadable.append(_unreadable(record, refused))
+    try:
+        rules += [] if constraints is None else [parse_constraints(constraints)]
+    except RuleRefused as refused:
+        unreadable.append(_unreadable_constraints(refused))
+    return _Read(
+        tuple(rules),
+        tuple(rule for rule in rules if isinstance(rule, Grant)),
+        tuple(rule.schedule for rule in rules if rule.schedule is not None),
+        tuple(unreadable),
+    )
 
 
 def _allow(
