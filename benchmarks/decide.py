@@ -253,7 +253,7 @@ def decide(tx: LedgerTransaction, *, rules: Sequence[PolicyRecord] | None) -> Al
         Transfer(RECIPIENT, 1),
         network=LOCALNET,
         policies=stored if rules is None else rules,
-        usage=LedgerUsage(tx, AGENT, now_s=NOW_S),
+        usage=LedgerUsage(tx, AGENT),
         waits=WAITS,
         now_s=NOW_S,
     )

@@ -24,6 +24,7 @@ from waiaas.domain.records import (
     PolicyRecord,
     SessionRecord,
     SessionUse,
+    Sums,
     TransactionRecord,
 )
 from waiaas.domain.transaction import AttemptState, ReservationState
@@ -252,6 +253,9 @@ class ReservationTable(Protocol):
 
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         """Return all that is still in flight, whatever its age, one sum for each tier."""
+
+    def sums(self, agent_id: AgentId, *, asset: str) -> Sums:
+        """Return what is in flight and what ever moved, in one question."""
 
     def signed(self, agent_id: AgentId, *, asset: str) -> int:
         """Return the base units in flight of transactions that are signed, maybe sent."""

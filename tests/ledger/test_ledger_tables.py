@@ -37,6 +37,7 @@ from waiaas.domain.records import (
     KillSwitch,
     PolicyRecord,
     SessionRecord,
+    Sums,
     TransactionRecord,
 )
 from waiaas.domain.transaction import AttemptState, ReservationState
@@ -209,7 +210,7 @@ READING: Final = {
     "requests": {"get", "by_key", "count_admitted", "admitted_at", "admitted_like", "claimed_by"},
     "decisions": {"get", "terms", "terms_of", "admitted_before"},
     "attempts": {"by_hash", "of_transaction", "latest_unit_price"},
-    "reservations": {"amount_of", "held", "signed", "spent_until", "spent_reaches"},
+    "reservations": {"amount_of", "held", "signed", "spent_until", "spent_reaches", "sums"},
     "movements": {"counted_since", "has"},
     "policies": {"applying_to", "get", "of"},
     "kill_switch": {"current"},
@@ -430,6 +431,20 @@ def test_a_reservation_is_settled_once(
         assert tx.reservations.spent_until(AGENT_ID, asset="native", until_s=40) == spent
         assert tx.reservations.spent_until(AGENT_ID, asset="native", until_s=39) == 0
         assert tx.reservations.spent_until(AGENT_ID, asset="other", until_s=40) == 0
+        moved_at = 40 if first is ReservationState.SPENT else -1
+        held = [Held(PolicyTier.INSTANT, 0)]
+        assert tx.reservations.sums(AGENT_ID, asset="native") == Sums(held, spent, moved_at)
+        assert tx.reservations.sums(AGENT_ID, asset="other") == Sums([], 0, -1)
+
+    filled.write(unit)
+
+
+def test_what_moved_without_ever_being_held_is_in_the_sums(filled: Ledger) -> None:
+    movement = ForeignMovement(AGENT_ID, "hash", "other", "7", 30, 30)
+
+    def unit(tx: LedgerTransaction) -> None:
+        tx.movements.insert(movement)
+        assert tx.reservations.sums(AGENT_ID, asset="other") == Sums([], 7, 30)
 
     filled.write(unit)
 

@@ -283,7 +283,7 @@ class Counting:
             "current",
             "are_fewer",
             "latest_timestamp",
-            "held",
+            "sums",
             "spent_until",
             "applying_to",
             "until",

@@ -54,7 +54,7 @@ def test_other_rules_give_what_they_would_have_given_had_they_been_asked_then(
                 terms = judged_now.terms._replace(
                     policies=tried.instead_of(judged_now.terms.policies)
                 )
-                usage = LedgerUsage(tx, desk.agent_id, now_s=at_s)
+                usage = LedgerUsage(tx, desk.agent_id)
                 return write_verdict(judge_again(request, terms, usage, now_s=at_s))
 
             truth.append(desk.ledger.read(judged))

@@ -137,7 +137,7 @@ def test_the_ledger_answers_as_adding_everything_up_does(
     tables = Tables(connection.db.execute)
     agent_id = hire(tables)
     listed, now_s = play(tables, agent_id, payments)
-    usage = LedgerUsage(tables, agent_id, now_s=now_s)
+    usage = LedgerUsage(tables, agent_id)
     for asset in ASSETS:
         assert usage.in_flight(asset) == listed.in_flight(asset) == usage.in_flight(asset)
         for since_s in seconds_to_ask_about(listed, now_s):
@@ -163,7 +163,7 @@ def test_control_a_window_that_is_off_by_one_second_is_noticed(
         for n, step_s in enumerate((1, 1, 1, HOUR_S - 2))
     ]
     listed, now_s = play(tables, agent_id, moved)
-    usage = LedgerUsage(tables, agent_id, now_s=now_s)
+    usage = LedgerUsage(tables, agent_id)
     exact = listed.spent_after(NATIVE, now_s - HOUR_S)
     assert usage.spent_after(NATIVE, now_s - HOUR_S) == exact
     assert usage.spent_after(NATIVE, now_s - HOUR_S + off_by_s) != exact
@@ -212,7 +212,7 @@ def steps(connection: DatabaseConnection, act: Callable[[], object]) -> int:
 
 def decide(tables: Tables, agent_id: AgentId, now_s: int) -> None:
     """Ask everything that rules can ask."""
-    usage = LedgerUsage(tables, agent_id, now_s=now_s)
+    usage = LedgerUsage(tables, agent_id)
     usage.in_flight(NATIVE)
     for window_s in (HOUR_S, DAY_S, 7 * DAY_S, MONTH_S):
         spent = usage.spent_after(NATIVE, now_s - window_s)

@@ -9,14 +9,14 @@ Amounts are read as text and added in Python: SQL integers end at 2^63-1.
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, ScalarSelect, bindparam, insert, select, update
+from sqlalchemy import BigInteger, ScalarSelect, bindparam, func, insert, select, update
 
 from waiaas.database.run import Run, define_upsert
 from waiaas.database.schema import held_totals, reservations, spent_totals, transactions
 from waiaas.database.statements import Parameters, define
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import Held
+from waiaas.domain.records import Held, Sums
 from waiaas.domain.transaction import ReservationState
 
 
@@ -78,6 +78,31 @@ _LOWER: Final = define(
 )
 _HELD: Final = define(
     select(held_totals.c.tier, held_totals.c.total).where(
+        held_totals.c.agent_id == bindparam("agent_id"), held_totals.c.asset == bindparam("asset")
+    )
+)
+_NEWEST_S: Final = (
+    select(func.max(spent_totals.c.settled_at))
+    .where(
+        spent_totals.c.agent_id == bindparam("agent_id"),
+        spent_totals.c.asset == bindparam("asset"),
+    )
+    .scalar_subquery()
+)
+_SUMS: Final = define(
+    select(
+        held_totals.c.tier,
+        held_totals.c.total,
+        _NEWEST_S.label("moved_at"),
+        select(spent_totals.c.total)
+        .where(
+            spent_totals.c.agent_id == bindparam("agent_id"),
+            spent_totals.c.asset == bindparam("asset"),
+            spent_totals.c.settled_at == _NEWEST_S,
+        )
+        .scalar_subquery()
+        .label("moved"),
+    ).where(
         held_totals.c.agent_id == bindparam("agent_id"), held_totals.c.asset == bindparam("asset")
     )
 )
@@ -169,6 +194,15 @@ class Reservations:
     def held(self, agent_id: AgentId, *, asset: str) -> list[Held]:
         rows = self._run(_HELD, {"agent_id": agent_id, "asset": asset})
         return [Held(_TIERS[row.tier], int(row.total)) for row in rows]
+
+    def sums(self, agent_id: AgentId, *, asset: str) -> Sums:
+        rows = self._run(_SUMS, {"agent_id": agent_id, "asset": asset})
+        held = [Held(_TIERS[row.tier], int(row.total)) for row in rows]
+        if rows and rows[0].moved_at is not None:
+            return Sums(held, int(rows[0].moved), rows[0].moved_at)
+        # Nothing of ours moved before it was held; what the ledger did not know of may have.
+        spent = None if rows else _spent(self._run, agent_id, asset, _END_OF_TIME_S)
+        return Sums(held, 0, -1) if spent is None else Sums(held, spent.total, spent.settled_at)
 
     def signed(self, agent_id: AgentId, *, asset: str) -> int:
         given = {"agent_id": agent_id, "asset": asset, "state": ReservationState.HELD}

@@ -157,6 +157,17 @@ class AttemptRecord(NamedTuple):
     created_at: int
 
 
+class Sums(NamedTuple):
+    """What counts of one asset of an agent, as it stands."""
+
+    held: list["Held"]
+    """In flight, one sum for each tier."""
+    moved: int
+    """Base units ever recorded as moved; may be past 2^256-1."""
+    moved_at: int
+    """The last second in which some were; -1: never."""
+
+
 class Held(NamedTuple):
     """Money in flight, as limits count it."""
 

@@ -102,7 +102,7 @@ def judge(
         waits.approval_s,
     )
     session_id = None if session is None else session.id
-    usage = RecordingUsage(LedgerUsage(tx, agent.id, now_s=now_s, session_id=session_id))
+    usage = RecordingUsage(LedgerUsage(tx, agent.id, session_id=session_id))
     verdict = judge_again(request, terms, usage, now_s=now_s)
     usage.note_assets(leaving_assets(request))
     return Judged(verdict, terms, usage.answers)

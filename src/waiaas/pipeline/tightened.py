@@ -202,7 +202,7 @@ class Gone:
         self._agent_id = decision.agent_id
         self._then = then
         self._later_s = now_s - decision.decided_at
-        self._now = LedgerUsage(tx, decision.agent_id, now_s=now_s)
+        self._now = LedgerUsage(tx, decision.agent_id)
 
     def in_flight(self, asset: str) -> InFlight:
         # As if it waited: what else goes out at once is no reason for more care with this one.

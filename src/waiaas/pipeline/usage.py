@@ -4,7 +4,7 @@ from typing import Final
 
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, SessionId
-from waiaas.domain.records import UNUSED_SESSION, SessionUse
+from waiaas.domain.records import UNUSED_SESSION, SessionUse, Sums
 from waiaas.policy.rate_limit import REQUESTS_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.ports import LedgerTransaction
@@ -24,26 +24,25 @@ class LedgerUsage:
         tx: LedgerTransaction,
         agent_id: AgentId,
         *,
-        now_s: int,
         session_id: SessionId | None = None,
     ) -> None:
         self._tx = tx
         self._agent_id = agent_id
         self._session_id = session_id
-        self._now_s = now_s
-        self._in_flight: dict[str, InFlight] = {}
+        self._sums: dict[str, Sums] = {}
         self._spent_until: dict[tuple[str, int], int] = {}
 
     def in_flight(self, asset: str) -> InFlight:
-        if asset not in self._in_flight:
-            held = self._tx.reservations.held(self._agent_id, asset=asset)
-            going_out = sum(each.base_units for each in held if each.tier in GOES_OUT)
-            total = sum(each.base_units for each in held)
-            self._in_flight[asset] = InFlight(going_out, total - going_out)
-        return self._in_flight[asset]
+        going_out = waiting = 0
+        for tier, base_units in self._of(asset).held:
+            if tier in GOES_OUT:
+                going_out += base_units
+            else:
+                waiting += base_units
+        return InFlight(going_out, waiting)
 
     def spent_after(self, asset: str, since_s: int) -> int:
-        return self._until(asset, self._now_s) - self._until(asset, since_s)
+        return self._of(asset).moved - self._until(asset, since_s)
 
     def spent_so_far(self, asset: str, since_s: int, base_units: int) -> int:
         second = self._tx.reservations.spent_reaches(
@@ -66,9 +65,18 @@ class LedgerUsage:
             UNUSED_SESSION if self._session_id is None else self._tx.sessions.used(self._session_id)
         )
 
+    def _of(self, asset: str) -> Sums:
+        sums = self._sums.get(asset)
+        if sums is None:
+            sums = self._sums[asset] = self._tx.reservations.sums(self._agent_id, asset=asset)
+        return sums
+
     def _until(self, asset: str, until_s: int) -> int:
         if until_s < 0:  # Ledger time begins with the epoch.
             return 0
+        sums = self._of(asset)
+        if until_s >= sums.moved_at:  # Whatever moved, moved by then.
+            return sums.moved
         key = asset, until_s
         if key not in self._spent_until:
             self._spent_until[key] = self._tx.reservations.spent_until(
