@@ -35,6 +35,7 @@ import apsw
 import uvloop
 
 from waiaas.database import DatabaseConnection, Ledger, create_database, open_ledger, push_schema
+from waiaas.database.audit import Tail
 from waiaas.database.ids import generate_id
 from waiaas.database.remembered import Remembered
 from waiaas.database.statements import Parameters, Statement
@@ -396,6 +397,7 @@ class Inline:
     def __init__(self, run: Callable[..., list[Any]]) -> None:
         self._run = run
         self._remembered = Remembered(self._note, lambda: 0)
+        self._tables = Tables(self._remembered, Tail())
         self.seen: list[tuple[str, Parameters]] = []
 
     def _note(self, statement: Statement, parameters: Parameters | None = None, /) -> list[Any]:
@@ -406,7 +408,7 @@ class Inline:
     def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """Run *unit*."""
         self._remembered.begin()
-        return unit(Tables(self._remembered))
+        return unit(self._tables)
 
     async def write_async(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
         """Run *unit*."""
@@ -431,10 +433,16 @@ class DriverSide:
         first = generate_id()
         asyncio.run(admit_one(inline, first))
         self._statements = [
-            (sql, dict(given), tuple(name for name, value in given.items() if value == first))
+            (
+                sql,
+                dict[str, Any](given),
+                tuple(name for name, value in given.items() if value == first),
+            )
             for sql, given in inline.seen
         ]
         self.statement_count: Final = len(self._statements)
+        self._links = 0
+        """How many were written since the one that was noted."""
         self._cursor: apsw.Cursor = connection.sqlite.cursor()
 
     def seconds(self, *, count: int, commits: int) -> float:
@@ -449,10 +457,10 @@ class DriverSide:
                 for sql, parameters, id_names in self._statements:
                     given = {**parameters, **dict.fromkeys(id_names, tx_id)}
                     if "previous_hash" in given:  # the next link of the audit chain
-                        audit_id, sequence, head = rows[0]
-                        given["sequence"] = sequence + 1
-                        given["audit_id"] = audit_id
-                        given["previous_hash"] = head
+                        self._links += 1
+                        given["sequence"] += self._links
+                        given["audit_id"] = rows[0][0]
+                        given["previous_hash"] = given["hash"]  # It is the same of each.
                     rows = execute(sql, given).fetchall()
             execute("COMMIT")
         return time.perf_counter() - start

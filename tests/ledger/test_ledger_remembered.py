@@ -11,12 +11,23 @@ from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.schema import Column, Table
 
 from waiaas.database import DatabaseConnection, Ledger, create_database, push_schema
+from waiaas.database.errors import ConstraintViolated
+from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.remembered import ANSWERS_KEPT_MAX, RARELY_WRITTEN, Remembered
 from waiaas.database.schema import metadata
 from waiaas.database.statements import DEFINED, Parameters, Statement
 from waiaas.database.tables import Tables
 from waiaas.database.triggers import TRIGGERS
-from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState, NetworkType, PolicyType
+from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditAction,
+    ChainType,
+    KillSwitchState,
+    NetworkType,
+    PolicyType,
+)
+from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import (
     AgentRecord,
@@ -178,6 +189,63 @@ def test_whatever_happens_between_the_answers_are_those_of_the_file(
             change(tables)
             assert seen(tables) == seen(plain)
             connection.sqlite.execute("ROLLBACK" if kind == "undone" else "COMMIT")
+
+
+# ── where the audit log ends ───────────────────────────────────────────────────────────────────
+
+
+def told(text: str, *, now_s: int = 1) -> Act:
+    event = AuditEvent(AuditAction.OPERATION_REFUSED, OPERATOR, details={
+        "operation": text, "code": ErrorCode.AGENT_NOT_ACTIVE})  # fmt: skip
+    return lambda tx: tx.audit.append(event, now_s=now_s)
+
+
+def ends(tx: LedgerTransaction) -> tuple[int, int]:
+    """Return how many links there are, and the time of the last row."""
+    return tx.audit.head()[0], tx.audit.latest_timestamp()
+
+
+def test_the_chain_goes_on_after_units_that_are_undone_and_rows_of_others(
+    filled: Ledger, other: DatabaseConnection, in_one_group: Callable[..., list[Any]]
+) -> None:
+    filled.write(told("a", now_s=5))
+    assert filled.write(ends) == (1, 5)
+    in_one_group(filled, told("b", now_s=6), refused(told("c", now_s=7)), told("d", now_s=6))
+    assert filled.write(ends) == (3, 6)
+    with other.db.transaction():
+        told("e", now_s=9)(Tables(other.db.execute))
+    assert filled.write(ends) == (4, 9)
+    filled.write(told("f", now_s=9))
+    assert filled.read(ends) == filled.write(ends) == (5, 9)
+    assert not check_integrity(filled.path, kind=CheckKind.FULL)
+
+
+def test_control_who_does_not_forget_what_was_undone_is_refused_by_the_ledger(
+    filled: Ledger, in_one_group: Callable[..., list[Any]]
+) -> None:
+    filled.write(told("a"))
+    filled.write(lambda _tx: setattr(filled._writer._tail, "forget", lambda: None))
+    _, refusal = in_one_group(filled, refused(told("b")), told("c"))
+    assert isinstance(refusal, ConstraintViolated)
+    assert filled.read(ends) == (1, 1)
+
+
+def test_a_row_whose_link_is_refused_is_not_remembered_as_the_end(filled: Ledger) -> None:
+    filled.write(told("a"))
+    last = filled._writer._tail.last
+    assert last is not None
+
+    def unit(tx: LedgerTransaction) -> None:
+        filled._writer._tail.last = last._replace(sequence=last.sequence + 1)
+        with pytest.raises(ConstraintViolated):
+            told("b", now_s=8)(tx)
+        assert tx.audit.latest_timestamp() == 8
+        raise Refused
+
+    with pytest.raises(Refused):
+        filled.write(unit)
+    filled.write(told("c"))
+    assert filled.write(ends) == (2, 1)
 
 
 # ── what is remembered ─────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, func, insert, select
@@ -15,7 +15,7 @@ from waiaas.database.statements import PLAIN_TYPES, define
 from waiaas.domain.audit import AuditEvent, EventCount
 
 _LAST_SEQUENCE: Final = select(func.max(audit_chain.c.sequence)).scalar_subquery()
-_INSERT: Final = define(
+_NEW: Final = (
     insert(audit_log)
     .values(
         timestamp=bindparam("timestamp"),
@@ -28,9 +28,12 @@ _INSERT: Final = define(
         severity=bindparam("severity"),
         ip_address=bindparam("ip_address"),
     )
-    # The head comes along: one statement less for every row.
-    .returning(
-        audit_log.c.id,
+    .returning(audit_log.c.id)
+)
+_INSERT: Final = define(_NEW)
+_INSERT_AND_HEAD: Final = define(
+    # The head comes along, where it is not known.
+    _NEW.returning(
         _LAST_SEQUENCE.label("sequence"),
         select(audit_chain.c.hash)
         .where(audit_chain.c.sequence == _LAST_SEQUENCE)
@@ -69,11 +72,38 @@ _COUNTS: Final = define(
 )
 
 
+class Last(NamedTuple):
+    """The newest audit row."""
+
+    sequence: int
+    hash: str
+    """Of its link: the head of the chain."""
+    timestamp: int
+
+
+class Tail:
+    """Where the audit log ends, as its only writer knows without asking.
+
+    Whoever rolls back, or learns of another writer, has to `forget`. One who did not would be
+    refused by the triggers, which accept the next link only.
+    """
+
+    def __init__(self) -> None:
+        self.last: Last | None = None
+        """None: the ledger has to be asked."""
+
+    def forget(self) -> None:
+        """Ask the ledger next time."""
+        self.last = None
+
+
 class AuditLog:
     """`waiaas.ports.AuditTable` on a connection."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, tail: Tail | None = None) -> None:
+        """Run statements by *run*; with a *tail* the end of the log is remembered there."""
         self._run = run
+        self._tail = tail
 
     def append(self, event: AuditEvent, *, now_s: int) -> None:
         values: dict[str, str | int | None] = {
@@ -87,19 +117,32 @@ class AuditLog:
             "severity": event.severity,
             "ip_address": event.ip_address,
         }
-        [added] = self._run(_INSERT, values)
-        previous_hash = added.hash or GENESIS
+        last = self._take_last()
+        [added] = self._run(_INSERT_AND_HEAD if last is None else _INSERT, values)
+        if last is None:
+            last = Last(added.sequence or 0, added.hash or GENESIS, now_s)
         # In the order of the columns, as `dict` keeps it.
         row = canonical((added.id, *values.values()))
+        new = Last(last.sequence + 1, link_hash(last.hash, row), now_s)
         self._run(
             _INSERT_LINK,
             {
-                "sequence": (added.sequence or 0) + 1,
+                "sequence": new.sequence,
                 "audit_id": added.id,
-                "previous_hash": previous_hash,
-                "hash": link_hash(previous_hash, row),
+                "previous_hash": last.hash,
+                "hash": new.hash,
             },
         )
+        if self._tail is not None:
+            self._tail.last = new
+
+    def _take_last(self) -> Last | None:
+        """Return what is remembered, which is forgotten until all of the next row is written."""
+        if self._tail is None:
+            return None
+        last = self._tail.last
+        self._tail.forget()
+        return last
 
     def head(self) -> tuple[int, str]:
         rows = self._run(_HEAD)
@@ -120,6 +163,8 @@ class AuditLog:
         return [EventCount(str(row.event_type), row.tier, int(row.count)) for row in rows]
 
     def latest_timestamp(self) -> int:
+        if self._tail is not None and self._tail.last is not None:
+            return self._tail.last.timestamp
         rows = self._run(_LATEST)
         return int(rows[0].timestamp) if rows else 0
 

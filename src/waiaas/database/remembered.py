@@ -47,13 +47,17 @@ class Remembered:
         self._is_uncommitted = True
         """Whether the tables may hold what is not committed; so it is outside of a transaction."""
 
-    def begin(self) -> None:
-        """Start anew with a transaction that has just begun, and holds the write lock."""
-        version = self._version_now()
-        if version != self._version:
+    def begin(self) -> bool:
+        """Start anew with a transaction that has just begun, and holds the write lock.
+
+        Return whether another connection has committed, or may have, since the one before.
+        """
+        version, before = self._version_now(), self._version
+        if version != before:
             self._kept.clear()
             self._version = version
         self._is_uncommitted = False
+        return version != before
 
     def __call__(self, statement: Statement, parameters: Parameters | None = None, /) -> list[Any]:
         if statement.is_remembered and not self._is_uncommitted:

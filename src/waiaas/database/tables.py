@@ -3,7 +3,7 @@
 from waiaas.database.agent import Agents
 from waiaas.database.approval import Approvals
 from waiaas.database.attempt import Attempts
-from waiaas.database.audit import AuditLog
+from waiaas.database.audit import AuditLog, Tail
 from waiaas.database.challenge import Challenges
 from waiaas.database.decision import Decisions
 from waiaas.database.key_value import KeyValues
@@ -43,11 +43,12 @@ class Tables:
         "waits",
     )
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, tail: Tail | None = None) -> None:
+        """Run statements by *run*; the writer remembers in *tail* where the audit log ends."""
         self.agents = Agents(run)
         self.approvals = Approvals(run)
         self.attempts = Attempts(run)
-        self.audit = AuditLog(run)
+        self.audit = AuditLog(run, tail)
         self.challenges = Challenges(run)
         self.decisions = Decisions(run)
         self.key_values = KeyValues(run)

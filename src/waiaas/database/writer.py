@@ -32,6 +32,7 @@ from typing import Final
 
 import apsw
 
+from waiaas.database.audit import Tail
 from waiaas.database.ballast import Ballast
 from waiaas.database.connection import (
     BUSY_TIMEOUT_MS,
@@ -238,7 +239,8 @@ class Writer:
             on_damage=lambda damage: self.stop_for(LedgerDamaged([damage.reason]))
         )
         self._remembered = Remembered(connection.db.execute, self._others_commits)
-        self._tables = Tables(self._remembered)
+        self._tail = Tail()
+        self._tables = Tables(self._remembered, self._tail)
 
     def _close(self) -> bool:
         """Close the connection; after a failure without another write to the file."""
@@ -308,7 +310,8 @@ class Writer:
 
     def _run_group(self, group: list[Unit], *, alone: bool) -> None:
         self._control("BEGIN IMMEDIATE")
-        self._remembered.begin()
+        if self._remembered.begin():
+            self._tail.forget()
         unit: Unit | None = group[0]
         while unit is not None:
             self._run_unit(unit)
@@ -347,6 +350,7 @@ class Writer:
             refuse_unrun(unit.value)
         except BaseException as error:  # noqa: BLE001 -- the caller's, whatever it is
             unit.error = error
+            self._tail.forget()
             if self._sqlite.in_transaction:
                 self._control("ROLLBACK TO unit")
         if not self._sqlite.in_transaction:
@@ -370,6 +374,7 @@ class Writer:
 
     def _roll_back(self) -> None:
         assert self._connection is not None, "a group runs on an open database"
+        self._tail.forget()
         self._connection.db.rollback()
 
     def _fail(self, group: list[Unit], failure: CommitUnknown | DirectoryLost) -> Outcome:
