@@ -205,10 +205,14 @@ class Transactions:
     def are_fewer(
         self, agent_id: AgentId, *, statuses: Sequence[TransactionStatus], most: int
     ) -> bool:
-        places = dict.fromkeys(_PLACES, statuses[0]) | dict(zip(_PLACES, statuses, strict=False))
+        first, *more = statuses
+        places = (first, *more, first, first, first)  # As many as there are, one of them repeated.
         parameters: Parameters = {
             "agent_id": agent_id,
-            **places,
+            "status_1": places[0],
+            "status_2": places[1],
+            "status_3": places[2],
+            "status_4": places[3],
             "most": 1,
             "skipped": most - 1,
         }

@@ -430,8 +430,11 @@ _TOLD: Final = MappingProxyType(
 
 def _told(transaction: TransactionRecord) -> dict[str, str | None]:
     """Return what the audit log tells of a request; its rows and its text hold the rest."""
-    columns = {told: getattr(transaction, column) for column, told in _TOLD.items()}
-    known = {told: value for told, value in columns.items() if value is not None}
+    known = {
+        told: value
+        for column, told in _TOLD.items()
+        if (value := getattr(transaction, column)) is not None
+    }
     return {"type": transaction.type, **known, "tier": transaction.tier}
 
 
