@@ -126,9 +126,7 @@ def start(directory: Path, password_file: Path, *, ends_by: signal.Signals) -> S
         assert process.stdout is not None
         line = process.stdout.readline()
         ready_s = time.monotonic() - begun_s
-        log.seek(0)
-        told = log.read()
-        assert line.startswith(b"waiaas is ready"), told.decode()
+        assert line.startswith(b"waiaas is ready"), line
         proc = Path(f"/proc/{process.pid}")
         fields = proc.joinpath("stat").read_text("ascii").rpartition(")")[2].split()
         cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS
@@ -136,6 +134,8 @@ def start(directory: Path, password_file: Path, *, ends_by: signal.Signals) -> S
         process.send_signal(ends_by)
         process.wait()
         process.stdout.close()
+        log.seek(0)  # Not before: where it writes is where we read.
+        told = log.read()
     events = [json.loads(each) for each in told.splitlines()]
     stages = {each["stage"]: each["ms"] for each in events if each["event"] == "stage done"}
     return Started(ready_s, cpu_s, stages, pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000)
