@@ -76,8 +76,8 @@ in a script; what tightens never asks. An owner decides by signature (`--owner-s
 no password at all.
 
 What went wrong, what to do next and how far something has come is on standard error; standard
-output has only what was asked for. `waiaas --install-completion` completes commands in bash, zsh
-and fish.
+output has only what was asked for. With `--install-completion` alone, `waiaas` sets up the shell it
+is run in (bash, zsh, fish) to complete commands.
 
 Before the command:
 """

@@ -51,7 +51,10 @@ def commands() -> dict[str, set[str]]:
     """Return every command with the options that it takes."""
     tool = runpy.run_path(str(ROOT / "tools/make_reference_pages.py"))
     return {
-        name: {"--help", *(option for each in command.params for option in each.opts)}
+        name: {
+            "--help",
+            *(option for each in command.params for option in (*each.opts, *each.secondary_opts)),
+        }
         for name, command in tool["commands_of"](typer.main.get_command(app))
     }
 

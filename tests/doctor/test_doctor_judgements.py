@@ -28,7 +28,7 @@ MACHINE = Machine(
     locked_bytes_max=8 * 1024 * 1024,
     core_bytes_max=0,
     umask=0o077,
-    now_s=NOW_S,
+    guarded_problem=None,
 )
 AGENT = AgentFacts(ID, "a", AgentStatus.ACTIVE, has_policy=True)
 FACTS = LedgerFacts("d", NOW_S - 5, NOW_S - 7200, None, KillSwitchState.NORMAL, (AGENT,))
@@ -64,6 +64,14 @@ def worst(found: Finding | Iterable[Finding]) -> tuple[State, str]:
     return first.state, first.found
 
 
+def in_memory(seen: Machine) -> Finding:
+    return machine.check_memory(seen, swappable=0)
+
+
+def test_secrets_that_the_daemon_could_not_lock_are_told() -> None:
+    assert machine.check_memory(MACHINE, swappable=2).state is State.MEND
+
+
 @pytest.mark.parametrize(
     ("check", "changes", "state"),
     [
@@ -77,11 +85,12 @@ def worst(found: Finding | Iterable[Finding]) -> tuple[State, str]:
         (machine.check_space, {"free_bytes": None}, State.UNKNOWN),
         (machine.check_space, {"free_bytes": machine.SPACE_BYTES_MIN}, State.FINE),
         (machine.check_space, {"free_bytes": machine.SPACE_BYTES_MIN - 1}, State.MEND),
-        (machine.check_memory, {}, State.FINE),
-        (machine.check_memory, {"locked_bytes_max": -1}, State.FINE),
-        (machine.check_memory, {"locked_bytes_max": None}, State.UNKNOWN),
-        (machine.check_memory, {"locked_bytes_max": 0}, State.MEND),
-        (machine.check_memory, {"locked_bytes_max": 65536}, State.MEND),
+        (in_memory, {}, State.FINE),
+        (in_memory, {"locked_bytes_max": -1}, State.FINE),
+        (in_memory, {"locked_bytes_max": None}, State.UNKNOWN),
+        (in_memory, {"locked_bytes_max": 0}, State.MEND),
+        (in_memory, {"locked_bytes_max": 65536}, State.MEND),
+        (in_memory, {"guarded_problem": "there is no libsodium"}, State.MEND),
         (machine.check_core_dumps, {}, State.FINE),
         (machine.check_core_dumps, {"core_bytes_max": None}, State.UNKNOWN),
         (machine.check_core_dumps, {"core_bytes_max": -1}, State.MEND),
@@ -223,6 +232,7 @@ def test_no_backup_is_wrong_once_there_is_a_key_to_lose(tmp_path: Path) -> None:
         (answers.check_daemon(answer(daemonId="e"), read()), State.MEND, "answers is e"),
         (answers.check_daemon(answer(daemonId="e"), UNREADABLE), State.FINE, "process 7"),
         (answers.check_daemon(answer(ledgerProblem="full"), read()), State.MEND, "full"),
+        (answers.check_daemon(answer(status="locked"), read()), State.MEND, "nothing is signed"),
         (answers.check_version(answer(), version="1"), State.FINE, "1"),
         (answers.check_version(answer(), version="2"), State.MEND, "this command 2"),
         (answers.check_version(Answer(None, None, None), version="2"), State.FINE, "no daemon"),

@@ -128,7 +128,7 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
         person.type(password)
         person.expect(f"waiaas owner verify --agent {agent}")
         assert person.ended() == 0
-    for answer, asked_on, code in (("n", "nothing was done", 1), ("y", "Master password: ", 1)):
+    for answer, asked_on, code in (("n", "nothing was done", 1), ("y", "Master password: ", 130)):
         with terminal(waiaas.command("owner", "remove", "--agent", agent)) as person:
             person.expect("Do it? [y/N]: ")
             person.type(answer)

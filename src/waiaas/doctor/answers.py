@@ -47,6 +47,12 @@ def check_daemon(answer: Answer, read: LedgerRead) -> Iterator[Finding]:
         )
     else:
         yield fine(Subject.DAEMON, f"process {answer.pid} answers: {status['status']}")
+    if status is not None and status["status"] == "locked":
+        yield mend(
+            Subject.DAEMON,
+            "its keys were dropped: nothing is signed",
+            "Once it is safe, the operator gives it the password again: `waiaas unlock`.",
+        )
     if status is not None and status["ledgerProblem"] is not None:
         yield mend(
             Subject.DAEMON,

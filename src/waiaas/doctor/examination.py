@@ -55,7 +55,7 @@ def examine(
         with_nodes: whether the nodes are to be asked, which goes over the network.
     """
     settings = read_config(directory)
-    seen = machine.read_machine(directory, pid=answer.pid, now_s=now_s)
+    seen = machine.read_machine(directory, pid=answer.pid)
     yield files.check_directory(directory)
     if not directory.is_dir():
         yield from (machine.check_user(seen), ledger.check_sqlite())
@@ -86,7 +86,9 @@ def _of_daemon(
     port = None if settings.config is None else settings.config.daemon.port
     yield from machine.check_port(port, is_running=answer.is_running)
     yield from answers.check_workers(answer)
-    yield from (machine.check_memory(seen), machine.check_core_dumps(seen))
+    swappable = 0 if answer.status is None else answer.status["swappableSecretCount"]
+    yield machine.check_memory(seen, swappable=swappable)
+    yield machine.check_core_dumps(seen)
     yield machine.check_umask(seen)
 
 

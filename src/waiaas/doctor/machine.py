@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.keystore.errors import KeystoreError
+from waiaas.keystore.guarded import Guarded
 
 SPACE_BYTES_MIN: Final = 256 * 1024 * 1024
 """The ledger's log may take 64 MB, a backup as much as the ledger; below this it gets tight."""
@@ -29,6 +31,7 @@ NETWORK_FILE_SYSTEMS: Final = frozenset(
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"ramfs", "tmpfs"})
 
 _UMASK: Final = 0o077
+_KEY_BYTES: Final = 32
 _PROC: Final = Path("/proc")
 _HOST: Final = "127.0.0.1"
 _CONNECT_S: Final = 1.0
@@ -47,16 +50,16 @@ class Machine:
     """The daemon's limit, or without one that of this process; -1: no limit."""
     core_bytes_max: int | None
     umask: int | None
-    now_s: int
+    guarded_problem: str | None
+    """Why there is no guarded memory for secrets; None if there is."""
 
 
-def read_machine(directory: Path, *, pid: int | None, now_s: int) -> Machine:
+def read_machine(directory: Path, *, pid: int | None) -> Machine:
     """Read what is to be judged.
 
     Args:
         directory: the data directory; it may be missing.
         pid: the daemon's, if one runs.
-        now_s: what the clock shows.
     """
     limits, status = ("", "") if pid is None else (_read(pid, "limits"), _read(pid, "status"))
     locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
@@ -74,7 +77,7 @@ def read_machine(directory: Path, *, pid: int | None, now_s: int) -> Machine:
         locked_bytes_max=locked if pid is None else limit_in(limits, "Max locked memory"),
         core_bytes_max=limit_in(limits, "Max core file size"),
         umask=umask_in(status),
-        now_s=now_s,
+        guarded_problem=_guarded_problem(),
     )
 
 
@@ -82,6 +85,14 @@ def _read(process: int | str, name: str) -> str:
     with suppress(OSError):
         return (_PROC / str(process) / name).read_text("utf-8", "replace")
     return ""
+
+
+def _guarded_problem() -> str | None:
+    try:
+        Guarded.random(_KEY_BYTES).free()
+    except KeystoreError as error:
+        return str(error)
+    return None
 
 
 def lock_holder(directory: Path, locks: str) -> int:
@@ -126,6 +137,12 @@ def umask_in(status: str) -> int | None:
 
 
 # ── judged ─────────────────────────────────────────────────────────────────────────────────────
+
+
+_MORE_LOCKED: Final = (
+    "Keys could be swapped to a disk: `ulimit -l 8192` before the start,"
+    " or LimitMEMLOCK=8M in the service."
+)
 
 
 def check_user(machine: Machine) -> Finding:
@@ -182,17 +199,31 @@ def check_lock(machine: Machine, *, pid: int | None) -> Finding:
     )
 
 
-def check_memory(machine: Machine) -> Finding:
-    """Is there memory that is never swapped to a disk, for the keys?"""
+def check_memory(machine: Machine, *, swappable: int) -> Finding:
+    """Is there memory for the keys that is guarded, and never swapped to a disk?
+
+    Args:
+        machine: as it was read.
+        swappable: how many secrets in the daemon's memory could be swapped, by its own word.
+    """
     limit = machine.locked_bytes_max
+    if machine.guarded_problem is not None:
+        return mend(
+            Subject.MEMORY,
+            machine.guarded_problem,
+            "Install the locked requirements: `make setup`.",
+        )
+    if swappable:
+        return mend(
+            Subject.MEMORY, f"{swappable} secrets of the daemon are not locked", _MORE_LOCKED
+        )
     if limit is None:
         return unknown(Subject.MEMORY, "the system does not say")
     if 0 <= limit < LOCKED_BYTES_MIN:
         return mend(
             Subject.MEMORY,
             f"at most {limit // 1024} KiB may be locked",
-            "Keys could be swapped to a disk: `ulimit -l 8192` before the start,"
-            " or LimitMEMLOCK=8M in the service.",
+            _MORE_LOCKED,
         )
     told = "without a limit" if limit < 0 else f"up to {limit // 1024} KiB"
     return fine(Subject.MEMORY, told)
