@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+
+from waiaas.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +29,25 @@ def test_every_help_is_the_one_that_was_reviewed(tool: dict[str, Any], made: str
 def test_every_help_is_plain_text_that_fits(tool: dict[str, Any], made: str) -> None:
     assert max(map(len, made.splitlines())) <= tool["COLUMNS"]
     assert made.isascii()
+    assert [
+        line for line in made.splitlines() if line.endswith("...") and "Usage" not in line
+    ] == []
+
+
+PRINT_NO_FACTS = {"start", "demo", "localnet", "audit export", "audit head"}
+"""They talk while they run, or print lines that are a format of their own."""
+
+
+def test_whatever_prints_facts_prints_them_as_json_and_quietly(tool: dict[str, Any]) -> None:
+    without = set()
+    for words in tool["names_of"](typer.main.get_command(app)):
+        command: Any = typer.main.get_command(app)
+        for word in words:
+            command = command.get_command(None, word)
+        named = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        if not hasattr(command, "commands") and not {"--json", "--quiet"} <= named:
+            without.add(" ".join(words))
+    assert without == PRINT_NO_FACTS
 
 
 def test_every_command_of_the_design_is_there(made: str) -> None:

@@ -52,6 +52,7 @@ def test_exit_codes_are_the_published_ones() -> None:
         "TIMEOUT": 5,
         "TAMPERED": 6,
         "UNEXPECTED": 7,
+        "INTERRUPTED": 130,
     }
 
 

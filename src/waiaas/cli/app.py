@@ -48,10 +48,6 @@ app = typer.Typer(
 )
 for _name in RESOURCES:
     app.add_typer(stand_in(_name), name=_name)
-app.command()(health.health)
-app.command("lock")(locking.lock)
-app.command("unlock")(locking.unlock)
-app.command()(doctor.doctor)
 
 
 def main() -> None:
@@ -107,7 +103,7 @@ def init(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the data directory: an empty ledger, and a keystore under a new master password."""
+    """Make the data directory. It gets an empty ledger, and a keystore under a new password."""
     directory = directory_of(context)
     try:
         made = not is_initialised(directory)
@@ -156,7 +152,7 @@ def start(
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
 ) -> None:
-    """Run the daemon in the foreground, until `waiaas stop` or Ctrl-C."""
+    """Run the daemon in the foreground. It runs until `waiaas stop` or Ctrl-C."""
     directory = directory_of(context)
     if locked and (password_file, password_fd) != (None, None):
         fail("a start that is --locked takes no password", code=ExitCode.USAGE)
@@ -238,7 +234,7 @@ def _say(line: str) -> None:
 
 @app.command()
 def demo() -> None:
-    """Make a first payment, have one denied, and check both against ledger and chain."""
+    """Show a first payment, and one that is denied. Both are checked against ledger and chain."""
     with loading():
         from waiaas.cli.demo import first_payment
 
@@ -260,3 +256,10 @@ def localnet(
         run_localnet(state, port=port, slot_ms=slot_ms, announce=typer.echo)
     except DaemonError as error:
         fail(str(error))
+
+
+# Last, for the help lists commands in this order, and begins with what one begins with.
+app.command()(locking.lock)
+app.command()(locking.unlock)
+app.command()(doctor.doctor)
+app.command()(health.health)

@@ -61,7 +61,7 @@ def approve(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a payment go out: by the owner's signature, or where there is no owner by the password.
+    """Let a payment go out. By the owner's signature, or where there is no owner by the password.
 
     The master password is asked for each one.
     """
@@ -88,7 +88,7 @@ def reject(
     owner_signature: OptionalSignatureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a payment never go out; the operator may, and the owner by signature."""
+    """Let a payment never go out. The operator may, and the owner by signature."""
     directory = directory_of(context)
     if owner_signature is not None:
         _decide_as_owner(context, transaction, "reject", owner_signature, as_json=as_json)

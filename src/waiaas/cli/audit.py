@@ -27,7 +27,7 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for anything changed, removed or added since it was written; exit code 6 if so.
+    """Look for anything changed, removed or added. The exit code is 6 if there is.
 
     Without --anchor nobody can tell a cut end, or a history that was made anew, from a whole one.
     """

@@ -12,6 +12,7 @@ import typer
 
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
+    ExitCode,
     JsonOption,
     PasswordFdOption,
     PasswordFileOption,
@@ -44,9 +45,6 @@ RECONCILE_S_MAX: Final = 600.0
 """How long to wait for old blocks to become final: 214 of them, 90 s on a public network."""
 
 RECONCILE_PAUSE_S: Final = 2.0
-
-_INTERRUPTED: Final = 130
-"""How a command ends that somebody interrupted, by convention."""
 
 _UNCHANGED: Final = "Nothing was changed."
 
@@ -92,7 +90,7 @@ def create(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a backup in the folder `backups` of the data directory, whether or not a daemon runs."""
+    """Make a backup, with a daemon or without. It is in the data directory's folder `backups`."""
     directory = directory_of(context)
     master_password = partial(read_password, file=password_file, descriptor=password_fd)
 
@@ -189,7 +187,7 @@ def restore(
     password_fd: BackupPasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a backup in the place of the data directory's files, which are kept. No daemon may run.
+    """Put a backup in the place of what is there. Those files are kept. No daemon may run.
 
     The restored ledger pays nothing until `waiaas backup reconcile` (docs/backups.md).
     """
@@ -236,7 +234,7 @@ def reconcile(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a restored ledger with the chain, so that it pays again. The daemon has to run.
+    """Compare a restored ledger with the chain. It pays again then. The daemon has to run.
 
     Shows what was paid between backup and restore; with the right --accept the ledger pays again.
     """
@@ -278,7 +276,7 @@ def _told(work: Callable[[], None], *, interrupted: str) -> None:
         explained(work)
     except KeyboardInterrupt as error:
         typer.echo(f"waiaas: interrupted. {str(error) or interrupted}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _opened(path: Path, file: Path | None, descriptor: int | None) -> "OpenedBackup":

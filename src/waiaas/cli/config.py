@@ -26,7 +26,7 @@ def explain(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every setting, and where it was said: file and line, environment, or default.
+    """Show every setting, and where it was said. File and line, environment, or default.
 
     If anything is wrong with them, that is told instead, all of it, and the exit code is 1. Of what
     may be secret, only the host is shown.

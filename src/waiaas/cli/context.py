@@ -32,6 +32,8 @@ class ExitCode(IntEnum):
     """The audit log is not as it was written."""
     UNEXPECTED = 7
     """Verdicts came out otherwise than expected or recorded."""
+    INTERRUPTED = 130
+    """Somebody pressed Ctrl-C; the message says what that leaves."""
 
 
 def directory_of(context: typer.Context) -> Path:

@@ -25,7 +25,7 @@ def doctor(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at everything that could be wrong, and say how to mend it; exit code 1 if anything is.
+    """Find what is wrong, and how to mend it. The exit code is 1 if anything is.
 
     Works with and without a daemon, needs no password, and changes nothing.
     """

@@ -16,7 +16,7 @@ def health(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell whether the daemon is ready, by the exit code: 0 if it is; no credential is needed."""
+    """Tell by the exit code whether the daemon is ready. 0: it is; no credential is needed."""
     directory = directory_of(context)
 
     def ask() -> None:

@@ -14,7 +14,7 @@ from waiaas.cli.secret import as_text, read_password
 
 
 def lock(context: typer.Context, *, as_json: JsonOption = False) -> None:
-    """Drop every key and end every login: nothing is signed until `waiaas unlock`."""
+    """Drop every key and end every login. Nothing is signed until `waiaas unlock`."""
     directory = directory_of(context)
 
     def ask() -> None:
@@ -31,7 +31,7 @@ def unlock(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the daemon sign again; what was due meanwhile goes on at once."""
+    """Let the daemon sign again. What was due meanwhile goes on at once."""
     directory = directory_of(context)
 
     def ask() -> None:

@@ -52,7 +52,7 @@ def set_owner(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register an owner, who becomes the one to approve with his first signature."""
+    """Register an owner. With his first signature he becomes the one to approve."""
     directory = directory_of(context)
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
@@ -72,7 +72,7 @@ def set_owner(
 
 @owner_app.command("show")
 def show_owner(context: typer.Context, *, agent: AgentOption, as_json: JsonOption = False) -> None:
-    """Show whose an agent is: NONE, GRACE until his first signature, then LOCKED."""
+    """Show whose an agent is. NONE, GRACE until his first signature, then LOCKED."""
     directory = directory_of(context)
 
     def ask() -> None:
@@ -90,7 +90,7 @@ def message(
     action: Annotated[str, typer.Option(help="verify or remove.")] = "verify",
     as_json: JsonOption = False,
 ) -> None:
-    """Print what the owner has to sign to prove his key, or to give up being the owner."""
+    """Print what the owner has to sign. It proves his key, or gives up being the owner."""
     show_message(directory_of(context), owner_path(agent), action, as_json=as_json)
 
 
@@ -102,7 +102,7 @@ def verify(
     owner_signature: SignatureOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand in the signature that proves the owner's key; from then on only it approves."""
+    """Hand in the owner's signature. It proves his key; from then on only that approves."""
     path, signature = owner_path(agent), read_signature(owner_signature)
 
     def ask() -> None:

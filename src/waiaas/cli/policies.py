@@ -65,7 +65,7 @@ def set_policy(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a rule, in place of the one of the same type and asset that there may be."""
+    """Set a rule. It takes the place of one of the same type and asset."""
     directory = directory_of(context)
     document = read_json("--rules", rules)
     password = partial(read_password, file=password_file, descriptor=password_fd)
@@ -85,7 +85,7 @@ def set_policy(
 def list_policies(
     context: typer.Context, *, agent: AgentOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the rules of an agent with the global ones, or only the global ones."""
+    """Show the rules of an agent, or the global ones. An agent's come with the global ones."""
     directory = directory_of(context)
     query = "" if agent is None else f"?agentId={segment(agent)}"
 
@@ -130,7 +130,7 @@ def show_profiles(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an agent may begin with; without daemon or ledger, before it is chosen."""
+    """Show what an agent may begin with. Needs neither daemon nor ledger."""
     form: bool | Form = as_json
     from waiaas.profiles import read_profiles
 
@@ -220,7 +220,7 @@ def judge_table(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a table of requests, without daemon or ledger; exit code 7 if one is unexpected."""
+    """Judge a table of requests, without a daemon. Exit code 7 if a verdict is unexpected."""
     from waiaas import rehearsal
 
     try:

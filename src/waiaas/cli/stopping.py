@@ -28,7 +28,7 @@ ReasonOption = Annotated[str | None, typer.Option(help="Why; for people, and the
 def turn_on(
     context: typer.Context, *, reason: ReasonOption = None, as_json: JsonOption = False
 ) -> None:
-    """Sign nothing more: end all sessions, call off what is not signed, suspend all agents."""
+    """Sign nothing more. Ends all sessions, calls off what is not signed, suspends all agents."""
     directory = directory_of(context)
 
     def ask() -> None:
@@ -47,7 +47,7 @@ def turn_off(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin to turn it off; and once `recoverableAt` has come, do it again to end it.
+    """Begin to turn it off. Once `recoverableAt` has come, do it again to end it.
 
     Agents stay suspended until `waiaas agent resume`, and sessions stay dead.
     """
@@ -94,7 +94,7 @@ def suspend(
     reason: ReasonOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let an agent sign nothing more until it is resumed; what it has not signed is called off."""
+    """Let an agent sign nothing until it is resumed. What it has not signed is called off."""
     directory = directory_of(context)
 
     def ask() -> None:
@@ -114,7 +114,7 @@ def resume(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a suspended agent sign again; what was called off stays called off."""
+    """Let a suspended agent sign again. What was called off stays called off."""
     directory = directory_of(context)
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
@@ -151,7 +151,7 @@ def terminate(
 
 @session_app.command("list")
 def list_sessions(context: typer.Context, *, as_json: JsonOption = False) -> None:
-    """Show the sessions of all agents that are good for something, the oldest first."""
+    """Show all sessions that are good for something. The oldest come first."""
     directory = directory_of(context)
 
     def ask() -> None:
@@ -168,7 +168,7 @@ def revoke(
     session: Annotated[str, typer.Argument(help="The session's id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a session for good; what of it was not signed is called off."""
+    """End a session for good. What of it was not signed is called off."""
     directory = directory_of(context)
 
     def ask() -> None:
