@@ -112,7 +112,13 @@ class _Instead:
 
 def unreserved(tx: LedgerTransaction) -> Any:
     """Show a ledger in which money in flight does not count."""
-    return _Instead(tx, reservations=_Instead(tx.reservations, held=lambda *_, **__: []))
+    sums = tx.reservations.sums
+    return _Instead(
+        tx,
+        reservations=_Instead(
+            tx.reservations, sums=lambda *of, **asset: sums(*of, **asset)._replace(held=[])
+        ),
+    )
 
 
 def decided_anew(tx: LedgerTransaction) -> Any:

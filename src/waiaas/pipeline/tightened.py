@@ -69,14 +69,14 @@ def tightening(
 
     A ledger that contradicts itself about the request is left to whoever reads it to build on it.
     """
-    policies = tuple(tx.policies.applying_to(transaction.agent_id))
+    policies = tx.policies.applying_to(transaction.agent_id)
     decided_under = None
     try:
         terms = read_terms(tx.decisions.terms_of(transaction.id))
-        if terms.policies == policies:
+        if list(terms.policies) == policies:
             return None
         decided_under = policy_version(terms.policies)
-        reason = _judged_now(tx, transaction, accepted, terms, policies, wall_s=wall_s)
+        reason = _judged_now(tx, transaction, accepted, terms, tuple(policies), wall_s=wall_s)
     except (msgspec.MsgspecError, ValueError, NotRecorded) as missing:
         reason = f"what it was decided on is not known ({missing})"
     except Tampered:
