@@ -18,7 +18,6 @@ PAGE: Final = Path(__file__).resolve().parents[1] / "docs/events.md"
 NOT_MADE: Final = frozenset(
     {
         AuditAction.SESSION_EXPIRED,
-        AuditAction.KEY_ROTATED,
         NotificationEventType.TX_DOWNGRADED_DELAY,
         NotificationEventType.SESSION_EXPIRING_SOON,
     }

@@ -32,6 +32,7 @@ from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config.registry import CONFIG_NAME, Config
 from waiaas.config.template import template
+from waiaas.custody import raise_cost
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import (
     AlreadyOpen,
@@ -241,7 +242,11 @@ def _open(
         report_opening(ledger)
     with start.stage(Stage.KEYSTORE):
         place = directory / KEYSTORE_NAME
-        keystore = open_locked(place) if password is None else open_keystore(place, password)
+        if password is None:
+            keystore = open_locked(place)
+        else:
+            raise_cost(place, password, ledger=ledger, clock=clock)
+            keystore = open_keystore(place, password)
         stack.callback(keystore.lock)
         if count_unlocked():
             log.warning("keys are in memory that the kernel did not lock; nothing swaps here")

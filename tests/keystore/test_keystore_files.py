@@ -6,12 +6,12 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import BuiltinFunctionType, FrameType
 from typing import Final
 
 import pytest
+from tests.keystore.crashing import crashes, steps_of_files
 
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
@@ -204,49 +204,6 @@ def test_a_user_without_privileges_gets_errors_of_ours_too() -> None:
 
 
 # ── what a crash leaves ────────────────────────────────────────────────────────────────────────
-
-CRASHED: Final = 77
-
-
-def steps_of_files(step: Callable[[str], None]) -> Callable[[FrameType, str, object], None]:
-    """Return a profiler that calls *step* before and after every C function `files` calls."""
-
-    def profile(running: FrameType, event: str, function: object) -> None:
-        if running.f_code.co_filename == files.__file__ and event in {"c_call", "c_return"}:
-            assert isinstance(function, BuiltinFunctionType)
-            step(f"{event} {function.__name__}")
-
-    return profile
-
-
-def crashing_at(number: int, action: Callable[[], None]) -> int:
-    """Run *action* in a child that dies at its *number*-th step; return how the child ended."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = iter(range(number - 1))
-
-    def step(_name: str) -> None:
-        if next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
-        sys.setprofile(steps_of_files(step))
-        action()
-        os._exit(0)
-    finally:
-        os._exit(1)
-
-
-def crashes(action: Callable[[], Callable[[], None]]) -> Iterator[int]:
-    """Crash what *action* returns at its first step, its second, ... until it comes through."""
-    for number in range(1, 200):
-        ended = crashing_at(number, action())
-        assert ended in {0, -signal.SIGKILL}
-        yield number
-        if ended == 0:
-            return
-    pytest.fail("the action never came through")
 
 
 def test_a_crash_at_any_step_leaves_no_file_or_the_whole_file(private: PrivateDirectory) -> None:

@@ -29,10 +29,11 @@ def read_password(
     confirm: bool = False,
     name: str = "master password",
     hint: str = "Use --password-file FILE (mode 0600) or --password-fd N.",
+    option: str = "--password",
 ) -> Guarded:
     """Return a password, from where the operator said or by asking."""
     if file is not None and descriptor is not None:
-        fail("give --password-file or --password-fd, not both", code=ExitCode.USAGE)
+        fail(f"give {option}-file or {option}-fd, not both", code=ExitCode.USAGE)
     try:
         if file is not None:
             with _private_file(file) as opened:

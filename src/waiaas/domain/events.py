@@ -302,7 +302,17 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
         AuditAction.DAEMON_STOPPED: Event("The daemon stopped; a crash writes nothing."),
         AuditAction.KEYSTORE_UNLOCKED: Event("The keystore can sign."),
         AuditAction.KEYSTORE_LOCKED: Event("The keystore can sign no more."),
-        AuditAction.KEY_ROTATED: Event("A key of the daemon was replaced by another."),
+        AuditAction.KEY_ROTATED: Event(
+            "The file keystore.json is about to be replaced, or was: its key is under a new"
+            " password, or at a higher cost for each guess at it. The hash is the new file's.",
+            (
+                {
+                    "reason": either("password", "cost"),
+                    "stage": either("begun", "done"),
+                    "keystoreSha256": HASH,
+                },
+            ),
+        ),
         AuditAction.LEDGER_FULL: Event(
             "The disk is full: nothing is admitted until there is room."
         ),

@@ -126,6 +126,18 @@ class FileAlreadyExists(KeystoreError):
         )
 
 
+class ReplacementUncertain(KeystoreError):
+    """A file was replaced, and the disk did not say that it will stay so."""
+
+    def __init__(self, path: Path, *, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The new {path.name} is in place, but the disk does not promise to keep it: {reason}.",
+            remedy="After a power cut the old one may be back, so keep both passwords. Put the disk"
+            " right, then do it again.",
+        )
+
+
 class DerivationFailed(KeystoreError):
     """Argon2id could not run; nothing is known about the password."""
 

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from waiaas.keystore.errors import (
     DamagedKeystore,
     FileAlreadyExists,
     FileUnavailable,
+    ReplacementUncertain,
     UnsafeFile,
 )
 
@@ -101,8 +102,7 @@ class PrivateDirectory:
                 step, making its name durable, was the one that failed.
         """
         path = self.path / name
-        temporary = f".{name}.{secrets.token_hex(8)}.tmp"
-        assert _TEMPORARY_NAME.fullmatch(temporary)
+        temporary = _temporary_name(name)
         with _explaining(path, operation="write"), self._opened() as directory:
             try:
                 _write_durably(temporary, content, directory=directory)
@@ -120,12 +120,54 @@ class PrivateDirectory:
                     os.unlink(temporary, dir_fd=directory)
             os.fsync(directory)
 
+    def replace(self, name: str, content: bytes, *, verify: Callable[[bytes], None]) -> None:
+        """Put a new file in the place of an old one; the old one stands until that is safe.
+
+        The new content is on the disk, was read back, and passed *verify*, before it takes the
+        name, which is one step. A crash at any point leaves the whole old file or the whole new
+        one, and perhaps a temporary one, which `remove_leftovers` removes.
+
+        Args:
+            name: of the file; the caller sees to it that nobody else writes it meanwhile.
+            content: the new one.
+            verify: is given what was read back, and raises if that is of no use.
+
+        Raises:
+            DamagedKeystore: something else was read back; the old file is unchanged.
+            FileUnavailable: the operating system refused; the old file is unchanged.
+            ReplacementUncertain: the new file is in place, and may be gone after a power cut.
+        """
+        path = self.path / name
+        temporary = _temporary_name(name)
+        with _explaining(path, operation="replace"), self._opened() as directory:
+            try:
+                _write_durably(temporary, content, directory=directory)
+                self._require_content(temporary, content)
+                verify(content)
+                os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=directory)
+                raise
+            try:
+                os.fsync(directory)
+            except OSError as error:
+                raise ReplacementUncertain(
+                    path, reason=error.strerror or "unknown reason"
+                ) from error
+
     def remove_leftovers(self) -> None:
         """Remove the temporary files of writes that a crash cut short."""
         with _explaining(self.path, operation="clean"), self._opened() as directory:
             for name in _names_in(directory):
                 if _TEMPORARY_NAME.fullmatch(name):
                     os.unlink(name, dir_fd=directory)
+
+    def _require_content(self, name: str, content: bytes) -> None:
+        if self.read(name) != content:
+            raise DamagedKeystore(
+                self.path / name, problem="it does not read back as it was written"
+            )
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -157,6 +199,12 @@ def _closing(descriptor: int) -> Iterator[int]:
 def _names_in(directory: int) -> list[str]:
     with os.scandir(directory) as entries:
         return [entry.name for entry in entries]
+
+
+def _temporary_name(name: str) -> str:
+    temporary = f".{name}.{secrets.token_hex(8)}.tmp"
+    assert _TEMPORARY_NAME.fullmatch(temporary)
+    return temporary
 
 
 def _write_durably(name: str, content: bytes, *, directory: int) -> None:

@@ -5,7 +5,7 @@ before any memory is asked for: too little would give the password away to guess
 stop the daemon with one edited number.
 """
 
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
 from argon2 import low_level
@@ -25,6 +25,18 @@ MEMORY_KIB: Final = 64 * 1024
 """What a new keystore costs per guess: 64 MiB, 0.1 s on four cores (RFC 9106, second choice)."""
 PASSES: Final = 3
 LANES: Final = 4
+
+
+class Cost(NamedTuple):
+    """What one guess at a password costs, in Argon2's numbers."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+CURRENT: Final = Cost(MEMORY_KIB, PASSES, LANES)
+"""What this release asks of a password."""
 
 MEMORY_KIB_MAX: Final = 1024 * 1024
 """1 GiB: room to grow by a factor of 16, and no more than a small machine survives."""
@@ -47,11 +59,18 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """16 random bytes, made anew whenever a password is set."""
 
     @classmethod
-    def current(cls, *, salt: bytes) -> Self:
+    def current(cls, *, salt: bytes, cost: Cost = CURRENT) -> Self:
         """Return what this release chooses for a new password."""
-        return cls(
-            algorithm="argon2id", memory_kib=MEMORY_KIB, passes=PASSES, lanes=LANES, salt=salt
-        )
+        return cls(algorithm="argon2id", **cost._asdict(), salt=salt)
+
+    def raised_to(self, cost: Cost) -> Cost:
+        """Return a cost that is in no number lower than *cost*, nor than what there is already."""
+        return Cost(*map(max, zip(self.cost, cost, strict=True)))
+
+    @property
+    def cost(self) -> Cost:
+        """What a guess costs."""
+        return Cost(self.memory_kib, self.passes, self.lanes)
 
 
 class PasswordKeys(SecretHolder):

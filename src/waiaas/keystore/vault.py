@@ -88,17 +88,24 @@ def make(password: Guarded | bytes) -> bytes:
         PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
     """
     check_new_password(password)
-    parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES))
+    root = Guarded.random(kdf.KEY_BYTES)
+    try:
+        return wrap(root, password, cost=kdf.CURRENT)
+    finally:
+        root.free()
+
+
+def wrap(root: Guarded, password: Guarded | bytes, *, cost: kdf.Cost) -> bytes:
+    """Return the content of a keystore.json with the keystore key *root*, under a fresh salt."""
+    parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES), cost=cost)
     password_keys = kdf.derive(password, parameters=parameters)
-    keystore_key = Guarded.random(kdf.KEY_BYTES)
     try:
         sealed = seal(
-            keystore_key,
+            root,
             sealing_key=password_keys.wrapping_key,
             facts=_facts(parameters, commitment=password_keys.commitment),
         )
     finally:
-        keystore_key.free()
         password_keys.wrapping_key.free()
     vault = Vault(
         format="waiaas keystore",
@@ -128,7 +135,20 @@ def read(content: bytes, *, path: Path) -> Vault:
 
 
 def unlock(vault: Vault, password: Guarded | bytes, *, path: Path) -> KeystoreKey:
-    """Return the keystore key.
+    """Return the keystore key, for its two uses.
+
+    Raises:
+        WrongPassword, DamagedKeystore: as `open_root` says.
+    """
+    root = open_root(vault, password, path=path)
+    try:
+        return KeystoreKey(root)
+    finally:
+        root.free()
+
+
+def open_root(vault: Vault, password: Guarded | bytes, *, path: Path) -> Guarded:
+    """Return the keystore key itself, which only a new wrapping needs; the caller frees it.
 
     Raises:
         WrongPassword: *password* does not give the commitment.
@@ -138,7 +158,7 @@ def unlock(vault: Vault, password: Guarded | bytes, *, path: Path) -> KeystoreKe
     if password_keys is None:
         raise WrongPassword(path)
     try:
-        keystore_key = unseal(
+        return unseal(
             vault.keystore_key,
             sealing_key=password_keys.wrapping_key,
             facts=_facts(vault.kdf, commitment=vault.commitment),
@@ -147,10 +167,6 @@ def unlock(vault: Vault, password: Guarded | bytes, *, path: Path) -> KeystoreKe
         raise DamagedKeystore(path, problem="the sealed keystore key was changed") from None
     finally:
         password_keys.wrapping_key.free()
-    try:
-        return KeystoreKey(keystore_key)
-    finally:
-        keystore_key.free()
 
 
 def is_password(vault: Vault, password: Guarded | bytes) -> bool:
