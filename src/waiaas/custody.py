@@ -5,26 +5,40 @@ rows: one before it, which says what is about to be, and one behind it. A crash 
 the first alone, which claims nothing; whether the act was done is seen by the file that it names.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import structlog
 
 from waiaas.backups.create import guarded
 from waiaas.backups.swap import claimed
-from waiaas.database import Ledger, open_ledger
+from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.directory import KEYSTORE_NAME, DaemonError, in_use, require_initialised, sentence
 from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent
-from waiaas.domain.enums import AuditAction
-from waiaas.keystore.errors import KeystoreError, WrongPassword
+from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, KeyFormat, NetworkType
+from waiaas.domain.errors import Refusal
+from waiaas.domain.ids import AgentId
+from waiaas.domain.profile import ProfileName
+from waiaas.domain.records import AgentRecord
+from waiaas.keystore import mnemonic, solana_keygen
+from waiaas.keystore.errors import DuplicateKey, ImportRefused, KeystoreError, WrongPassword
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.kdf import CURRENT, Cost
 from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
+from waiaas.keystore.signer import FileKeystore, open_keystore
+from waiaas.pipeline.agents import create_agent
 from waiaas.pipeline.record import ledger_time, remember
-from waiaas.ports import Clock
+from waiaas.ports import Clock, LedgerTransaction
+from waiaas.profiles import read_profiles
+
+_DIFFERENT_BYTES_MIN: Final = 8
+"""A random key of 128 bits or more has fewer once in 10^9 times; what people make up often does."""
 
 Ask = Callable[[], Guarded | bytes]
 """Asks for a password, or reads it from where the operator said."""
@@ -74,6 +88,127 @@ def raise_cost(
         log.warning("a guess at the master password costs what it did", reason=str(error))
     else:
         log.info("a guess at the master password costs more", **cost._asdict())
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A key as it is written down outside of this program; each secret is asked for when needed."""
+
+    format: KeyFormat
+    secret: Callable[[], Guarded]
+    passphrase: Callable[[], Guarded]
+    """Of a mnemonic; empty if it has none."""
+    account: int
+    """Of a mnemonic: which of its keys, from 0."""
+
+
+def import_key(
+    directory: Path,
+    written: Written,
+    *,
+    name: str,
+    network: NetworkType,
+    profile: ProfileName | None,
+    password: Ask,
+    clock: Clock,
+) -> AgentRecord:
+    """Make an agent with a key that was made elsewhere, as `create_agent` makes one with a new key.
+
+    Args:
+        directory: the data directory; no daemon runs on it.
+        written: the key.
+        name: of the agent.
+        network: of Solana, the only chain there is.
+        profile: the rules to begin with, if any.
+        password: the master password.
+        clock: of this machine.
+
+    Returns:
+        The agent, ACTIVE; if a crash came before that, the next start ends its creation.
+
+    Raises:
+        DaemonError: there is no agent, and why.
+    """
+    with (
+        _ledger(directory, clock) as (ledger, guard),
+        _attempt(ledger, guard),
+        contextlib.ExitStack() as stack,
+    ):
+        seed = _seed(written)
+        stack.callback(seed.free)
+        keystore = open_keystore(directory / KEYSTORE_NAME, password())
+        stack.callback(keystore.lock)
+        try:
+            return asyncio.run(
+                create_agent(
+                    name,
+                    chain=ChainType.SOLANA,
+                    network=network,
+                    profile=None if profile is None else read_profiles()[profile],
+                    ip_address=None,
+                    ledger=ledger,
+                    keystore=_Adopting(keystore, seed, ledger),
+                    clock=guard,
+                    generate_id=generate_id,
+                    imported_from=written.format,
+                )
+            )
+        except Refusal as refusal:
+            raise DaemonError(str(refusal)) from refusal
+
+
+class _Adopting(NamedTuple):
+    """Makes no key (`waiaas.ports.KeyMaker`), but takes one that is there."""
+
+    keystore: FileKeystore
+    seed: Guarded
+    ledger: Ledger
+
+    def generate(self, agent_id: AgentId, *, chain: ChainType, network: NetworkType) -> str:
+        address = self.keystore.adopt(agent_id, self.seed, chain=chain, network=network)
+        for holder in self.ledger.read(_every_agent):
+            if holder.public_key == address:  # Its key file may be lost.
+                raise DuplicateKey(address, holder=holder.id)
+        return address
+
+    def store(self, agent_id: AgentId) -> None:
+        self.keystore.store(agent_id)
+
+
+def _every_agent(tx: LedgerTransaction) -> list[AgentRecord]:
+    return [each for status in AgentStatus for each in tx.agents.with_status(status)]
+
+
+def _seed(written: Written) -> Guarded:
+    """Return what the key is made of; the caller frees it."""
+    with contextlib.ExitStack() as stack:
+
+        def kept(secret: Guarded) -> Guarded:
+            stack.callback(secret.free)
+            return secret
+
+        secret = kept(written.secret())
+        match written.format:
+            case KeyFormat.SOLANA_KEYGEN:
+                seed = solana_keygen.seed_of(secret)
+                _require_unguessable(seed)
+                return seed
+            case KeyFormat.MNEMONIC:
+                _require_unguessable(kept(mnemonic.entropy_of(secret)))
+                seed = kept(mnemonic.seed_of(secret, kept(written.passphrase())))
+                return mnemonic.derive_ed25519(seed, mnemonic.solana_path(written.account))
+
+
+def _require_unguessable(secret: Guarded) -> None:
+    """Return unless *secret* is what people try first: all zeros, say, or a few bytes repeated."""
+    with secret.readable() as view:
+        different = len(set(view))
+    if different < _DIFFERENT_BYTES_MIN:
+        secret.free()
+        raise ImportRefused(
+            "This key is guessed easily: it repeats a few bytes, as published examples do.",
+            remedy="Money on it is taken by whoever tries. Use a key that was made at random.",
+        )
 
 
 def _rotate(rewrite: Rewrite, *, reason: str, actor: str, ledger: Ledger, clock: Clock) -> bool:

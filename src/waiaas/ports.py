@@ -169,8 +169,8 @@ class Signer(Protocol):
         """
 
 
-class Keystore(Signer, Protocol):
-    """The signer, and what the operator needs to make keys.
+class KeyMaker(Protocol):
+    """Where an agent's key comes from.
 
     `generate` then `store` are two steps because the agent's row, with its public key, is
     committed between them: no key file can exist that the ledger does not know.
@@ -181,6 +181,10 @@ class Keystore(Signer, Protocol):
 
     def store(self, agent_id: AgentId) -> None:
         """Write the generated key to its sealed file, read the file back, and keep it usable."""
+
+
+class Keystore(Signer, KeyMaker, Protocol):
+    """The signer, and what the operator needs to make keys."""
 
     def holds(self, agent_id: AgentId, *, public_key: str) -> bool:
         """Tell whether a readable key file of this agent exists and gives this address."""

@@ -1,55 +1,29 @@
 """Changing the master password of a stopped daemon: what is written down, and what is refused."""
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
-from sqlalchemy import select
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from waiaas.cli.app import app
 from waiaas.custody import _rotate, change_password, raise_cost
-from waiaas.daemon import initialise
-from waiaas.database import Ledger, LedgerFull, audit_log, open_ledger
-from waiaas.database.connection import open_reader
+from waiaas.database import Ledger, LedgerFull, open_ledger
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import DaemonError
 from waiaas.keystore.kdf import CURRENT
 from waiaas.keystore.rewriting import Rewrite
 from waiaas.system import SystemClock
 
+Rows = Callable[[], list[tuple[str, str, Any]]]
+
 OLD: Final = b"the first master password"
 NEW: Final = b"the second master password"
 NAME: Final = "keystore/keystore.json"
-
-
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    before = os.umask(0o022)
-    directory = tmp_path_factory.mktemp("initialised") / "data"
-    initialise(directory, OLD)
-    os.umask(before)
-    return directory
-
-
-@pytest.fixture
-def data(initialised: Path, tmp_path: Path) -> Iterator[Path]:
-    before = os.umask(0o022)
-    yield shutil.copytree(initialised, tmp_path / "data")
-    os.umask(before)
-
-
-def rows(data: Path) -> list[tuple[str, str, Any]]:
-    columns = (audit_log.c.event_type, audit_log.c.actor, audit_log.c.details)
-    with open_reader(data / "ledger.db") as reader:
-        found = reader.db.execute(select(*columns).order_by(audit_log.c.id))
-    return [(row.event_type, row.actor, json.loads(row.details)) for row in found]
 
 
 def not_asked() -> bytes:
@@ -79,28 +53,28 @@ def run(data: Path, tmp_path: Path) -> Callable[..., Result]:
 
 
 def test_a_change_is_two_rows_that_name_the_new_file(
-    data: Path, run: Callable[..., Result]
+    data: Path, rows: Rows, run: Callable[..., Result]
 ) -> None:
     result = run(old=OLD, new=NEW)
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"changed": True, "recorded": True})
     digest = sha256((data / NAME).read_bytes()).hexdigest()
     expected = {"reason": "password", "keystoreSha256": digest}
-    assert rows(data) == [
+    assert rows() == [
         ("KEY_ROTATED", "operator", {**expected, "stage": stage}) for stage in ("begun", "done")
     ]
     refused = run(old=OLD, new=NEW)
     assert refused.exit_code == 1
     assert "does not open" in refused.output
-    assert rows(data)[2:] == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
+    assert rows()[2:] == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
     assert sha256((data / NAME).read_bytes()).hexdigest() == digest
 
 
-def test_a_new_password_that_is_refused_leaves_no_trace(data: Path) -> None:
+def test_a_new_password_that_is_refused_leaves_no_trace(data: Path, rows: Rows) -> None:
     before = (data / NAME).read_bytes()
     with pytest.raises(DaemonError, match="12 to 1024 bytes"):
         change(data, new=b"short")
     assert (data / NAME).read_bytes() == before
-    assert rows(data) == []
+    assert rows() == []
 
 
 def test_beside_a_daemon_nobody_is_asked_for_a_password(data: Path) -> None:
@@ -146,7 +120,7 @@ def test_a_ledger_that_cannot_take_the_second_row_makes_no_failure_of_a_change()
     assert rotated(2, lambda: done.append("replaced"))
 
 
-def test_a_cut_between_the_rows_leaves_a_row_that_claims_nothing(data: Path) -> None:
+def test_a_cut_between_the_rows_leaves_a_row_that_claims_nothing(data: Path, rows: Rows) -> None:
     def cut() -> None:
         raise KeyboardInterrupt
 
@@ -158,27 +132,27 @@ def test_a_cut_between_the_rows_leaves_a_row_that_claims_nothing(data: Path) -> 
             ledger=ledger,
             clock=SystemClock(),
         )
-    assert [(name, details["stage"]) for name, _, details in rows(data)] == [
-        ("KEY_ROTATED", "begun")
-    ]
+    assert [(name, details["stage"]) for name, _, details in rows()] == [("KEY_ROTATED", "begun")]
 
 
-def test_a_start_raises_the_cost_once_and_writes_it_down(data: Path) -> None:
+def test_a_start_raises_the_cost_once_and_writes_it_down(data: Path, rows: Rows) -> None:
     higher = CURRENT._replace(memory_kib=CURRENT.memory_kib + 8)
     with open_ledger(data) as ledger:
         for _ in range(2):
             raise_cost(data / "keystore", OLD, ledger=ledger, clock=SystemClock(), cost=higher)
-    assert [(name, who, details["reason"]) for name, who, details in rows(data)] == [
+    assert [(name, who, details["reason"]) for name, who, details in rows()] == [
         ("KEY_ROTATED", "system", "cost")
     ] * 2
     assert f'"memory_kib": {higher.memory_kib}' in (data / NAME).read_text()
 
 
-def test_what_stands_in_the_way_of_a_higher_cost_keeps_nobody_from_starting(data: Path) -> None:
+def test_what_stands_in_the_way_of_a_higher_cost_keeps_nobody_from_starting(
+    data: Path, rows: Rows
+) -> None:
     higher = CURRENT._replace(lanes=5)
     before = (data / NAME).read_bytes()
     with open_ledger(data) as ledger, capture_logs() as logs:
         raise_cost(data / "keystore", NEW, ledger=ledger, clock=SystemClock(), cost=higher)
     assert (data / NAME).read_bytes() == before
     assert [log["log_level"] for log in logs] == ["warning"]
-    assert rows(data) == []
+    assert rows() == []

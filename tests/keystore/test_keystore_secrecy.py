@@ -71,6 +71,7 @@ def test_the_keystore_has_no_method_that_returns_a_key() -> None:
     assert public == {
         *("generate", "holds", "lock", "sign", "store", "unlock", "verify_password"),
         *("count_uses", "is_locked"),
+        "adopt",  # takes a key, and gives its address back
         "protect_file_key",  # takes the key of a backup, and gives it back sealed
     }
 

@@ -41,6 +41,7 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
         "config": Resource(
             "config", "config_app", "The settings: what holds, and where it was said."
         ),
+        "key": Resource("keys", "key_app", "Agents' keys."),
         "password": Resource("passwords", "password_app", "The master password."),
     }
 )

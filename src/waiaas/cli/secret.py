@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ import typer
 from waiaas.cli.context import ExitCode, fail
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded, guarded_copy
-from waiaas.keystore.lines import LINE_BYTES_MAX, read_line
+from waiaas.keystore.lines import LINE_BYTES_MAX, SECRET_BYTES_MAX, read_line, read_secret
 
 
 def read_password(
@@ -39,7 +39,7 @@ def read_password(
             with _private_file(file) as opened:
                 password = read_line(opened) or Guarded(0)
         elif descriptor is not None:
-            password = _read_descriptor(descriptor)
+            password = _read_descriptor(descriptor, read_line) or Guarded(0)
         elif sys.stdin.isatty():
             password = _ask(name.capitalize(), confirm=confirm)
         else:
@@ -52,6 +52,29 @@ def read_password(
             code=ExitCode.USAGE,
         )
     return password
+
+
+def read_key(*, file: Path | None, descriptor: int | None, name: str | None) -> Guarded:
+    """Return all of a file or descriptor with a key in it, or a line that is asked for.
+
+    *name* is what to ask for; None: nobody can type it.
+    """
+    if file is not None and descriptor is not None:
+        fail("give --file or --fd, not both", code=ExitCode.USAGE)
+    if file is None and descriptor is None:
+        hint = "Use --file FILE (mode 0600) or --fd N."
+        if name is not None and sys.stdin.isatty():
+            return _ask(name, confirm=False)
+        fail("the key is in a file or comes by a descriptor", hint=hint, code=ExitCode.USAGE)
+    if file is not None:
+        with _private_file(file) as opened:
+            secret = read_secret(opened)
+    else:
+        assert descriptor is not None
+        secret = _read_descriptor(descriptor, read_secret)
+    if secret is None:
+        fail(f"no key is longer than {SECRET_BYTES_MAX} bytes", code=ExitCode.USAGE)
+    return secret
 
 
 def as_text(password: Guarded | bytes) -> str:
@@ -107,10 +130,10 @@ def _private_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read_descriptor(descriptor: int) -> Guarded:
+def _read_descriptor(descriptor: int, read: Callable[[int], Guarded | None]) -> Guarded | None:
     try:
         try:
-            return read_line(descriptor) or Guarded(0)
+            return read(descriptor)
         finally:
             os.close(descriptor)
     except (OSError, OverflowError):

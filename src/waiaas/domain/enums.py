@@ -115,6 +115,15 @@ class AuditSeverity(StrEnum):
     CRITICAL = "critical"
 
 
+class KeyFormat(StrEnum):
+    """How a key is written down outside of this program."""
+
+    SOLANA_KEYGEN = "solana-keygen"
+    """A JSON array of 64 numbers: the ed25519 seed, then the public key."""
+    MNEMONIC = "mnemonic"
+    """12 to 24 English words (BIP-39)."""
+
+
 class AuditAction(StrEnum):
     """What is worth remembering. Grows when a feature emits a new one; names never change."""
 

@@ -13,6 +13,7 @@ from waiaas.domain.backup import BackupMode
 from waiaas.domain.enums import (
     AuditAction,
     ChainType,
+    KeyFormat,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -131,22 +132,22 @@ _OF_DECISION: Final[Form] = {"decision": either("cancel", "approve", "reject"), 
 _LOGIN: Final[Form] = {"caller": either("ANYBODY", "LOCAL_USER")}
 _BACKUP: Final[Form] = {"id": ID, "name": TEXT, "mode": one_of(BackupMode)}
 _REFUSAL: Final[Form] = {"route": or_null(TEXT), "code": CODE}
+_AGENT: Final[Form] = {
+    "name": TEXT,
+    "chain": one_of(ChainType),
+    "network": one_of(NetworkType),
+    "address": ADDRESS,
+    "profile": or_null(one_of(ProfileName)),
+}
 _RECOVERY: Final[Form] = {"recoverableAt": or_null(TIME)}
 
 EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProxyType(
     {
         # Agents.
         AuditAction.AGENT_CREATED: Event(
-            "The operator made an agent, which has a key and no key file yet.",
-            (
-                {
-                    "name": TEXT,
-                    "chain": one_of(ChainType),
-                    "network": one_of(NetworkType),
-                    "address": ADDRESS,
-                    "profile": or_null(one_of(ProfileName)),
-                },
-            ),
+            "The operator made an agent, which has a key and no key file yet; the key is a new one,"
+            " or was imported.",
+            (_AGENT, {**_AGENT, "importedFrom": one_of(KeyFormat)}),
         ),
         AuditAction.AGENT_ACTIVATED: Event("The agent's key is stored; it may spend."),
         AuditAction.AGENT_SUSPENDED: Event(

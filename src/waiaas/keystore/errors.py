@@ -225,6 +225,10 @@ class KeyRefused(KeystoreError):
         )
 
 
+class ImportRefused(KeystoreError):
+    """What was to be imported is no key that is used; nothing of it is repeated here."""
+
+
 class PayloadRefused(KeystoreError):
     """What was to be signed is nothing that this kind of key signs."""
 

@@ -132,6 +132,15 @@ def seal_seed(
     return public_key, documents.encode(file)
 
 
+def described(content: bytes, *, path: Path) -> KeyFile:
+    """Return what a key file says of itself, which needs no password and proves nothing.
+
+    Raises:
+        DamagedKeystore, UnsupportedVersion: it is not a whole key file of this version.
+    """
+    return documents.decode(content, into=KeyFile, version=VERSION, path=path)
+
+
 def read(content: bytes, *, agent_id: AgentId, keystore_key: KeystoreKey, path: Path) -> AgentKey:
     """Return the key in a file that must be this agent's; its owner frees it.
 
@@ -140,7 +149,7 @@ def read(content: bytes, *, agent_id: AgentId, keystore_key: KeystoreKey, path: 
             its key does not give its public key.
         UnsupportedVersion: it is of another version.
     """
-    file = documents.decode(content, into=KeyFile, version=VERSION, path=path)
+    file = described(content, path=path)
     if file.agent_id != agent_id:
         raise DamagedKeystore(path, problem="it is the key file of another agent")
     seed = _unseal_seed(file, keystore_key=keystore_key, path=path)

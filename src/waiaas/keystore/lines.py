@@ -7,6 +7,9 @@ from waiaas.keystore.guarded import Guarded
 
 LINE_BYTES_MAX: Final = 4096
 
+SECRET_BYTES_MAX: Final = 4096
+"""No secret key in text comes near it."""
+
 _NEWLINE: Final = 0x0A
 _RETURN: Final = 0x0D
 
@@ -36,5 +39,22 @@ def read_line(descriptor: int) -> Guarded | None:
             if size and view[size - 1] == _RETURN:
                 size -= 1
             return Guarded.copy_of(view[:size])
+    finally:
+        buffer.free()
+
+
+def read_secret(descriptor: int) -> Guarded | None:
+    """Return everything there is, to the end; None if that is more than 4096 bytes.
+
+    Raises:
+        OSError: the descriptor cannot be read.
+    """
+    buffer = Guarded(SECRET_BYTES_MAX + 1)
+    try:
+        with buffer.writable() as view:
+            filled = 0
+            while filled < len(view) and (count := os.readv(descriptor, [view[filled:]])):
+                filled += count
+            return None if filled > SECRET_BYTES_MAX else Guarded.copy_of(view[:filled])
     finally:
         buffer.free()

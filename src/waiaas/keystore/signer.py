@@ -122,14 +122,32 @@ class FileKeystore(SecretHolder):
         Raises:
             AgentKeyExists: the agent has a key file, or a key waiting for `store`.
         """
-        name = keyfile.file_name(agent_id)
         with self._state:
             keystore_key = self._unlocked()
-            if agent_id in self._unstored or name in self._directory.names():
-                raise AgentKeyExists(agent_id)
-            address, content = keyfile.make(
+            self._require_no_key(agent_id)
+            address, self._unstored[agent_id] = keyfile.make(
                 agent_id=agent_id, chain=chain, network=network, keystore_key=keystore_key
             )
+            return address
+
+    def adopt(
+        self, agent_id: AgentId, seed: Guarded, *, chain: ChainType, network: NetworkType
+    ) -> str:
+        """Take a key that was made elsewhere, as `generate` makes one; return its address.
+
+        Raises:
+            KeyRefused: *seed* is no secret of that chain's curve.
+            DuplicateKey: a key file of another agent has it.
+            AgentKeyExists: the agent has a key file, or a key waiting for `store`.
+            DamagedKeystore: whose key another file holds cannot be told.
+        """
+        with self._state:
+            keystore_key = self._unlocked()
+            self._require_no_key(agent_id)
+            address, content = keyfile.seal_seed(
+                seed, agent_id=agent_id, chain=chain, network=network, keystore_key=keystore_key
+            )
+            self._require_no_holder(address)
             self._unstored[agent_id] = content
             return address
 
@@ -271,6 +289,21 @@ class FileKeystore(SecretHolder):
         if self._keystore_key is None:
             raise KeystoreLocked
         return self._keystore_key
+
+    def _require_no_key(self, agent_id: AgentId) -> None:
+        name = keyfile.file_name(agent_id)
+        if agent_id in self._unstored or name in self._directory.names():
+            raise AgentKeyExists(agent_id)
+
+    def _require_no_holder(self, address: str) -> None:
+        """Return if no file says that it holds the key of *address*; its word is enough here."""
+        for name in filter(keyfile.is_file_name, self._directory.names()):
+            content = self._directory.read(name)
+            if content is None:
+                continue  # It went meanwhile.
+            file = keyfile.described(content, path=self._directory.path / name)
+            if file.public_key == address:
+                raise DuplicateKey(address, holder=AgentId(file.agent_id))
 
     def _keep(self, agent_id: AgentId) -> AgentKey:
         """Load an agent's key and keep it; the caller holds the lock."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
-from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, NetworkType
+from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, KeyFormat, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import Profile
@@ -18,7 +18,7 @@ from waiaas.pipeline.agent_life import found
 from waiaas.pipeline.kill_switch import suspend_newcomer, write_while_off
 from waiaas.pipeline.policies import insert_profile
 from waiaas.pipeline.record import LostRace, ledger_time, remember
-from waiaas.ports import Clock, GenerateId, Keystore, Ledger, LedgerTransaction, Value
+from waiaas.ports import Clock, GenerateId, KeyMaker, Keystore, Ledger, LedgerTransaction, Value
 
 _OPERATION: Final = "create agent"
 
@@ -31,13 +31,15 @@ async def create_agent(
     profile: Profile | None,
     ip_address: str | None,
     ledger: Ledger,
-    keystore: Keystore,
+    keystore: KeyMaker,
     clock: Clock,
     generate_id: GenerateId,
+    imported_from: KeyFormat | None = None,
 ) -> AgentRecord:
     """Make an agent with a new key and the rules of a profile, if one is given; return it ACTIVE.
 
-    Without rules it may spend nothing.
+    Without rules it may spend nothing. *imported_from* tells how the key was written down, if it
+    is not new.
 
     Raises:
         Refusal: VALIDATION_FAILED for the name, KILL_SWITCH_ACTIVE.
@@ -75,7 +77,14 @@ async def create_agent(
             suspended_at=None,
             suspension_reason=None,
         )
-        _record_creation(tx, agent, profile, ip_address=ip_address, generate_id=generate_id)
+        _record_creation(
+            tx,
+            agent,
+            profile,
+            imported_from=imported_from,
+            ip_address=ip_address,
+            generate_id=generate_id,
+        )
         return agent
 
     agent = await write(insert)
@@ -90,6 +99,7 @@ def _record_creation(
     agent: AgentRecord,
     profile: Profile | None,
     *,
+    imported_from: KeyFormat | None,
     ip_address: str | None,
     generate_id: GenerateId,
 ) -> None:
@@ -100,7 +110,7 @@ def _record_creation(
         "network": agent.network,
         "address": agent.public_key,
         "profile": None if profile is None else profile.name,
-    }
+    } | ({} if imported_from is None else {"importedFrom": imported_from})
     event = AuditEvent(
         AuditAction.AGENT_CREATED,
         OPERATOR,

@@ -1,0 +1,76 @@
+"""The file of `solana-keygen`: a JSON array of 64 numbers, the ed25519 seed and the public key.
+
+Read and written byte for byte in guarded memory: a JSON library would make objects of the numbers.
+"""
+
+from typing import Final
+
+from waiaas.domain.addresses import solana_address
+from waiaas.keystore.ed25519 import SEED_BYTES, Ed25519Key
+from waiaas.keystore.errors import ImportRefused
+from waiaas.keystore.guarded import Guarded
+
+_NUMBERS: Final = 64
+_BYTE_MAX: Final = 255
+_DIGITS_MAX: Final = 3
+_SPACES: Final = (b" ", b"\t", b"\r", b"\n")
+_REMEDY: Final = "Give the file that `solana-keygen` wrote, unchanged."
+
+
+def seed_of(text: Guarded) -> Guarded:
+    """Return the seed in such a file; the caller frees it.
+
+    Raises:
+        ImportRefused: it is not such a file, or its public half is not its seed's.
+    """
+    both = Guarded(_NUMBERS)
+    try:
+        with text.readable() as source, both.writable() as target:
+            if not _read_numbers(source, target):
+                raise ImportRefused("This is no array of 64 numbers from 0 to 255.", remedy=_REMEDY)
+        with both.readable() as view:
+            seed = Guarded.copy_of(view[:SEED_BYTES])
+            written = solana_address(bytes(view[SEED_BYTES:]))
+    finally:
+        both.free()
+    key = Ed25519Key(seed)
+    key.free()
+    if key.address != written:
+        seed.free()
+        raise ImportRefused(
+            f"The public half of this key is {written}, which is not what its secret half gives.",
+            remedy=_REMEDY,
+        )
+    return seed
+
+
+def _read_numbers(source: memoryview, target: memoryview) -> bool:
+    """Fill *target* with the numbers of a JSON array; tell whether that is all there is."""
+    place = 0
+    for count in range(len(target)):
+        start = _past(source, place, b"," if count else b"[")
+        if start == place:
+            return False
+        place = start
+        number = 0
+        while place - start < _DIGITS_MAX and source[place : place + 1].tobytes().isdigit():
+            number = 10 * number + source[place] - ord("0")
+            place += 1
+        has_leading_zero = place - start > 1 and source[start] == ord("0")  # JSON has none.
+        if place == start or has_leading_zero or number > _BYTE_MAX:
+            return False
+        target[count] = number
+    end = _past(source, place, b"]")
+    return place < end == len(source)
+
+
+def _past(source: memoryview, place: int, mark: bytes) -> int:
+    """Return where it goes on behind *mark* and white space; *place* itself if it is not there."""
+    at = _past_space(source, place)
+    return _past_space(source, at + 1) if source[at : at + 1] == mark else place
+
+
+def _past_space(source: memoryview, place: int) -> int:
+    while source[place : place + 1].tobytes() in _SPACES:
+        place += 1
+    return place
