@@ -28,6 +28,7 @@ from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore import mnemonic, solana_keygen
 from waiaas.keystore.errors import DuplicateKey, ImportRefused, KeystoreError, WrongPassword
+from waiaas.keystore.export import read_seed
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.kdf import CURRENT, Cost
 from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
@@ -155,6 +156,66 @@ def import_key(
             )
         except Refusal as refusal:
             raise DaemonError(str(refusal)) from refusal
+
+
+def export_key(
+    directory: Path,
+    agent_id: str,
+    *,
+    file: Path,
+    confirm: Callable[[AgentRecord], None],
+    password: Ask,
+    clock: Clock,
+) -> AgentRecord:
+    """Write an agent's key to a new file for its owner alone, as `solana-keygen` writes one.
+
+    Args:
+        directory: the data directory; no daemon runs on it.
+        agent_id: whose key; it may be suspended or terminated, its money is still there.
+        file: it must not exist.
+        confirm: asks a person, and raises if the answer is no.
+        password: the master password.
+        clock: of this machine.
+
+    Raises:
+        DaemonError: there is no such file, and why.
+    """
+    with _ledger(directory, clock) as (ledger, guard), contextlib.ExitStack() as stack:
+        agent = ledger.read(lambda tx: tx.agents.get(AgentId(agent_id)))
+        if agent is None:
+            raise DaemonError(f"there is no agent {agent_id}: `waiaas agent list` shows them")
+        if os.path.lexists(file):
+            raise DaemonError(f"{file} exists and was not overwritten: give another --file")
+        confirm(agent)
+        with _attempt(ledger, guard):
+            seed = read_seed(directory / KEYSTORE_NAME, agent.id, password())
+        stack.callback(seed.free)
+        text = solana_keygen.text_of(seed)
+        stack.callback(text.free)
+        details = {"format": KeyFormat.SOLANA_KEYGEN}
+        exported = AuditEvent(
+            AuditAction.KEY_EXPORTED, OPERATOR, agent_id=agent.id, details=details
+        )
+        _remember(ledger, guard, exported)
+        _write_new(file, text)
+        return agent
+
+
+def _write_new(file: Path, secret: Guarded) -> None:
+    """Write a file that did not exist, from guarded memory; if it cannot be whole it is gone."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o600)
+    try:
+        with secret.readable() as view:
+            written = 0
+            while written < len(view):
+                written += os.write(descriptor, view[written:])
+        os.fsync(descriptor)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 class _Adopting(NamedTuple):

@@ -23,6 +23,7 @@ ATTENTION = {
     "KILL_SWITCH_RECOVERING": "warning",
     "KILL_SWITCH_RECOVERED": "warning",
     "AUTH_FAILED": "warning",
+    "KEY_EXPORTED": "warning",
     "TX_DECISION_REFUSED": "warning",
     "RATE_LIMIT_EXCEEDED": "warning",
     "BACKUP_RESTORED": "warning",

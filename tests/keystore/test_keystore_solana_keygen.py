@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
-from waiaas.keystore.solana_keygen import seed_of
+from waiaas.keystore.solana_keygen import seed_of, text_of
 
 PAIR: Final = Keypair.from_seed(bytes(range(32)))
 NUMBERS: Final = list(bytes(PAIR))
@@ -26,6 +26,12 @@ def read(text: str | bytes) -> bytes:
 @given(seed=st.binary(min_size=32, max_size=32))
 def test_what_the_solana_sdk_writes_is_read(seed: bytes) -> None:
     assert read(Keypair.from_seed(seed).to_json()) == seed
+
+
+@given(seed=st.binary(min_size=32, max_size=32))
+def test_what_is_written_is_what_the_solana_sdk_writes(seed: bytes) -> None:
+    with text_of(Guarded.copy_of(seed)).readable() as view:
+        assert bytes(view).decode() == Keypair.from_seed(seed).to_json()
 
 
 @pytest.mark.parametrize(

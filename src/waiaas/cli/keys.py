@@ -1,5 +1,9 @@
-"""`waiaas key import`: an agent with a key that was made elsewhere. No daemon may run."""
+"""`waiaas key`: in, an agent with a key that was made elsewhere; out, its key in a file.
 
+No daemon may run.
+"""
+
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +20,14 @@ from waiaas.cli.context import (
     fail,
     file_path,
     loading,
+    printable,
     show,
 )
 from waiaas.cli.secret import read_key, read_password
 from waiaas.directory import require_initialised
 from waiaas.domain.enums import KeyFormat, NetworkType
 from waiaas.domain.profile import ProfileName
+from waiaas.domain.records import AgentRecord
 from waiaas.keystore.guarded import Guarded
 from waiaas.system import SystemClock
 
@@ -123,6 +129,63 @@ def import_key(
             "publicKey": agent.public_key,
             "status": agent.status,
         }
+        show(facts, as_json=as_json)
+
+    explained(work)
+
+
+@key_app.command("export")
+def export_key(
+    context: typer.Context,
+    agent_id: Annotated[str, typer.Argument(metavar="ID", help="The agent's id.")],
+    *,
+    file: Annotated[
+        Path,
+        typer.Option(parser=file_path, help="New file for the key, for you alone (mode 0600)."),
+    ],
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Without a question; then say where the password comes from."),
+    ] = False,
+    password_file: PasswordFileOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an agent's key to a file, as solana-keygen does. No daemon may run.
+
+    Whoever has the file spends the agent's money past every limit, for ever.
+    """
+    directory = directory_of(context)
+    has_password = password_file is not None or password_fd is not None
+    if not sys.stdin.isatty() and not (yes and has_password):
+        fail(
+            "there is no terminal to confirm this on",
+            hint="A person does this; or say --yes and --password-file FILE.",
+            code=ExitCode.USAGE,
+        )
+
+    def confirm(agent: AgentRecord) -> None:
+        if yes:
+            return
+        name = printable(agent.name)
+        typer.echo(f"The key of agent {name} ({agent.public_key}) goes to {file}.", err=True)
+        if typer.prompt("Type its name to export it", err=True) not in {agent.name, name}:
+            fail("that is not its name: nothing was written")
+
+    def work() -> None:
+        require_initialised(directory)
+        with loading():
+            from waiaas.custody import export_key as write_key
+
+        agent = write_key(
+            directory,
+            agent_id,
+            file=file,
+            confirm=confirm,
+            password=partial(read_password, file=password_file, descriptor=password_fd),
+            clock=SystemClock(),
+        )
+        facts = {"id": agent.id, "publicKey": agent.public_key, "file": str(file)}
         show(facts, as_json=as_json)
 
     explained(work)

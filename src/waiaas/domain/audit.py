@@ -21,6 +21,7 @@ _SEVERITY: Final[Mapping[AuditAction, AuditSeverity]] = {
     AuditAction.POLICY_VIOLATION: AuditSeverity.WARNING,
     AuditAction.TX_DECISION_REFUSED: AuditSeverity.WARNING,
     AuditAction.AUTH_FAILED: AuditSeverity.WARNING,
+    AuditAction.KEY_EXPORTED: AuditSeverity.WARNING,
     AuditAction.RATE_LIMIT_EXCEEDED: AuditSeverity.WARNING,
     AuditAction.BACKUP_RESTORED: AuditSeverity.WARNING,
     AuditAction.OPERATION_REFUSED: AuditSeverity.WARNING,

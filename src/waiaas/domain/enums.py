@@ -177,6 +177,7 @@ class AuditAction(StrEnum):
     CLOCK_JUMPED = "CLOCK_JUMPED"
     CLOCK_RETURNED = "CLOCK_RETURNED"
     CLOCK_ACCEPTED = "CLOCK_ACCEPTED"
+    KEY_EXPORTED = "KEY_EXPORTED"
 
 
 class NotificationEventType(StrEnum):

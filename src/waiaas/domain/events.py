@@ -314,6 +314,11 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
                 },
             ),
         ),
+        AuditAction.KEY_EXPORTED: Event(
+            "The operator had an agent's key written to a file, which is made after this row: who"
+            " has it spends past every limit.",
+            ({"format": either(KeyFormat.SOLANA_KEYGEN)},),
+        ),
         AuditAction.LEDGER_FULL: Event(
             "The disk is full: nothing is admitted until there is room."
         ),

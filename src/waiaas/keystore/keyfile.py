@@ -165,6 +165,18 @@ def read(content: bytes, *, agent_id: AgentId, keystore_key: KeystoreKey, path: 
     return key
 
 
+def read_seed(
+    content: bytes, *, agent_id: AgentId, keystore_key: KeystoreKey, path: Path
+) -> Guarded:
+    """Return the secret itself, which only an export needs; the caller frees it.
+
+    Raises:
+        DamagedKeystore, UnsupportedVersion: as `read` does, which looks at all of it first.
+    """
+    read(content, agent_id=agent_id, keystore_key=keystore_key, path=path).free()
+    return _unseal_seed(described(content, path=path), keystore_key=keystore_key, path=path)
+
+
 def _unseal_seed(file: KeyFile, *, keystore_key: KeystoreKey, path: Path) -> Guarded:
     described = (file.version, file.agent_id, file.chain, file.network, file.public_key)
     try:

@@ -3,12 +3,14 @@
 Read and written byte for byte in guarded memory: a JSON library would make objects of the numbers.
 """
 
+import ctypes
 from typing import Final
 
 from waiaas.domain.addresses import solana_address
 from waiaas.keystore.ed25519 import SEED_BYTES, Ed25519Key
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.libsodium import libsodium
 
 _NUMBERS: Final = 64
 _BYTE_MAX: Final = 255
@@ -42,6 +44,29 @@ def seed_of(text: Guarded) -> Guarded:
             remedy=_REMEDY,
         )
     return seed
+
+
+def text_of(seed: Guarded) -> Guarded:
+    """Return what `solana-keygen` would write of *seed*; the caller frees it."""
+    both = Guarded(_NUMBERS)
+    with seed.readable(), both.writable() as view:
+        public_key = ctypes.create_string_buffer(_NUMBERS - SEED_BYTES)
+        libsodium().crypto_sign_seed_keypair(public_key, both.address, seed.address)
+        assert bytes(view[SEED_BYTES:]) == public_key.raw
+    try:
+        with both.readable() as numbers:
+            size = 1 + sum(len(str(number)) + 1 for number in numbers)
+            text = Guarded(size)
+            with text.writable() as target:
+                place = 0
+                for number in numbers:
+                    piece = (b"," if place else b"[") + str(number).encode()
+                    target[place : place + len(piece)] = piece
+                    place += len(piece)
+                target[place:] = b"]"
+    finally:
+        both.free()
+    return text
 
 
 def _read_numbers(source: memoryview, target: memoryview) -> bool:
