@@ -375,9 +375,7 @@ def read_time(written: str | int) -> int:
 def _read(file: Path, kind: Any) -> Any:  # noqa: ANN401 -- whatever is asked for
     """Read a file of JSON or TOML as *kind*; unknown and repeated members are refused."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(FILE_BYTES_MAX)  # Of a longer one, the rest is missed.
-        text = content.decode("utf-8")
+        text = _content(file).decode("utf-8")
         if file.suffix == ".toml":
             written = tomllib.loads(text)
         else:
@@ -385,6 +383,14 @@ def _read(file: Path, kind: Any) -> Any:  # noqa: ANN401 -- whatever is asked fo
         return msgspec.convert(written, kind)
     except (OSError, ValueError, RecursionError) as error:
         raise Unusable(sentence(error)) from error
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        content = stream.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise ValueError(f"it is longer than {FILE_BYTES_MAX} bytes")
+    return content
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

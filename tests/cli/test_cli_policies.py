@@ -20,7 +20,7 @@ from waiaas.domain.ids import AgentId
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Caller
 from waiaas.ports import LedgerTransaction
-from waiaas.rehearsal import NOT_KNOWN, read_time
+from waiaas.rehearsal import FILE_BYTES_MAX, NOT_KNOWN, read_time
 
 Run = Callable[..., Any]
 
@@ -156,6 +156,28 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     run("test", path, code=2)
     run("test", tmp_path / "none.json", code=2)
+
+
+def test_a_table_that_is_too_long_is_refused_and_not_judged_in_part(tmp_path: Path) -> None:
+    head = f"""
+        [[policies]]
+        type = "SPENDING_LIMIT"
+        rules = {{asset = "native", instant_max = "100"}}
+        [[rows]]
+        request = {{to = "{TO}", amount = "100"}}
+        expect = {{tier = "INSTANT"}}
+        #"""
+    rest = f"""
+        [[rows]]
+        request = {{to = "{TO}", amount = "100"}}
+        expect = {{tier = "DELAY"}}
+        """
+    path = tmp_path / "table.toml"
+    path.write_text(head + "x" * (FILE_BYTES_MAX - len(head)), encoding="utf-8")
+    assert run("test", path)[0]["ok"]
+    with path.open("a", encoding="utf-8") as file:
+        file.write(rest)
+    assert f"longer than {FILE_BYTES_MAX} bytes" in run("test", path, code=2)
 
 
 @pytest.mark.parametrize(
