@@ -24,6 +24,7 @@ from waiaas.database.decision_history import read_admissions, read_decisions, re
 from waiaas.database.errors import DatabaseError
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.directory import DaemonError, require_initialised, sentence
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
@@ -35,7 +36,7 @@ from waiaas.pipeline.backtest import Change, NewRules, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
 from waiaas.pipeline.explain import Explained
-from waiaas.policy.document import RuleRefused
+from waiaas.policy.document import Document, RuleRefused
 from waiaas.policy.facts import EVER_S, Answers, History, RecordedUsage, Spent
 from waiaas.policy.policies import parse_rules
 from waiaas.policy.session_constraints import parse_constraints
@@ -184,8 +185,8 @@ def _judge_row(number: int, row: _Row, terms: Terms, agent: AgentRecord) -> dict
     try:
         now_s = read_time(row.at)
         request = asyncio.run(request_of(read_message(row.request), agent=agent, chain=None))
-        usage = _usage(row, request, now_s)
-    except (Refusal, ValueError) as error:
+        usage = _usage(row, request, Network(agent.chain, agent.network), now_s)
+    except (Refusal, RuleRefused, ValueError) as error:
         raise Unusable(f"rows[{number}]: {error}") from error
     verdict = judge_again(request, terms, usage, now_s=now_s)
     found = _found(Explained(verdict, refusal_of(verdict, None), now_s))
@@ -211,11 +212,12 @@ def _found(explained: Explained) -> dict[str, Any]:
     }
 
 
-def _usage(row: _Row, request: Request, now_s: int) -> RecordedUsage:
+def _usage(row: _Row, request: Request, network: Network, now_s: int) -> RecordedUsage:
     spent: dict[str, Spent] = {}
     answers = Answers(session=SessionUse(row.session.transactions, _amount(row.session.amount)))
-    for asset in dict.fromkeys([*row.usage, *leaving_assets(request)]):
-        spending = row.usage.get(asset, _Spending())
+    used = _by_asset(row.usage, network)
+    for asset in dict.fromkeys([*used, *leaving_assets(request)]):
+        spending = used.get(asset, _Spending())
         going_out, waiting = _amount(spending.going_out), _amount(spending.waiting)
         answers.in_flight[asset] = InFlight(going_out, waiting)
         moved = sorted(
@@ -226,6 +228,20 @@ def _usage(row: _Row, request: Request, now_s: int) -> RecordedUsage:
         answers.spent_after[asset] = {EVER_S: sums[-1] if sums else 0}
     admissions = sorted(now_s - _ago(each) for each in row.admitted)
     return RecordedUsage(answers, now_s=now_s, history=History(spent, admissions))
+
+
+def _by_asset(usage: dict[str, _Spending], network: Network) -> dict[str, _Spending]:
+    """Return *usage* by the assets' own names; each is written as in a rule of an agent."""
+    used: dict[str, _Spending] = {}
+    written = Document({text: text for text in usage}, is_global=False, path="usage")
+    for text, spending in usage.items():
+        asset = written.asset(text)
+        if not asset.is_on(network):
+            raise written.refuse(text, f"is an asset of another network than {network.network}")
+        if asset.name in used:
+            raise written.refuse(text, "is named twice")
+        used[asset.name] = spending
+    return used
 
 
 def _amount(text: str) -> int:

@@ -30,6 +30,8 @@ TWICE: Final = b'{"policies":[],"rows":[],"rows":[]}'
 AGENT: Final = AgentId("01990000-0000-7000-8000-000000000001")
 TOKEN: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 OTHER: Final = AgentId("01990000-0000-7000-8000-000000000002")
+MAINNET: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
+DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1/slip44:501"
 OLD: Final = {"asset": "native", "instant_max": "100", "daily_max": "1000"}
 
 
@@ -86,6 +88,7 @@ def test_the_same_table_may_be_written_in_toml(tmp_path: Path) -> None:
         ({"request": {"to": TO, "amount": "1001"}, "expect": {"bound": "daily_max"}}, {}, True),
         ({"request": {"to": TO, "amount": "1001"}, "expect": {"maxAllowed": "999"}}, {}, False),
         ({"usage": {"native": {"goingOut": "96"}}, "expect": {"tier": "APPROVAL"}}, {}, True),
+        ({"usage": {MAINNET: {"goingOut": "96"}}, "expect": {"tier": "APPROVAL"}}, {}, True),
         (
             {"session": {"transactions": 3}, "expect": {"rule": "SESSION"}},
             {"constraints": {"maxTransactions": 3}},
@@ -136,6 +139,9 @@ def test_a_row_is_as_expected_or_ends_with_a_code_of_its_own(
         ({"row": {"at": -1}}, "rows[0]: a time is written"),
         ({"row": {"admitted": [-1]}}, "rows[0]: what happened before"),
         ({"row": {"usage": {"native": {"waiting": "01"}}}}, "rows[0]: INVALID_AMOUNT"),
+        ({"row": {"usage": {"Native": {}}}}, "rows[0]: usage.Native: must be 'native'"),
+        ({"row": {"usage": {DEVNET: {}}}}, "is an asset of another network than mainnet"),
+        ({"row": {"usage": {"native": {}, MAINNET: {}}}}, "is named twice"),
         ({"row": {"request": {"to": TO, "amount": "1.5"}}}, "rows[0]: INVALID_AMOUNT"),
         ({"row": {"request": {"to": TO}}}, "rows[0]: VALIDATION_FAILED"),
         ({"row": {"request": {"to": TO, "amount": 5}}}, "rows[0]: Expected `str"),
