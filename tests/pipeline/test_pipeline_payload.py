@@ -174,6 +174,15 @@ def test_less_than_is_needed_is_not_enough(till: Till) -> None:
     assert "daily_max is 4078559" in str(ended.error)
 
 
+def test_a_session_that_has_no_room_is_what_is_to_be_asked_for() -> None:
+    """A limit that already grants it would not help."""
+    with Till({"allowedTokens": [TOKEN], "maxTotalAmount": str(RENT - 1)}) as till:
+        till.grant_native()
+        ended = till.step(till.ask(sends(HAS_NOT)).transaction)
+    assert f"because with a rent of {RENT}, SESSION: maxTotalAmount is" in str(ended.error)
+    assert str(ended.error).endswith("or ask the operator for a session with room for it")
+
+
 def test_rent_of_what_provably_did_not_land_is_given_back(till: Till) -> None:
     till.grant_native()
     transaction = till.ask(sends(HAS_NOT)).transaction

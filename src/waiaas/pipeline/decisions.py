@@ -220,7 +220,8 @@ def write_verdict(verdict: Verdict) -> str:
     if isinstance(verdict, Allow):
         written: list[Any] = [verdict.tier, verdict.wait_s, [], _listed(verdict.escalations)]
         if verdict.rent is not None:
-            written.append([str(verdict.rent.base_units), verdict.rent.objection])
+            rent = verdict.rent
+            written.append([str(rent.base_units), rent.objection, rent.rule])
     else:
         written = [None, None, _listed(verdict.violations), _listed(verdict.escalations)]
     try:
@@ -232,7 +233,7 @@ def write_verdict(verdict: Verdict) -> str:
 def read_rent(verdict: str) -> Rent | None:
     """Return what `write_verdict` wrote of rent."""
     told = json.loads(verdict)[_RENT_AT:]
-    return Rent(int(told[0][0]), told[0][1]) if told else None
+    return Rent(int(told[0][0]), *told[0][1:]) if told else None
 
 
 def _listed(violations: tuple[Violation, ...]) -> list[list[str | int | None]]:

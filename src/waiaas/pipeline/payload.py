@@ -14,6 +14,7 @@ from waiaas.pipeline.decisions import read_rent
 from waiaas.pipeline.record import move
 from waiaas.pipeline.rent import rent_held
 from waiaas.pipeline.session_use import give_back
+from waiaas.policy.verdict import SESSION
 from waiaas.ports import LedgerTransaction, Payload
 
 
@@ -78,8 +79,13 @@ def _refusal(
     assert decision is not None, "what is prepared was decided"
     rent = read_rent(decision.verdict)
     why = "" if rent is None or rent.objection is None else f", because {rent.objection}"
+    room = (
+        "the operator for a session with room for it"
+        if rent is not None and rent.rule == SESSION
+        else f"the operator for a SPENDING_LIMIT of {NATIVE} with room for it"
+    )
     return (
         f"{ErrorCode.RENT_NOT_GRANTED}: a recipient has no account for the token, and one costs"
         f" {needed} of {NATIVE}, of which {held} was set aside{why}; let the recipient make his"
-        f" account, or ask the operator for a SPENDING_LIMIT of {NATIVE} with room for it"
+        f" account, or ask {room}"
     )

@@ -37,5 +37,6 @@ def judge_rent(case: Case, rules: Sequence[Rule], *, care: PolicyTier) -> Rent |
     for rule in rules:
         for found in rule.judge_native(amount, case):
             if found.tier is None or _CARE.index(found.tier) > _CARE.index(care):
-                return Rent(0, f"with a rent of {most}, {found.rule}: {found.message}")
+                objection = f"with a rent of {most}, {found.rule}: {found.message}"
+                return Rent(0, objection, found.rule)
     return Rent(most)

@@ -51,6 +51,8 @@ class Rent:
     """Of the network's own asset, and set aside with the verdict; 0: nothing may."""
     objection: str | None = None
     """Why nothing may."""
+    rule: str | None = None
+    """Whose objection it is, as in a `Violation`; None: that of no rule, for there is none."""
 
     @property
     def message(self) -> str:
