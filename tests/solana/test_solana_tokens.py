@@ -4,7 +4,13 @@ import base64
 
 import pytest
 
-from waiaas.chains.solana.tokens import AccountInfo, NoToken, keeps_token, mint_decimals
+from waiaas.chains.solana.tokens import (
+    AccountInfo,
+    NoToken,
+    keeps_token,
+    mint_decimals,
+    require_wallet,
+)
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.programs import SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 
@@ -35,6 +41,14 @@ def test_the_decimals_of_a_mint_are_read_from_its_bytes() -> None:
 def test_what_is_no_mint_has_no_decimals(found: AccountInfo | None, words: str) -> None:
     with pytest.raises(NoToken, match=words):
         mint_decimals(found, "MINT")
+
+
+@pytest.mark.parametrize("owner", [TOKEN_PROGRAM, TOKEN_2022_PROGRAM])
+def test_a_recipient_that_is_no_wallet_is_called_what_it_is(owner: str) -> None:
+    with pytest.raises(NoToken, match="MINT is itself a token"):
+        require_wallet(account(owner=owner), "MINT")
+    with pytest.raises(NoToken, match="HERE is an account of tokens"):
+        require_wallet(account(bytes(165), owner=owner), "HERE")
 
 
 WALLET, TOKEN, OTHER = (bytes([n]) * 32 for n in (1, 2, 3))

@@ -61,9 +61,12 @@ def require_wallet(account: AccountInfo | None, address: str) -> None:
     """Return if tokens may be paid to *address*; one that has no account yet is taken for a wallet.
 
     Raises:
-        NoToken: it is an account of tokens; what is paid to the account of an account is lost.
+        NoToken: it is a token, or an account of tokens; what is paid to the account of either is
+            lost.
     """
     if account is not None and account.owner in {TOKEN_PROGRAM, TOKEN_2022_PROGRAM}:
+        if len(account.content) == _MINT_BYTES:
+            raise NoToken(f"{address} is itself a token: pay to the wallet of a recipient")
         raise NoToken(f"{address} is an account of tokens: pay to the wallet that it belongs to")
 
 
