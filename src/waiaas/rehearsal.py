@@ -11,13 +11,15 @@ import tomllib
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from waiaas.api.requests import amount_of, read_message, request_of
 from waiaas.api.verdicts import rendered
 from waiaas.database import DatabaseConnection
+from waiaas.database.agent import Agents
 from waiaas.database.audit_verify import audit_snapshot
 from waiaas.database.decision import Decisions
 from waiaas.database.decision_history import read_admissions, read_decisions, read_totals
@@ -31,17 +33,25 @@ from waiaas.domain.ids import AgentId, PolicyId, is_id
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionUse
 from waiaas.domain.rent import leaving_assets
 from waiaas.domain.request import Request
-from waiaas.domain.waiting import APPROVAL_S_DEFAULT, DELAY_S_DEFAULT
+from waiaas.domain.waiting import (
+    APPROVAL_S_DEFAULT,
+    APPROVAL_S_MAX,
+    DELAY_S_DEFAULT,
+    DELAY_S_MAX,
+)
 from waiaas.pipeline.backtest import Change, NewRules, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
 from waiaas.pipeline.explain import Explained
+from waiaas.pipeline.policies import POLICIES_MAX
 from waiaas.policy.document import Document, RuleRefused
 from waiaas.policy.facts import EVER_S, Answers, History, RecordedUsage, Spent
-from waiaas.policy.policies import parse_rules
+from waiaas.policy.policies import parse_rules, require_own_network
 from waiaas.policy.session_constraints import parse_constraints
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import InFlight
+from waiaas.policy.verdict import Allow, Verdict
+from waiaas.wire.policies import Priority
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 
@@ -76,7 +86,7 @@ class _Rule(_Strict, frozen=True):
 
     type: PolicyType
     rules: dict[str, Any]
-    priority: int = 0
+    priority: Priority = 0
     enabled: bool = True
 
 
@@ -112,6 +122,7 @@ class _Expected(_Strict, frozen=True, omit_defaults=True):
     max_allowed: str | msgspec.UnsetType | None = msgspec.UNSET
     retry_at: int | msgspec.UnsetType | None = msgspec.UNSET
     wait_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
+    rent: Literal["set_aside", "none"] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Row(_Strict, frozen=True):
@@ -135,8 +146,8 @@ class _Table(_Strict, frozen=True):
     network: NetworkType = NetworkType.MAINNET
     constraints: dict[str, Any] | None = None
     """Of the session that asks."""
-    default_delay_seconds: int = DELAY_S_DEFAULT
-    default_approval_seconds: int = APPROVAL_S_DEFAULT
+    default_delay_seconds: Annotated[int, Meta(ge=1, le=DELAY_S_MAX)] = DELAY_S_DEFAULT
+    default_approval_seconds: Annotated[int, Meta(ge=1, le=APPROVAL_S_MAX)] = APPROVAL_S_DEFAULT
 
 
 # ── a table of expected verdicts ───────────────────────────────────────────────────────────────
@@ -163,7 +174,7 @@ def judge_table(file: Path) -> list[dict[str, Any]]:
     terms = Terms(
         agent.chain,
         agent.network,
-        tuple(_records(table.policies, agent.id)),
+        tuple(_records(table.policies, agent.id, Network(agent.chain, agent.network))),
         None if table.constraints is None else json.dumps(table.constraints),
         table.default_delay_seconds,
         table.default_approval_seconds,
@@ -208,8 +219,16 @@ def _found(explained: Explained) -> dict[str, Any]:
         "tier": shown.tier,
         "waitSeconds": shown.wait_seconds,
         "code": None if shown.denial is None else shown.denial.code,
+        "rent": _rent(explained.verdict),
         **{name: details.get(name) for name in ("rule", "bound", "maxAllowed", "retryAt")},
     }
+
+
+def _rent(verdict: Verdict | None) -> str | None:
+    """Return whether rent is set aside; None: it is denied, or pays to nobody who might need it."""
+    if not isinstance(verdict, Allow) or verdict.rent is None:
+        return None
+    return "set_aside" if verdict.rent.base_units else "none"
 
 
 def _usage(row: _Row, request: Request, network: Network, now_s: int) -> RecordedUsage:
@@ -276,17 +295,25 @@ def backtest_rules(
     if agent_id is not None and not is_id(agent_id):
         raise Unusable("--agent is no id")
     owner = None if agent_id is None else AgentId(agent_id)
-    rules = None
-    if new is not None:
-        records = _records(_read(new, list[_Rule]), owner)
-        rules = NewRules(tuple(records), owner)
+    written = None if new is None else _read(new, list[_Rule])
     require_initialised(directory)
     try:
         with audit_snapshot(directory / LEDGER_NAME) as connection:
+            network = None if owner is None else _network_of(connection, owner)
+            rules = None
+            if written is not None:
+                rules = NewRules(tuple(_records(written, owner, network)), owner)
             report = run_backtest(connection, new=rules, since_s=since_s, agent_id=owner)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error
     return _shown(report, rules)
+
+
+def _network_of(connection: DatabaseConnection, agent_id: AgentId) -> Network:
+    agent = Agents(connection.db.execute).get(agent_id)
+    if agent is None:
+        raise Unusable("--agent: there is no agent with this id")
+    return Network(agent.chain, agent.network)
 
 
 def run_backtest(
@@ -416,17 +443,23 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _records(rules: list[_Rule], agent_id: AgentId | None) -> list[PolicyRecord]:
-    """Return the enabled rules as they would be stored.
+def _records(
+    rules: list[_Rule], agent_id: AgentId | None, network: Network | None
+) -> list[PolicyRecord]:
+    """Return the enabled rules as they would be stored, of an agent on *network* or of everyone.
 
     Raises:
         Unusable: one could not be set; says which and why.
     """
+    if len(rules) > POLICIES_MAX:
+        raise Unusable(f"policies: there are {len(rules)}, and {POLICIES_MAX} is the most")
     records = []
     for number, rule in enumerate(rules):
         text = json.dumps(rule.rules, sort_keys=True)
         try:
-            parse_rules(rule.type, text, is_global=agent_id is None)
+            parsed = parse_rules(rule.type, text, is_global=network is None)
+            if network is not None:
+                require_own_network(parsed, network)
         except RuleRefused as refused:
             raise Unusable(f"policies[{number}]: {refused}") from refused
         policy_id = PolicyId(f"new-{number:03}")

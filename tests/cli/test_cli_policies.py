@@ -29,10 +29,19 @@ TO: Final = "So11111111111111111111111111111111111111112"
 TWICE: Final = b'{"policies":[],"rows":[],"rows":[]}'
 AGENT: Final = AgentId("01990000-0000-7000-8000-000000000001")
 TOKEN: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+NOBODY: Final = AgentId("01990000-0000-7000-8000-000000000003")
 OTHER: Final = AgentId("01990000-0000-7000-8000-000000000002")
 MAINNET: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
 DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1/slip44:501"
 OLD: Final = {"asset": "native", "instant_max": "100", "daily_max": "1000"}
+OTHER_NETWORKS: Final = {"type": "SPENDING_LIMIT", "rules": {**OLD, "asset": DEVNET}}
+RATE: Final = {"type": "RATE_LIMIT", "rules": {"max_requests": 9, "window_seconds": 60}}
+SENT: Final = {"to": TO, "amount": "5", "reference": "invoice-7", "allowDuplicate": True}
+TOKENS: Final = {"type": "TOKEN_TRANSFER", "to": TO, "token": {"address": TOKEN}, "amount": "5"}
+FOR_BOTH: Final = [
+    {"type": "SPENDING_LIMIT", "rules": {"asset": asset, "instant_max": "3000000"}}
+    for asset in (TOKEN, "native")
+]
 
 
 def run(*arguments: object, code: int = 0, directory: Path | None = None) -> Any:
@@ -83,6 +92,12 @@ def test_the_same_table_may_be_written_in_toml(tmp_path: Path) -> None:
     ("row", "members", "ok"),
     [
         ({"expect": {"tier": None}}, {}, False),
+        ({"request": SENT, "expect": {"tier": "INSTANT"}}, {}, True),
+        ({"expect": {"tier": "INSTANT", "rent": None}}, {}, True),
+        ({"request": TOKENS, "expect": {"rent": "set_aside"}}, {"policies": FOR_BOTH}, True),
+        ({"request": TOKENS, "expect": {"rent": "none"}}, {"policies": FOR_BOTH[:1]}, True),
+        ({"request": TOKENS, "expect": {"rent": None, "tier": None}}, {}, True),
+        ({"request": TOKENS, "expect": {"rent": "none"}}, {"policies": FOR_BOTH}, False),
         ({"expect": {"tier": "INSTANT", "code": "POLICY_DENIED"}}, {}, False),
         ({"expect": {"tier": "INSTANT", "code": None}}, {}, True),
         ({"request": {"to": TO, "amount": "1001"}, "expect": {"bound": "daily_max"}}, {}, True),
@@ -145,7 +160,13 @@ def test_a_row_is_as_expected_or_ends_with_a_code_of_its_own(
         ({"row": {"request": {"to": TO, "amount": "1.5"}}}, "rows[0]: INVALID_AMOUNT"),
         ({"row": {"request": {"to": TO}}}, "rows[0]: VALIDATION_FAILED"),
         ({"row": {"request": {"to": TO, "amount": 5}}}, "rows[0]: Expected `str"),
+        ({"row": {"request": {"to": TO, "amount": "5", "reference": ""}}}, "regex"),
         ({"policies": [{"type": "WHITELIST", "rules": {}}]}, "policies[0]"),
+        ({"policies": [OTHER_NETWORKS]}, "policies[0]: rules: names an asset of another network"),
+        ({"policies": [RATE] * 101}, "policies: there are 101, and 100 is the most"),
+        ({"policies": [RATE | {"priority": 1001}]}, "1000"),
+        ({"defaultDelaySeconds": -5}, "defaultDelaySeconds"),
+        ({"defaultApprovalSeconds": 604_801}, "defaultApprovalSeconds"),
         ({"policies": [{"type": "BLACKLIST", "rules": {}}]}, "BLACKLIST"),
         ({"constraints": {"maxAmount": "1"}}, "constraints"),
     ],
@@ -305,6 +326,7 @@ def test_a_global_rule_is_tried_beside_every_agents_own(decided: Path, tmp_path:
     [
         (("--since", "soon"), "--since"),
         (("--since", "0", "--agent", "nobody"), "--agent"),
+        (("--since", "0", "--agent", NOBODY), "--agent: there is no agent with this id"),
         (("none.json", "--since", "0"), "No such file"),
     ],
 )
@@ -312,6 +334,16 @@ def test_a_back_test_that_cannot_be_made_says_why(
     decided: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     assert said in run("backtest", *arguments, code=2, directory=decided)
+
+
+def test_a_rule_that_could_not_be_set_is_not_tried(decided: Path, tmp_path: Path) -> None:
+    """The agents are on the local network."""
+    of_one, of_all = ("--since", "0", "--agent", AGENT), ("--since", "0")
+    elsewhere = rules(tmp_path, {"type": "SPENDING_LIMIT", "rules": {**OLD, "asset": MAINNET}})
+    assert "another network" in run("backtest", elsewhere, *of_one, code=2, directory=decided)
+    run("backtest", elsewhere, *of_all, directory=decided)
+    many = rules(tmp_path, *[RATE] * 101)
+    assert "100 is the most" in run("backtest", many, *of_all, code=2, directory=decided)
 
 
 def test_without_a_ledger_there_is_nothing_to_test(tmp_path: Path) -> None:

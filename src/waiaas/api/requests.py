@@ -30,6 +30,7 @@ from waiaas.domain.request import (
 )
 from waiaas.ports import Chain
 from waiaas.wire.requests import (
+    AskRequest,
     SendApprove,
     SendBatch,
     SendContractCall,
@@ -90,15 +91,15 @@ async def request_of(message: SendRequest, *, agent: AgentRecord, chain: Chain |
     return request
 
 
-def read_message(written: object) -> SendRequest:
-    """Return the message that a JSON value is; without `type` it is a TRANSFER.
+def read_message(written: object) -> AskRequest:
+    """Return the message that is sent as a JSON value; without `type` it is a TRANSFER.
 
     Raises:
         ValueError: it is none; says what is wrong, and where.
     """
     if isinstance(written, dict):
         written = {"type": "TRANSFER", **written}
-    message: SendRequest = msgspec.convert(written, SendRequest)
+    message: AskRequest = msgspec.convert(written, AskRequest)
     return message
 
 

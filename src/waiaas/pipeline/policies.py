@@ -14,7 +14,7 @@ from waiaas.domain.records import PolicyRecord
 from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.policy.document import RuleRefused
-from waiaas.policy.policies import parse_policy, parse_rules
+from waiaas.policy.policies import parse_policy, parse_rules, require_own_network
 from waiaas.policy.rule import Rule
 from waiaas.ports import Clock, GenerateId, Ledger, LedgerTransaction
 
@@ -234,25 +234,24 @@ def _parsed(kind: PolicyType, rules: str, agent_id: AgentId | None) -> Rule:
     try:
         return parse_rules(kind, rules, is_global=agent_id is None)
     except RuleRefused as refused:
-        raise Refusal(
-            ErrorCode.VALIDATION_FAILED, str(refused), details={"field": refused.field}
-        ) from refused
+        raise _refusal(refused) from refused
+
+
+def _refusal(refused: RuleRefused) -> Refusal:
+    details = {"field": refused.field}
+    return Refusal(ErrorCode.VALIDATION_FAILED, str(refused), details=details)
 
 
 def _require_own_network(tx: LedgerTransaction, rule: Rule, agent_id: AgentId | None) -> None:
-    """Refuse a rule about assets that the agent cannot have: nobody would ever keep it."""
     if agent_id is None:
         return
     agent = tx.agents.get(agent_id) if is_id(agent_id) else None
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
-    network = Network(agent.chain, agent.network)
-    if not all(asset.is_on(network) for asset in rule.assets):
-        raise Refusal(
-            ErrorCode.VALIDATION_FAILED,
-            f"rules: names an asset of another network than the agent's, {agent.network}",
-            details={"field": "rules"},
-        )
+    try:
+        require_own_network(rule, Network(agent.chain, agent.network))
+    except RuleRefused as refused:
+        raise _refusal(refused) from refused
 
 
 def _existing(tx: LedgerTransaction, policy_id: str) -> PolicyRecord:

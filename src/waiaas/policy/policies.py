@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.records import PolicyRecord
 from waiaas.policy import (
@@ -70,3 +71,14 @@ def parse_rules(kind: PolicyType, rules: str, *, is_global: bool) -> Rule:
     if parse is None:
         raise RuleRefused("type", "is not a type of policy we know")
     return parse(read_document(rules, is_global=is_global))
+
+
+def require_own_network(rule: Rule, network: Network) -> None:
+    """Refuse a rule of an agent on *network* about assets that it cannot have: none would keep it.
+
+    Raises:
+        RuleRefused: it names one.
+    """
+    if not all(asset.is_on(network) for asset in rule.assets):
+        reason = f"names an asset of another network than the agent's, {network.network}"
+        raise RuleRefused("rules", reason)

@@ -8,7 +8,7 @@ from waiaas.domain.enums import PolicyType
 from waiaas.wire.message import Message
 
 _Id = Annotated[str, Meta(max_length=36)]
-_Priority = Annotated[int, Meta(ge=-1000, le=1000)]
+Priority = Annotated[int, Meta(ge=-1000, le=1000)]
 
 
 class SetPolicy(Message, frozen=True):
@@ -17,7 +17,7 @@ class SetPolicy(Message, frozen=True):
     type: PolicyType
     rules: dict[str, Any]
     agent_id: _Id | None = None
-    priority: _Priority = 0
+    priority: Priority = 0
     """Orders explanations, highest first, and nothing else."""
     enabled: bool = True
 
@@ -26,7 +26,7 @@ class ChangePolicy(Message, frozen=True):
     """What changes of a rule; what is not given stays."""
 
     rules: dict[str, Any] | UnsetType = UNSET
-    priority: _Priority | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 
