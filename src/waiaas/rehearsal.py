@@ -39,7 +39,7 @@ from waiaas.domain.waiting import (
     DELAY_S_DEFAULT,
     DELAY_S_MAX,
 )
-from waiaas.pipeline.backtest import Change, NewRules, Report, backtest
+from waiaas.pipeline.backtest import Change, NewRules, RentChange, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
 from waiaas.pipeline.explain import Explained
@@ -63,6 +63,7 @@ NOT_KNOWN: Final = (
     "the other way round: a payment that they allow was not made and counts in none",
     "what agents would have asked for instead, and what a person would have answered",
     "what would have moved: letThrough is what was not denied, with or without a wait",
+    "how much of the rent that was set aside was paid: letThrough has all of it",
     "requests that were refused before any rule was asked: they are not among the decisions",
 )
 """What a back-test cannot know, as it says itself."""
@@ -350,6 +351,8 @@ def _shown(report: Report, new: NewRules | None) -> dict[str, Any]:
     return {
         "newlyAllowed": [_change(each) for each in report.newly_allowed],
         "newlyDenied": [_change(each) for each in report.newly_denied],
+        "rentNewlyGranted": [_rent_change(each) for each in report.rent_newly_granted],
+        "rentNoLongerGranted": [_rent_change(each) for each in report.rent_no_longer_granted],
         "decisions": report.decisions,
         "replaced": _replaced(new),
         "tiers": [
@@ -386,6 +389,18 @@ def _change(change: Change) -> dict[str, Any]:
         "before": change.before,
         "after": change.after,
         "codes": list(change.codes),
+        "request": json.loads(change.request),
+    }
+
+
+def _rent_change(change: RentChange) -> dict[str, Any]:
+    return {
+        "transactionId": change.tx_id,
+        "agentId": change.agent_id,
+        "at": change.decided_at,
+        "before": str(change.before),
+        "after": str(change.after),
+        "objection": change.objection,
         "request": json.loads(change.request),
     }
 

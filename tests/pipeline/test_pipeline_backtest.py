@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fakes.agents import RULES as ADMISSION
-from tests.fakes.decisions import BROAD, RULES, STEPS, A, Desk, Steps
+from tests.fakes.decisions import BROAD, RULES, STEPS, TOKEN, A, Desk, Steps
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import PolicyType
@@ -14,6 +14,7 @@ from waiaas.domain.ids import PolicyId
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import (
     Request,
+    TokenTransfer,
     Transfer,
 )
 from waiaas.pipeline.backtest import UNKNOWN, NewRules, backtest
@@ -67,6 +68,21 @@ def test_other_rules_give_what_they_would_have_given_had_they_been_asked_then(
             for decision, text in zip(decisions, truth, strict=True)
             if decision.decided_at >= since_s
         }
+        rents = {
+            decision.tx_id: tuple(
+                bool(int(json.loads(each)[4][0])) if len(json.loads(each)) > 4 else None
+                for each in (decision.verdict, text)
+            )
+            for decision, text in zip(decisions, truth, strict=True)
+            if decision.decided_at >= since_s
+        }
+        for found, pair in (
+            (report.rent_newly_granted, (False, True)),
+            (report.rent_no_longer_granted, (True, False)),
+        ):
+            assert [each.tx_id for each in found] == [
+                tx_id for tx_id, rent in rents.items() if rent == pair
+            ]
         changed = {each.tx_id: each.after for each in (*report.newly_allowed, *report.newly_denied)}
         before = {each.tx_id: each.tier or "DENIED" for each in decisions}
         assert report.decisions == len(expected)
@@ -134,3 +150,39 @@ def test_what_would_change_is_listed_with_why_it_was_or_would_be_denied() -> Non
     for changes in (looser.newly_allowed, tighter.newly_denied):
         assert [each.codes for each in changes] == [("SPENDING_LIMIT_EXCEEDED",)]
     assert (looser.newly_denied, tighter.newly_allowed) == ([], [])
+
+
+RENT = 2_039_280
+
+
+def limit(asset: str, most: int) -> tuple[PolicyType, dict[str, Any]]:
+    return PolicyType.SPENDING_LIMIT, {"asset": asset, "instant_max": str(most)}
+
+
+def test_rent_that_is_granted_by_one_of_the_two_is_a_change_of_its_own_and_let_through() -> None:
+    """The tier is the same, and who has no account for the token is paid or refused."""
+    ample, none = limit("native", RENT), limit("native", RENT - 1)
+
+    def tried(before: tuple[PolicyType, Any], after: tuple[PolicyType, Any]) -> Any:
+        with Desk() as desk:
+            desk.set(limit(TOKEN, 9), before)
+            desk.go([(TokenTransfer(TOKEN, A, 5), 0, None)])
+            policies = tuple(
+                PolicyRecord(
+                    PolicyId(generate_id()), desk.agent_id, kind, json.dumps(document), 0, 1, 0, 0
+                )
+                for kind, document in (limit(TOKEN, 9), after)
+            )
+            return desk.try_rules(NewRules(policies, desk.agent_id))
+
+    lost, gained = tried(ample, none), tried(none, ample)
+    [loss], [gain] = lost.rent_no_longer_granted, gained.rent_newly_granted
+    assert (loss.before, loss.after) == (gain.after, gain.before) == (RENT, 0)
+    objection = f"with a rent of {RENT}, SPENDING_LIMIT: instant_max is {RENT - 1}"
+    assert all(str(each.objection).startswith(objection) for each in (loss, gain))
+    assert lost.rent_newly_granted == gained.rent_no_longer_granted == []
+    assert lost.let_through == {TOKEN: (5, 5), "native": (RENT, 0)}
+    assert gained.let_through == {TOKEN: (5, 5), "native": (0, RENT)}
+    for report in (lost, gained, tried(ample, ample)):
+        assert report.tiers == {("INSTANT", "INSTANT"): 1}
+        assert report.newly_allowed == report.newly_denied == []

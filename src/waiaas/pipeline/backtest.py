@@ -14,9 +14,17 @@ from typing import Any, Final, NamedTuple
 from waiaas.domain.enums import PolicyTier
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.meaning import read_request
+from waiaas.domain.money import NATIVE
 from waiaas.domain.records import DecisionRecord, PolicyRecord
 from waiaas.domain.request import outflows
-from waiaas.pipeline.decisions import Terms, judge_again, read_answers, read_terms, write_verdict
+from waiaas.pipeline.decisions import (
+    Terms,
+    judge_again,
+    read_answers,
+    read_rent,
+    read_terms,
+    write_verdict,
+)
 from waiaas.policy.facts import History, NotRecorded, RecordedUsage, Spent
 from waiaas.policy.verdict import Allow, Verdict
 
@@ -55,6 +63,21 @@ class Change(NamedTuple):
     """Why it was, or would be, denied."""
 
 
+class RentChange(NamedTuple):
+    """One decision that lets the request through as before, but not what it may cost in rent."""
+
+    tx_id: TransactionId
+    agent_id: AgentId
+    decided_at: int
+    request: str
+    """Its text."""
+    before: int
+    """How much was set aside, in base units of the network's own asset."""
+    after: int
+    objection: str | None
+    """Why one of the two is none."""
+
+
 class Pair(NamedTuple):
     """The same thing as it was, and as it would have been."""
 
@@ -69,12 +92,15 @@ class Report:
     decisions: int = 0
     newly_allowed: list[Change] = field(default_factory=list)
     newly_denied: list[Change] = field(default_factory=list)
+    rent_newly_granted: list[RentChange] = field(default_factory=list)
+    rent_no_longer_granted: list[RentChange] = field(default_factory=list)
+    """Without it, who has no account for the token is refused."""
     tiers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many of each tier, or DENIED, got which (UNKNOWN among them)."""
     approvals_by_day: dict[str, Pair] = field(default_factory=dict)
     """By day (UTC), how many a person was asked about."""
     let_through: dict[str, Pair] = field(default_factory=dict)
-    """By asset, the base units of what was not denied, with or without a wait."""
+    """By asset, the base units of what was not denied, with or without a wait, and of its rent."""
     unknown: dict[TransactionId, str] = field(default_factory=dict)
     """Decisions about which the new rules ask what was not written down; they count nowhere."""
     different: list[TransactionId] = field(default_factory=list)
@@ -160,7 +186,24 @@ def _count(
         for asset, base_units in moved.items():
             through = Pair(base_units * (before != DENIED), base_units * (after != DENIED))
             _add(report.let_through, asset, through)
+        _count_rent(report, decision, text, verdict)
     report.tiers[before, after] += 1
+
+
+def _count_rent(report: Report, decision: DecisionRecord, text: str, verdict: Verdict) -> None:
+    before, after = (
+        read_rent(decision.verdict),
+        verdict.rent if isinstance(verdict, Allow) else None,
+    )
+    pair = Pair(*(0 if rent is None else rent.base_units for rent in (before, after)))
+    if any(pair):
+        _add(report.let_through, NATIVE, pair)
+    if before is None or after is None or bool(pair.before) == bool(pair.after):
+        return
+    changes = report.rent_no_longer_granted if pair.before else report.rent_newly_granted
+    why = after.objection or before.objection
+    named = (decision.tx_id, decision.agent_id, decision.decided_at, text)
+    changes.append(RentChange(*named, *pair, why))
 
 
 def _add(sums: dict[str, Pair], name: str, more: Pair) -> None:
