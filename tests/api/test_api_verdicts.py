@@ -167,7 +167,8 @@ def test_every_violation_and_escalation_is_told_with_its_numbers(
         {
             "code": "SPENDING_LIMIT_EXCEEDED",
             "rule": "SPENDING_LIMIT",
-            "message": "daily_max is 2000000, and this payment would bring it to 2000001",
+            "message": "daily_max of native is 2000000, and this payment would bring it to 2000001",
+            "asset": "native",
             "bound": "daily_max",
             "limit": "2000000",
             "observed": "2000001",

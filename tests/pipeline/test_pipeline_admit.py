@@ -116,6 +116,7 @@ def test_a_denied_payment_is_written_down_with_its_reason_and_holds_no_money(
     assert dict(refusal.details) == {
         "transactionId": admission.transaction.id,
         "rule": "SPENDING_LIMIT",
+        "asset": "native",
         "bound": "daily_max",
         "limit": "100",
         "observed": "101",
@@ -252,8 +253,8 @@ def test_what_is_told_to_ask_for_instead_passes_every_rule(office: "Office") -> 
     refusal = office.ask_now(caller, 1000).refusal
     assert refusal is not None
     assert (refusal.details["bound"], refusal.details["maxAllowed"]) == ("hourly_max", "50")
-    assert "50 base units" in str(refusal.hint)
-    for bound in ("per_transaction_max is 100", "hourly_max is 50", "daily_max is 70"):
+    assert "50 base units of native" in str(refusal.hint)
+    for bound in ("per_transaction_max of native is 100", "hourly_max of native is 50"):
         assert bound in refusal.message
     assert office.ask_now(caller, 50).refusal is None
 

@@ -130,7 +130,7 @@ def test_a_batch_that_is_denied_lists_everything_and_its_parts_are_cancelled_wit
     admission = ask(office, caller, denied)
     assert admission.refusal is not None
     assert admission.refusal.code is ErrorCode.POLICY_DENIED
-    for words in ("[0]: daily_max is 100", "[1]: no policy grants", "[2]: no policy grants"):
+    for words in ("[0]: daily_max of", "[1]: no policy grants", "[2]: no policy grants"):
         assert f"instructions{words}" in admission.refusal.message
     assert "instructions[3]" not in admission.refusal.message
     parts = office.ledger.read(lambda tx: tx.transactions.parts(admission.transaction.id))

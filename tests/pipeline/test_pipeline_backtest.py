@@ -178,7 +178,7 @@ def test_rent_that_is_granted_by_one_of_the_two_is_a_change_of_its_own_and_let_t
     lost, gained = tried(ample, none), tried(none, ample)
     [loss], [gain] = lost.rent_no_longer_granted, gained.rent_newly_granted
     assert (loss.before, loss.after) == (gain.after, gain.before) == (RENT, 0)
-    objection = f"with a rent of {RENT}, SPENDING_LIMIT: instant_max is {RENT - 1}"
+    objection = f"with a rent of {RENT}, SPENDING_LIMIT: instant_max of native is {RENT - 1}"
     assert all(str(each.objection).startswith(objection) for each in (loss, gain))
     assert lost.rent_newly_granted == gained.rent_no_longer_granted == []
     assert lost.let_through == {TOKEN: (5, 5), "native": (RENT, 0)}

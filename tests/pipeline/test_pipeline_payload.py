@@ -171,7 +171,7 @@ def test_less_than_is_needed_is_not_enough(till: Till) -> None:
     assert "costs 4078560 of native, of which 0 was set aside, because with a rent" in str(
         ended.error
     )
-    assert "daily_max is 4078559" in str(ended.error)
+    assert "daily_max of native is 4078559" in str(ended.error)
 
 
 def test_a_session_that_has_no_room_is_what_is_to_be_asked_for() -> None:
@@ -179,7 +179,9 @@ def test_a_session_that_has_no_room_is_what_is_to_be_asked_for() -> None:
     with Till({"allowedTokens": [TOKEN], "maxTotalAmount": str(RENT - 1)}) as till:
         till.grant_native()
         ended = till.step(till.ask(sends(HAS_NOT)).transaction)
-    assert f"because with a rent of {RENT}, SESSION: maxTotalAmount is" in str(ended.error)
+    assert f"because with a rent of {RENT}, SESSION: maxTotalAmount of native is" in str(
+        ended.error
+    )
     assert str(ended.error).endswith("or ask the operator for a session with room for it")
 
 

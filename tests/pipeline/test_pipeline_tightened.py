@@ -189,7 +189,7 @@ def rationed(shop: Shop) -> None:
 
 GOES_ON = [unchanged, said_again, loosened, met_exactly, rationed]
 ENDS = {
-    tightened: "daily_max is 99, and this payment would bring it to 100",
+    tightened: "daily_max of native is 99, and this payment would bring it to 100",
     deleted: "no policy grants this agent a TRANSFER: there is no SPENDING_LIMIT of native",
     restricted_for_all: f"{A} is not on the list of recipients",
     disabled: "no policy grants this agent a TRANSFER: there is no SPENDING_LIMIT of native",
@@ -356,7 +356,9 @@ def test_what_overtook_it_and_cannot_be_called_back_takes_the_room(steps: int, s
     shop.clock.jump(60)
     ended = shop.finish(slow)
     assert ended.status is TransactionStatus.CANCELLED
-    assert "daily_max is 150, and this payment would bring it to 200" in (ended.error or "")
+    assert "daily_max of native is 150, and this payment would bring it to 200" in (
+        ended.error or ""
+    )
 
 
 def test_what_overtook_it_counts_though_the_rule_was_changed_back_in_the_same_second(
@@ -373,7 +375,9 @@ def test_what_overtook_it_counts_though_the_rule_was_changed_back_in_the_same_se
     shop.clock.jump(60)
     ended = shop.step(slow)
     assert ended.status is TransactionStatus.CANCELLED
-    assert "daily_max is 150, and this payment would bring it to 200" in (ended.error or "")
+    assert "daily_max of native is 150, and this payment would bring it to 200" in (
+        ended.error or ""
+    )
 
 
 def test_what_overtook_it_and_has_left_the_window_does_not(shop: Shop) -> None:

@@ -304,4 +304,7 @@ def test_every_denial_names_what_it_saw_in_words(limit: Limit, pay: Pay) -> None
         pay(12), policies=[limit(instant_max=1, daily_max=11)], usage=UNUSED, now_s=NOW_S
     )
     assert isinstance(verdict, Deny)
-    assert verdict.violations[0].message == "daily_max is 11, and this payment would bring it to 12"
+    assert (
+        verdict.violations[0].message
+        == "daily_max of native is 11, and this payment would bring it to 12"
+    )

@@ -46,6 +46,7 @@ UNLIMITED: Final = Violation(
     ErrorCode.POLICY_DENIED,
     PolicyType.APPROVED_SPENDERS,
     f"an approval of {2**64 - 1} is as good as unlimited and needs a person",
+    asset=TOKEN,
     bound="unlimited",
     limit=HALF,
     observed=2**64 - 1,
@@ -61,11 +62,12 @@ def denied(kind: PolicyType | str, message: str, bound: str | None, **more: Any)
 
 
 def exceeded(name: str, most: int, observed: int, **more: Any) -> Violation:
-    message = f"{name} is {most}, and this payment would bring it to {observed}"
+    message = f"{name} of native is {most}, and this payment would bring it to {observed}"
     return Violation(
         ErrorCode.SPENDING_LIMIT_EXCEEDED,
         PolicyType.SPENDING_LIMIT,
         message,
+        asset=NATIVE,
         bound=name,
         limit=most,
         observed=observed,
@@ -244,6 +246,7 @@ SAID: Final[dict[str, tuple[Request, PolicyType, dict[str, Any], ListedUsage, li
                 UNLIMITED.code,
                 UNLIMITED.rule,
                 UNLIMITED.message,
+                asset=TOKEN,
                 bound="unlimited",
                 limit=HALF,
                 observed=2**64 - 1,
@@ -263,6 +266,7 @@ SAID: Final[dict[str, tuple[Request, PolicyType, dict[str, Any], ListedUsage, li
                 PolicyType.APPROVE_AMOUNT_LIMIT,
                 "an approval of 5 is above 4 (amount_max)",
                 "amount_max",
+                asset=TOKEN,
                 limit=4,
                 observed=5,
                 max_allowed=4,
@@ -280,6 +284,7 @@ SAID: Final[dict[str, tuple[Request, PolicyType, dict[str, Any], ListedUsage, li
                 PolicyType.APPROVE_AMOUNT_LIMIT,
                 f"an approval of {2**64 - 1} is above {HALF} (block_unlimited)",
                 "block_unlimited",
+                asset=TOKEN,
                 limit=HALF,
                 observed=2**64 - 1,
                 max_allowed=HALF,
@@ -382,15 +387,17 @@ OF_SESSION: Final[dict[str, tuple[Request, dict[str, Any], list[Violation]]]] = 
         BOUND,
         [
             of_session(
-                "maxAmountPerTx is 4, and this payment would bring it to 5",
+                "maxAmountPerTx of native is 4, and this payment would bring it to 5",
                 "maxAmountPerTx",
+                asset=NATIVE,
                 limit=4,
                 observed=5,
                 max_allowed=4,
             ),
             of_session(
-                "maxTotalAmount is 7, and this payment would bring it to 11",
+                "maxTotalAmount of native is 7, and this payment would bring it to 11",
                 "maxTotalAmount",
+                asset=NATIVE,
                 limit=7,
                 observed=11,
                 max_allowed=1,
@@ -402,8 +409,9 @@ OF_SESSION: Final[dict[str, tuple[Request, dict[str, Any], list[Violation]]]] = 
         {"maxTotalAmount": "6"},
         [
             of_session(
-                "maxTotalAmount is 6, and this payment would bring it to 7",
+                "maxTotalAmount of native is 6, and this payment would bring it to 7",
                 "maxTotalAmount",
+                asset=NATIVE,
                 limit=6,
                 observed=7,
             )
@@ -496,7 +504,9 @@ def test_what_was_admitted_is_judged_again_without_the_totals_it_is_among(
     said = {
         None: [],
         "maxAmountPerTx": [
-            of_session(f"maxAmountPerTx is 4, and this payment is {amount}", "maxAmountPerTx")
+            of_session(
+                f"maxAmountPerTx of native is 4, and this payment is {amount}", "maxAmountPerTx"
+            )
         ],
         "allowedTokens": [
             of_session(f"{TOKEN} is not a token of this session", "allowedTokens"),

@@ -13,6 +13,7 @@ from waiaas.domain.enums import PolicyTier, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Approve, Batch, ContractCall, Part, TokenTransfer, Transfer
+from waiaas.policy.rule import outflow
 from waiaas.policy.spending_limit import WINDOWS_S
 from waiaas.policy.verdict import Allow, Deny, Verdict
 
@@ -235,6 +236,69 @@ def test_the_amount_that_is_said_to_pass_passes_and_one_unit_more_does_not(
     most = verdict.max_allowed
     assert isinstance(judge(asked_for(part, (most or 0) + 1), policies, usage), Deny)
     assert most is None or isinstance(judge(asked_for(part, most), policies, usage), Allow)
+
+
+LIMITED = st.lists(
+    st.builds(
+        record,
+        st.just(PolicyType.SPENDING_LIMIT),
+        LIMITS,
+        st.integers(0, 2**48 - 1),
+        st.just(0),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def asked_for_together(batch: Batch, asset: str, base_units: int) -> Batch | None:
+    """Return *batch* with so much of an asset among its parts; None: each needs one at least."""
+    moving = [n for n, part in enumerate(batch.parts) if outflow(part, asset)]
+    first = base_units - len(moving) + 1
+    if first < 1:
+        return None
+    amounts = dict.fromkeys(moving, 1) | {moving[0]: first}
+    return Batch(
+        tuple(
+            asked_for(part, amounts[n]) if n in amounts else part
+            for n, part in enumerate(batch.parts)
+        )
+    )
+
+
+@given(LIMITED, BATCHES, usages())
+def test_the_amount_that_is_said_to_pass_in_a_batch_is_of_one_asset_and_passes(
+    judge: Judge, policies: list[PolicyRecord], batch: Batch, usage: ListedUsage
+) -> None:
+    policies = [*generous(), *policies]
+    verdict = judge(batch, policies, usage)
+    if isinstance(verdict, Allow) or verdict.max_allowed is None:
+        return
+    [asset] = {each.asset for each in verdict.violations}
+    for more, expected in ((0, Allow), (1, Deny)):
+        smaller = asked_for_together(batch, str(asset), verdict.max_allowed + more)
+        assert smaller is None or isinstance(judge(smaller, policies, usage), expected)
+
+
+def test_of_two_assets_no_one_amount_is_said_to_pass(judge: Judge) -> None:
+    """Control: the smaller of the two, 3, is one of a token and no amount of both."""
+    batch = Batch((*[Transfer(ALICE, 9)] * 2, *[TokenTransfer(TOKEN, ALICE, 2)] * 2))
+    bounds = {"native": "12", TOKEN: "3"}
+    policies = [
+        record(
+            PolicyType.SPENDING_LIMIT, {"asset": asset, "instant_max": "9", "daily_max": most}, 7, 0
+        )
+        for asset, most in bounds.items()
+    ]
+    verdict = judge(batch, policies)
+    assert isinstance(verdict, Deny)
+    found = {each.asset: str(each.max_allowed) for each in verdict.violations}
+    assert found == bounds
+    assert all(f"daily_max of {each.asset} is" in each.message for each in verdict.violations)
+    assert verdict.max_allowed is None
+    only_one = judge(batch, [*generous(), policies[0]])
+    assert isinstance(only_one, Deny)
+    assert (only_one.max_allowed, only_one.violations[0].asset) == (12, "native")
 
 
 @given(POLICIES, PARTS, usages())

@@ -154,9 +154,9 @@ def test_what_an_approval_lets_past_a_bound_is_let_past_it_with_its_rent(
     ("constraints", "used", "objection"),
     [
         ({"maxAmountPerTx": str(RENT + 10)}, 0, None),
-        ({"maxAmountPerTx": str(RENT + 9)}, 0, "maxAmountPerTx is 2039289"),
+        ({"maxAmountPerTx": str(RENT + 9)}, 0, "maxAmountPerTx of native is 2039289"),
         ({"maxTotalAmount": str(RENT + 15)}, 5, None),
-        ({"maxTotalAmount": str(RENT + 14)}, 5, "maxTotalAmount is 2039294"),
+        ({"maxTotalAmount": str(RENT + 14)}, 5, "maxTotalAmount of native is 2039294"),
         ({"maxTransactions": 1}, 0, None),
     ],
 )

@@ -108,6 +108,7 @@ def _reason(violation: Violation) -> Reason:
         code=violation.code,
         rule=violation.rule,
         message=violation.message,
+        asset=violation.asset,
         bound=violation.bound,
         limit=_digits(violation.limit),
         observed=_digits(violation.observed),

@@ -17,7 +17,16 @@ from waiaas.keystore.guarded import Guarded
 ANSWER_S_MAX: Final = 30.0
 """How long one answer may take; an airdrop waits for the chain."""
 
-_FACTS: Final = ("rule", "bound", "limit", "observed", "maxAllowed", "retryAt", "transactionId")
+_FACTS: Final = (
+    "rule",
+    "asset",
+    "bound",
+    "limit",
+    "observed",
+    "maxAllowed",
+    "retryAt",
+    "transactionId",
+)
 """Members of a refusal that its hint may speak of."""
 
 _POLL_S: Final = 0.1

@@ -99,6 +99,7 @@ _REQUESTS: Final[tuple[Form, ...]] = (
 _DENIAL: Final[Form] = {
     "transactionId": ID,
     "rule": NAME,
+    "asset": or_null(ASSET),
     "bound": or_null(NAME),
     "limit": or_null(SUM),
     "observed": or_null(SUM),

@@ -242,6 +242,7 @@ def _listed(violations: tuple[Violation, ...]) -> list[list[str | int | None]]:
             each.code,
             each.rule,
             each.message,
+            each.asset,
             each.bound,
             _digits(each.limit),
             _digits(each.observed),

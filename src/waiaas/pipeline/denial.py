@@ -54,7 +54,8 @@ def _precedence(violation: Violation) -> tuple[int, int]:
 def _hint(violation: Violation) -> str:
     """Say what to do next. The old key keeps its answer, whatever time has passed since."""
     if violation.max_allowed is not None:
-        return f"Ask for at most {violation.max_allowed} base units, or ask the operator."
+        most = f"{violation.max_allowed} base units of {violation.asset}"
+        return f"Ask for at most {most}, or ask the operator."
     if violation.retry_at is not None:
         return "Ask again after retryAt, with a new Idempotency-Key, or ask the operator."
     return "Ask the operator to set a policy that allows this."
@@ -65,6 +66,7 @@ def _details(violation: Violation, tx_id: TransactionId | None) -> dict[str, str
     return {
         **({} if tx_id is None else {"transactionId": tx_id}),
         "rule": violation.rule,
+        "asset": violation.asset,
         "bound": violation.bound,
         "limit": _digits(violation.limit),
         "observed": _digits(violation.observed),

@@ -50,6 +50,7 @@ def _above(name: str, bound: int, part: Approve) -> Violation:
         ErrorCode.POLICY_DENIED,
         PolicyType.APPROVE_AMOUNT_LIMIT,
         f"an approval of {part.base_units} is above {bound} ({name})",
+        asset=part.token_address,
         bound=name,
         limit=bound,
         observed=part.base_units,

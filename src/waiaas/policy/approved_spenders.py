@@ -40,6 +40,7 @@ class ApprovedSpenders(Grant):
                 ErrorCode.POLICY_DENIED,
                 PolicyType.APPROVED_SPENDERS,
                 f"an approval of {part.base_units} is as good as unlimited and needs a person",
+                asset=part.token_address,
                 bound="unlimited",
                 limit=most,
                 observed=part.base_units,

@@ -186,6 +186,11 @@ def ask_for(care: Care, kind: PolicyType, message: str) -> Iterable[Violation]:
         )
 
 
+def exceeded(bound: str, asset: str, limit: int, observed: int) -> str:
+    """Return the sentence that says which bound a payment is above, and by how much."""
+    return f"{bound} of {asset} is {limit}, and this payment would bring it to {observed}"
+
+
 def deny(kind: PolicyType, message: str, *, bound: str) -> Violation:
     """Return a denial that no smaller amount and no waiting changes."""
     return Violation(ErrorCode.POLICY_DENIED, kind, message, bound=bound)

@@ -13,7 +13,7 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import UNUSED_SESSION, SessionUse
 from waiaas.domain.request import Approve, ContractCall, Part, TokenTransfer
 from waiaas.policy.document import Document, read_document
-from waiaas.policy.rule import Case, Rule, outflow
+from waiaas.policy.rule import Case, Rule, exceeded, outflow
 from waiaas.policy.verdict import SESSION, Violation
 
 PATH: Final = "constraints"
@@ -63,7 +63,8 @@ class SessionConstraints(Rule):
         amount = rent + sum(outflow(part, NATIVE) for part in parts)
         most = self.amount_per_transaction_max
         if most is not None and amount > most:
-            yield _deny(f"maxAmountPerTx is {most}, and this payment is {amount}", "maxAmountPerTx")
+            message = f"maxAmountPerTx of {NATIVE} is {most}, and this payment is {amount}"
+            yield _deny(message, "maxAmountPerTx")
 
     def _judge_alone(self, part: Part) -> Iterator[Violation]:
         if self.operations is not None and part.type not in self.operations:
@@ -94,7 +95,8 @@ class SessionConstraints(Rule):
                 yield Violation(
                     ErrorCode.CONSTRAINT_VIOLATED,
                     SESSION,
-                    f"{bound} is {most}, and this payment would bring it to {already + amount}",
+                    exceeded(bound, NATIVE, most, already + amount),
+                    asset=NATIVE,
                     bound=bound,
                     limit=most,
                     observed=already + amount,

@@ -21,6 +21,7 @@ from waiaas.policy.rule import (
     Grant,
     Need,
     Spend,
+    exceeded,
     outflow,
     read_approval_timeout,
     read_delay,
@@ -157,7 +158,8 @@ class SpendingLimit(Grant):
         return Violation(
             code=ErrorCode.SPENDING_LIMIT_EXCEEDED,
             rule=PolicyType.SPENDING_LIMIT,
-            message=f"{name} is {bound}, and this payment would bring it to {observed}",
+            message=exceeded(name, self.asset.name, bound, observed),
+            asset=self.asset.name,
             bound=name,
             limit=bound,
             observed=observed,

@@ -23,6 +23,8 @@ class Violation:
     rule: str
     """The policy type, SESSION or DEFAULT_DENY."""
     message: str
+    asset: str | None = None
+    """Of what `limit`, `observed` and `max_allowed` are amounts; None: they are none."""
     bound: str | None = None
     """Which of the rule's bounds, e.g. `daily_max`."""
     limit: int | None = None
@@ -101,14 +103,17 @@ class Deny:
     def max_allowed(self) -> int | None:
         """The largest amount that no rule would deny now, in base units; None: no amount.
 
-        Where only some parts of a batch are denied there is no such amount: each has its own.
+        Of a batch it is that of all parts together in the one asset that every violation is about.
+        Where they are about several, or about some parts, there is none: each has its own.
         """
         amounts = [
             each.max_allowed
             for each in self.violations
             if each.max_allowed is not None and each.part is None
         ]
-        return min(amounts) if len(amounts) == len(self.violations) else None
+        if len(amounts) < len(self.violations) or len({each.asset for each in self.violations}) > 1:
+            return None
+        return min(amounts)
 
     @property
     def retry_at(self) -> int | None:

@@ -19,6 +19,7 @@ class Problem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     hint: str | None = None
     transaction_id: str | None = None
     rule: str | None = None
+    asset: str | None = None
     bound: str | None = None
     limit: str | None = None
     observed: str | None = None

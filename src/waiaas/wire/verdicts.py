@@ -29,6 +29,8 @@ class Reason(Message, frozen=True):
     code: str
     rule: str
     message: str
+    asset: str | None
+    """Of what the amounts are: `native`, or a token's address."""
     bound: str | None
     limit: str | None
     observed: str | None
