@@ -472,7 +472,7 @@ def _records(
     for number, rule in enumerate(rules):
         text = json.dumps(rule.rules, sort_keys=True)
         try:
-            parsed = parse_rules(rule.type, text, is_global=network is None)
+            parsed = parse_rules(rule.type, text, is_global=network is None, is_new=True)
             if network is not None:
                 require_own_network(parsed, network)
         except RuleRefused as refused:

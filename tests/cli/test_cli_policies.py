@@ -35,6 +35,10 @@ MAINNET: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
 DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1/slip44:501"
 OLD: Final = {"asset": "native", "instant_max": "100", "daily_max": "1000"}
 OTHER_NETWORKS: Final = {"type": "SPENDING_LIMIT", "rules": {**OLD, "asset": DEVNET}}
+MEANINGLESS: Final = {
+    "type": "SPENDING_LIMIT",
+    "rules": {"asset": "native", "instant_max": "1", "on_exceed": "deny"},
+}
 RATE: Final = {"type": "RATE_LIMIT", "rules": {"max_requests": 9, "window_seconds": 60}}
 SENT: Final = {"to": TO, "amount": "5", "reference": "invoice-7", "allowDuplicate": True}
 TOKENS: Final = {"type": "TOKEN_TRANSFER", "to": TO, "token": {"address": TOKEN}, "amount": "5"}
@@ -163,6 +167,7 @@ def test_a_row_is_as_expected_or_ends_with_a_code_of_its_own(
         ({"row": {"request": {"to": TO, "amount": "5", "reference": ""}}}, "regex"),
         ({"policies": [{"type": "WHITELIST", "rules": {}}]}, "policies[0]"),
         ({"policies": [OTHER_NETWORKS]}, "policies[0]: rules: names an asset of another network"),
+        ({"policies": [MEANINGLESS]}, "policies[0]: rules.on_exceed: means nothing"),
         ({"policies": [RATE] * 101}, "policies: there are 101, and 100 is the most"),
         ({"policies": [RATE | {"priority": 1001}]}, "1000"),
         ({"defaultDelaySeconds": -5}, "defaultDelaySeconds"),

@@ -181,6 +181,7 @@ def test_a_stored_rule_that_says_nothing_is_mended_by_setting_one(
         ('{"asset": "native", "instant_max": "5", "instant_max": "9"}', "rules.instant_max"),
         ('{"asset": "native", "instant_max": "5", "on_exceed": "allow"}', "rules.on_exceed"),
         ('{"asset": "native", "instant_max": "5", "notify_max": "4"}', "rules.notify_max"),
+        ('{"asset": "native", "instant_max": "5", "on_exceed": "approval"}', "rules.on_exceed"),
     ],
 )
 def test_a_rule_that_nobody_could_keep_is_refused_with_the_field_and_changes_nothing(

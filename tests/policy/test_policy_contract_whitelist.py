@@ -1,11 +1,13 @@
 """CONTRACT_WHITELIST: grants calls of its contracts, and says with how much care."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.programs import COVERED_PROGRAMS
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Approve, Batch, ContractCall, Transfer
 from waiaas.policy.contract_whitelist import parse
@@ -87,3 +89,14 @@ def test_a_list_that_says_nothing_clear_is_refused(members: dict[str, Any], fiel
     with pytest.raises(RuleRefused) as refused:
         parse(document)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("program", COVERED_PROGRAMS)
+def test_a_program_that_no_request_can_call_is_refused_when_it_is_set_and_read_where_it_stands(
+    program: str,
+) -> None:
+    rules = json.dumps({"contracts": [PROGRAM, program]})
+    assert program in parse(read_document(rules, is_global=False)).contracts
+    with pytest.raises(RuleRefused, match=f"names {program}, which no request can call: "):
+        parse(read_document(rules, is_global=False, is_new=True))
+    parse(read_document(json.dumps({"contracts": [PROGRAM]}), is_global=False, is_new=True))

@@ -32,7 +32,8 @@ by_profile = pytest.mark.parametrize("name", ProfileName)
 
 def rules_of(name: ProfileName) -> dict[PolicyType, Any]:
     return {
-        kind: parse_rules(kind, rules, is_global=False) for kind, rules in PROFILES[name].rules()
+        kind: parse_rules(kind, rules, is_global=False, is_new=True)
+        for kind, rules in PROFILES[name].rules()
     }
 
 

@@ -387,3 +387,35 @@ def test_a_rule_that_nobody_could_keep_is_refused_by_name(
 )
 def test_what_only_looks_contradictory_is_a_rule(members: dict[str, Any]) -> None:
     assert parse(**members)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"on_exceed": "approval"}, "on_exceed: means nothing without a bound to exceed: per_tra"),
+        ({"on_exceed": "deny", "delay_max": "20"}, "on_exceed: means nothing"),
+        (
+            {"per_transaction_max": "8", "hourly_max": "7", "daily_max": "9"},
+            "per_transaction_max: is more than hourly_max: whatever is above it is",
+        ),
+        (
+            {"per_transaction_max": "8", "hourly_max": "8", "daily_max": "8"},
+            None,
+        ),
+        ({"on_exceed": "approval", "per_transaction_max": "1"}, None),
+        ({"on_exceed": "approval", "monthly_max": "1"}, None),
+    ],
+)
+def test_what_could_never_matter_is_refused_when_it_is_set_and_read_where_it_stands(
+    members: dict[str, Any], said: str | None
+) -> None:
+    """Refusing what is stored would deny everything that it lets through."""
+    rules = json.dumps({"asset": "native", "instant_max": "10", **members})
+    read = parse(**members)
+    if said is None:
+        set_now = parse_rules(PolicyType.SPENDING_LIMIT, rules, is_global=False, is_new=True)
+        assert set_now == read
+    else:
+        with pytest.raises(RuleRefused) as refused:
+            parse_rules(PolicyType.SPENDING_LIMIT, rules, is_global=False, is_new=True)
+        assert str(refused.value).startswith(f"rules.{said}")

@@ -232,7 +232,7 @@ def _changed_at(before: PolicyRecord, *, now_s: int) -> int:
 
 def _parsed(kind: PolicyType, rules: str, agent_id: AgentId | None) -> Rule:
     try:
-        return parse_rules(kind, rules, is_global=agent_id is None)
+        return parse_rules(kind, rules, is_global=agent_id is None, is_new=True)
     except RuleRefused as refused:
         raise _refusal(refused) from refused
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from waiaas.domain.assets import Network
 from waiaas.domain.enums import PolicyTier, PolicyType
+from waiaas.domain.programs import COVERED_PROGRAMS
 from waiaas.domain.request import ContractCall, Part
 from waiaas.policy.document import Document
 from waiaas.policy.rule import CARE_FIELDS, Call, Care, Case, Grant, Need, ask_for, read_care
@@ -43,4 +44,9 @@ def parse(document: Document) -> ContractWhitelist:
     """
     document.require_known(FIELDS)
     care = read_care(document, default=PolicyTier.APPROVAL)
-    return ContractWhitelist(document.addresses("contracts"), care)
+    contracts = document.addresses("contracts")
+    covered = sorted(contracts & COVERED_PROGRAMS.keys())
+    if document.is_new and covered:
+        reason = f"names {covered[0]}, which no request can call: {COVERED_PROGRAMS[covered[0]]}"
+        raise document.refuse("contracts", reason)
+    return ContractWhitelist(contracts, care)

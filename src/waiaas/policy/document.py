@@ -57,6 +57,9 @@ class Document:
     is_global: bool
     """Whether the rule is for every agent, whatever its network."""
     path: str = "rules"
+    is_new: bool = False
+    """Whether it is being set: then what could never matter is refused, too. What was stored before
+    is read as it is, for refusing it would deny everything."""
 
     def require_known(self, names: Iterable[str]) -> None:
         """Return if the object has no member besides *names*."""
@@ -199,7 +202,9 @@ class Document:
         return RuleAsset(None, text)
 
 
-def read_document(rules: str, *, is_global: bool, path: str = "rules") -> Document:
+def read_document(
+    rules: str, *, is_global: bool, path: str = "rules", is_new: bool = False
+) -> Document:
     """Return the JSON object that *rules* is; *path* is how refusals call it.
 
     Raises:
@@ -211,7 +216,7 @@ def read_document(rules: str, *, is_global: bool, path: str = "rules") -> Docume
         raise RuleRefused(path, "not JSON") from error
     if not isinstance(members, dict):
         raise RuleRefused(path, "not an object")
-    return Document(members, is_global, path)
+    return Document(members, is_global, path, is_new)
 
 
 def _object(path: str, members: list[tuple[str, object]]) -> dict[str, object]:

@@ -59,10 +59,16 @@ def parse_policy(record: PolicyRecord) -> Rule:
 
 
 @lru_cache(maxsize=RULES_KEPT_MAX)
-def parse_rules(kind: PolicyType, rules: str, *, is_global: bool) -> Rule:
+def parse_rules(kind: PolicyType, rules: str, *, is_global: bool, is_new: bool = False) -> Rule:
     """Return what the JSON text *rules* means for a policy of type *kind*.
 
     The same text always means the same, so what was read is kept; what was refused is read again.
+
+    Args:
+        kind: the type.
+        rules: JSON.
+        is_global: whether it is for every agent.
+        is_new: whether it is being set, and must not have a member that could never matter.
 
     Raises:
         RuleRefused: names the field, and why.
@@ -70,7 +76,7 @@ def parse_rules(kind: PolicyType, rules: str, *, is_global: bool) -> Rule:
     parse = PARSERS.get(kind)
     if parse is None:
         raise RuleRefused("type", "is not a type of policy we know")
-    return parse(read_document(rules, is_global=is_global))
+    return parse(read_document(rules, is_global=is_global, is_new=is_new))
 
 
 def require_own_network(rule: Rule, network: Network) -> None:

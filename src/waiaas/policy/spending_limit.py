@@ -197,6 +197,8 @@ def parse(document: Document) -> SpendingLimit:
     window_max = {name: document.amount(name) for name in WINDOWS_S if document.has(name)}
     _require_rising(document, tier_max, "a more careful tier reaches at least as far")
     _require_rising(document, window_max, "the shorter window could never be filled")
+    if document.is_new:
+        _require_within_reach(document, window_max)
     return SpendingLimit(
         asset=asset,
         tier_max=MappingProxyType(tier_max),
@@ -214,11 +216,23 @@ def _delay_s(document: Document) -> int | None:
     return read_delay(document)
 
 
+def _require_within_reach(document: Document, window_max: Mapping[str, int]) -> None:
+    """Return if there is something to exceed, and `per_transaction_max` can be exceeded alone."""
+    most = document.amount_if_any("per_transaction_max")
+    if document.has("on_exceed") and most is None and not window_max:
+        bounds = ", ".join(("per_transaction_max", *WINDOWS_S))
+        raise document.refuse("on_exceed", f"means nothing without a bound to exceed: {bounds}")
+    for name, bound in window_max.items():
+        if most is not None and most > bound:
+            reason = f"is more than {name}: whatever is above it is above {name} already"
+            raise document.refuse("per_transaction_max", reason)
+
+
 def _require_rising(document: Document, bounds: Mapping[str, int], why: str) -> None:
     """Return if no bound is below the one before it.
 
-    `per_transaction_max` may be below `instant_max`, and a window below either: tiers say how
-    careful, windows how much, and the tighter one holds.
+    `per_transaction_max` and windows may be below `instant_max`: tiers say how careful, bounds how
+    much, and the tighter one holds.
     """
     names = list(bounds)
     for lower, upper in pairwise(names):
