@@ -47,7 +47,7 @@ from waiaas.pipeline.policies import POLICIES_MAX
 from waiaas.policy.document import Document, RuleRefused
 from waiaas.policy.facts import EVER_S, Answers, History, RecordedUsage, Spent
 from waiaas.policy.policies import parse_rules, require_own_network
-from waiaas.policy.session_constraints import parse_constraints
+from waiaas.policy.session_constraints import write_constraints
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.policy.verdict import Allow, Verdict
@@ -172,22 +172,26 @@ def judge_table(file: Path) -> list[dict[str, Any]]:
         suspended_at=None,
         suspension_reason=None,
     )
+    network = Network(agent.chain, agent.network)
     terms = Terms(
-        agent.chain,
-        agent.network,
-        tuple(_records(table.policies, agent.id, Network(agent.chain, agent.network))),
-        None if table.constraints is None else json.dumps(table.constraints),
+        *network,
+        tuple(_records(table.policies, agent.id, network)),
+        None if table.constraints is None else _constraints(table.constraints, network),
         table.default_delay_seconds,
         table.default_approval_seconds,
     )
-    if terms.constraints is not None:
-        try:
-            parse_constraints(terms.constraints)
-        except RuleRefused as refused:
-            raise Unusable(str(refused)) from refused
     if not table.rows:
         raise Unusable("rows: there are none")
     return [_judge_row(number, row, terms, agent) for number, row in enumerate(table.rows)]
+
+
+def _constraints(members: dict[str, Any], network: Network) -> str:
+    try:
+        written = write_constraints(json.dumps(members))
+        written.require_on(network)
+    except RuleRefused as refused:
+        raise Unusable(str(refused)) from refused
+    return written.text
 
 
 def _judge_row(number: int, row: _Row, terms: Terms, agent: AgentRecord) -> dict[str, Any]:

@@ -34,6 +34,7 @@ OTHER: Final = AgentId("01990000-0000-7000-8000-000000000002")
 MAINNET: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501"
 DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1/slip44:501"
 OLD: Final = {"asset": "native", "instant_max": "100", "daily_max": "1000"}
+DEVNET_TOKEN: Final = f"{DEVNET.partition('/')[0]}/token:{TOKEN}"
 OTHER_NETWORKS: Final = {"type": "SPENDING_LIMIT", "rules": {**OLD, "asset": DEVNET}}
 MEANINGLESS: Final = {
     "type": "SPENDING_LIMIT",
@@ -174,6 +175,7 @@ def test_a_row_is_as_expected_or_ends_with_a_code_of_its_own(
         ({"defaultApprovalSeconds": 604_801}, "defaultApprovalSeconds"),
         ({"policies": [{"type": "BLACKLIST", "rules": {}}]}, "BLACKLIST"),
         ({"constraints": {"maxAmount": "1"}}, "constraints"),
+        ({"constraints": {"allowedTokens": [DEVNET_TOKEN]}}, "a token of another network"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why_and_judges_nothing(

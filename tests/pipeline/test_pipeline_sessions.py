@@ -23,6 +23,11 @@ NOW_S = 1_700_000_000
 TTL_S = 300
 
 
+HERE = "waiaas:solana-localnet"
+ELSEWHERE = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
+TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+
+
 async def issue(
     office: "Office",
     agent_id: AgentId,
@@ -187,12 +192,28 @@ def test_constraints_are_kept_with_the_session_and_told_in_the_log(office: "Offi
     assert json.loads(office.rows("audit_log")[-1].details)["constraints"] == text
 
 
+def test_a_token_in_either_spelling_is_kept_by_its_address(office: "Office") -> None:
+    text = f'{{"maxTransactions": 3, "allowedTokens": ["{HERE}/token:{TOKEN}"]}}'
+    issued = asyncio.run(issue(office, office.hire().agent_id, constraints=text))
+    stored = {"maxTransactions": 3, "allowedTokens": [TOKEN]}
+    assert json.loads(str(issued.session.constraints)) == stored
+    told = json.loads(office.rows("audit_log")[-1].details)["constraints"]
+    assert told == issued.session.constraints
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [
         ("[]", "constraints"),
         ('{"x": 1}', "constraints.x"),
         ('{"maxTransactions": 0}', "constraints.maxTransactions"),
+        (f'{{"allowedTokens": ["{ELSEWHERE}/token:{TOKEN}"]}}', "constraints.allowedTokens"),
+        (f'{{"allowedTokens": ["{HERE}/slip44:501"]}}', "constraints.allowedTokens[0]"),
+        (
+            f'{{"allowedTokens": ["{TOKEN}", "{HERE}/token:{TOKEN}"]}}',
+            "constraints.allowedTokens[1]",
+        ),
+        (f'{{"x": 1, "allowedTokens": ["{HERE}/token:{TOKEN}"]}}', "constraints.x"),
     ],
 )
 def test_constraints_that_nobody_could_keep_are_refused_and_no_session_is_made(

@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from tests.policy.listed import ListedUsage
 
-from waiaas.domain.assets import Network
+from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.records import UNUSED_SESSION, PolicyRecord, SessionUse
 from waiaas.domain.request import Approve, Batch, ContractCall, Part, TokenTransfer, Transfer
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.rule import Case
-from waiaas.policy.session_constraints import SessionConstraints, parse_constraints
+from waiaas.policy.session_constraints import (
+    SessionConstraints,
+    parse_constraints,
+    write_constraints,
+)
 from waiaas.policy.verdict import SESSION, Allow, Deny, Verdict
 
 ALICE = "So11111111111111111111111111111111111111112"
@@ -190,3 +194,20 @@ def test_what_nobody_could_keep_is_refused_by_the_name_of_the_member(text: str, 
     with pytest.raises(RuleRefused) as refused:
         parse_constraints(text)
     assert refused.value.field == field
+
+
+def test_constraints_that_name_no_network_are_stored_as_they_are_given() -> None:
+    for text in ("{}", '{"allowedTokens":  ["' + TOKEN + '"]}'):
+        assert write_constraints(text) == (text, frozenset())
+
+
+def test_a_token_is_of_the_network_that_it_was_named_with() -> None:
+    mainnet, devnet = (
+        Network(ChainType.SOLANA, each) for each in (NetworkType.MAINNET, NetworkType.DEVNET)
+    )
+    named = json.dumps({"allowedTokens": [f"{CHAIN_IDS[mainnet]}/token:{TOKEN}", ALICE]})
+    written = write_constraints(named)
+    assert parse_constraints(written.text).tokens == frozenset((TOKEN, ALICE))
+    written.require_on(mainnet)
+    with pytest.raises(RuleRefused, match="allowedTokens: names a token of another network"):
+        written.require_on(devnet)

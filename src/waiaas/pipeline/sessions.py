@@ -9,17 +9,18 @@ from waiaas.domain.access import (
     SESSION_TTL_S_DEFAULT,
     SESSIONS_PER_AGENT_DEFAULT,
 )
+from waiaas.domain.assets import Network
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, is_id
-from waiaas.domain.records import SessionRecord
+from waiaas.domain.records import AgentRecord, SessionRecord
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.stop import Stop, call_off, revoke
 from waiaas.policy.document import RuleRefused
-from waiaas.policy.session_constraints import parse_constraints
+from waiaas.policy.session_constraints import Written, write_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
 
 
@@ -69,15 +70,16 @@ async def issue_session(
         Refusal: KILL_SWITCH_ACTIVE, VALIDATION_FAILED with the field, AGENT_NOT_FOUND,
             AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
     """
-    if constraints is not None:
-        _require_readable(constraints)
+    written = None if constraints is None else _written(constraints)
     token = SESSION_TOKEN_PREFIX + generate_secret()
     lives_s = rules.ttl_s if ttl_s is None else ttl_s
     wall_s = clock.now_s()
 
     def unit(tx: LedgerTransaction) -> SessionRecord:
         now_s = ledger_time(tx, wall_s=wall_s)
-        _require_room(tx, agent_id, live_max=rules.live_max, now_s=now_s)
+        agent = _require_room(tx, agent_id, live_max=rules.live_max, now_s=now_s)
+        if written is not None:
+            _require_own_network(written, agent)
         session = SessionRecord(
             id=SessionId(generate_id()),
             agent_id=agent_id,
@@ -86,7 +88,7 @@ async def issue_session(
             revoked_at=None,
             absolute_expires_at=now_s + SESSION_ABSOLUTE_S,
             created_at=now_s,
-            constraints=constraints,
+            constraints=None if written is None else written.text,
         )
         tx.sessions.insert(session)
         remember(
@@ -96,7 +98,7 @@ async def issue_session(
                 OPERATOR,
                 agent_id=agent_id,
                 session_id=session.id,
-                details={"expiresAt": session.expires_at, "constraints": constraints},
+                details={"expiresAt": session.expires_at, "constraints": session.constraints},
                 ip_address=ip_address,
             ),
             now_s=now_s,
@@ -144,16 +146,28 @@ async def revoke_session(
     return await ledger.write_async(unit)
 
 
-def _require_readable(constraints: str) -> None:
+def _written(constraints: str) -> Written:
     try:
-        parse_constraints(constraints)
+        return write_constraints(constraints)
     except RuleRefused as refused:
-        raise Refusal(
-            ErrorCode.VALIDATION_FAILED, str(refused), details={"field": refused.field}
-        ) from refused
+        raise _refusal(refused) from refused
 
 
-def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, live_max: int, now_s: int) -> None:
+def _require_own_network(written: Written, agent: AgentRecord) -> None:
+    try:
+        written.require_on(Network(agent.chain, agent.network))
+    except RuleRefused as refused:
+        raise _refusal(refused) from refused
+
+
+def _refusal(refused: RuleRefused) -> Refusal:
+    details = {"field": refused.field}
+    return Refusal(ErrorCode.VALIDATION_FAILED, str(refused), details=details)
+
+
+def _require_room(
+    tx: LedgerTransaction, agent_id: AgentId, *, live_max: int, now_s: int
+) -> AgentRecord:
     agent = tx.agents.get(agent_id)
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
@@ -165,3 +179,4 @@ def _require_room(tx: LedgerTransaction, agent_id: AgentId, *, live_max: int, no
             f"an agent may have {live_max} live sessions, and this one has them",
             hint="Use one of them, or wait until one expires.",
         )
+    return agent

@@ -3,16 +3,18 @@
 They only restrict. A session without constraints is bounded by the policies alone.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import TransactionType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import UNUSED_SESSION, SessionUse
 from waiaas.domain.request import Approve, ContractCall, Part, TokenTransfer
-from waiaas.policy.document import Document, read_document
+from waiaas.policy.document import Document, RuleRefused, read_document
 from waiaas.policy.rule import Case, Rule, exceeded, outflow
 from waiaas.policy.verdict import SESSION, Violation
 
@@ -23,13 +25,15 @@ TRANSACTIONS_MAX: Final = 10**9
 
 _OPERATIONS: Final = tuple(kind for kind in TransactionType if kind is not TransactionType.BATCH)
 
+_TOKENS: Final = "allowedTokens"
+
 FIELDS: Final = (
     "maxAmountPerTx",
     "maxTotalAmount",
     "maxTransactions",
     "allowedOperations",
     "allowedDestinations",
-    "allowedTokens",
+    _TOKENS,
     "allowedContracts",
     "allowedSpenders",
 )
@@ -118,7 +122,7 @@ class SessionConstraints(Rule):
         ):
             tokens = frozenset()
         if tokens is not None and part.token_address not in tokens:
-            yield _deny(f"{part.token_address} is not a token of this session", "allowedTokens")
+            yield _deny(f"{part.token_address} is not a token of this session", _TOKENS)
 
     def _judge_counterparty(self, part: Part) -> Iterator[Violation]:
         if isinstance(part, ContractCall):
@@ -130,6 +134,40 @@ class SessionConstraints(Rule):
         listed = self.destinations if own is None else own
         if listed is not None and address not in listed:
             yield _deny(f"{address} is not on this session's list", bound)
+
+
+class Written(NamedTuple):
+    """Constraints as they are stored: tokens by their addresses on the agent's network."""
+
+    text: str
+    networks: frozenset[Network]
+    """Those that were named with a token."""
+
+    def require_on(self, network: Network) -> None:
+        """Refuse a token that an agent on *network* cannot have.
+
+        Raises:
+            RuleRefused: one of another network was named.
+        """
+        if self.networks - {network}:
+            reason = f"names a token of another network than the agent's, {network.network}"
+            raise RuleRefused(f"{PATH}.{_TOKENS}", reason)
+
+
+def write_constraints(text: str) -> Written:
+    """Return how constraints are stored that are given as *text*, with tokens in either spelling.
+
+    Raises:
+        RuleRefused: names the member that is unknown or wrong, and why.
+    """
+    document = read_document(text, is_global=False, path=PATH)
+    tokens = document.tokens(_TOKENS) if document.has(_TOKENS) else ()
+    networks = frozenset(each.network for each in tokens if each.network is not None)
+    if networks:
+        names = [each.name for each in tokens]
+        text = json.dumps({**document.members, _TOKENS: names}, sort_keys=True)
+    parse_constraints(text)
+    return Written(text, networks)
 
 
 def parse_constraints(text: str) -> SessionConstraints:
@@ -146,7 +184,7 @@ def parse_constraints(text: str) -> SessionConstraints:
         transactions_max=_transactions_max(document),
         operations=_operations(document),
         destinations=_addresses(document, "allowedDestinations"),
-        tokens=_addresses(document, "allowedTokens"),
+        tokens=_addresses(document, _TOKENS),
         contracts=_addresses(document, "allowedContracts"),
         spenders=_addresses(document, "allowedSpenders"),
     )
