@@ -30,7 +30,7 @@ from waiaas.domain.assets import Network
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, PolicyId, is_id
-from waiaas.domain.records import AgentRecord, PolicyRecord, SessionUse
+from waiaas.domain.records import PRIORITY_MAX, PRIORITY_MIN, AgentRecord, PolicyRecord, SessionUse
 from waiaas.domain.rent import leaving_assets
 from waiaas.domain.request import Request
 from waiaas.domain.waiting import (
@@ -51,7 +51,6 @@ from waiaas.policy.session_constraints import write_constraints
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.policy.verdict import Allow, Verdict
-from waiaas.wire.policies import Priority
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 
@@ -87,7 +86,7 @@ class _Rule(_Strict, frozen=True):
 
     type: PolicyType
     rules: dict[str, Any]
-    priority: Priority = 0
+    priority: Annotated[int, msgspec.Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)] = 0
     enabled: bool = True
 
 

@@ -177,6 +177,10 @@ class Held(NamedTuple):
     """May be past 2^256-1: it is a sum."""
 
 
+PRIORITY_MIN: Final = -1000
+PRIORITY_MAX: Final = 1000
+
+
 class PolicyRecord(NamedTuple):
     """One rule as stored; `rules` is JSON text that `waiaas.policy` parses at every read."""
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType
 
 from waiaas.domain.enums import PolicyType
+from waiaas.domain.records import PRIORITY_MAX, PRIORITY_MIN
 from waiaas.wire.message import Message
 
 _Id = Annotated[str, Meta(max_length=36)]
-Priority = Annotated[int, Meta(ge=-1000, le=1000)]
+_Priority = Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)]
 
 
 class SetPolicy(Message, frozen=True):
@@ -17,7 +18,7 @@ class SetPolicy(Message, frozen=True):
     type: PolicyType
     rules: dict[str, Any]
     agent_id: _Id | None = None
-    priority: Priority = 0
+    priority: _Priority = 0
     """Orders explanations, highest first, and nothing else."""
     enabled: bool = True
 
@@ -26,7 +27,7 @@ class ChangePolicy(Message, frozen=True):
     """What changes of a rule; what is not given stays."""
 
     rules: dict[str, Any] | UnsetType = UNSET
-    priority: Priority | UnsetType = UNSET
+    priority: _Priority | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 
