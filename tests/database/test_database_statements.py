@@ -439,7 +439,7 @@ def test_a_warm_ledger_compiles_nothing() -> None:
         assert read_head(connection)
         assert not read_owners_acts(connection)
         assert not list(wrong_totals(connection))
-        assert methods >= len(DEFINED) - 17
+        assert methods >= len(DEFINED) - 18
         assert {statement.compiled.sql for statement in DEFINED} <= used
         made = CompiledStatement.made
         _everything(connection)
