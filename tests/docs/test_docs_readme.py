@@ -1,4 +1,4 @@
-"""The README is true: its commands run as written, its Python too, and what it names exists."""
+"""The README and the operator's guide are true: their commands run as written, in their order."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,28 @@ from waiaas.domain.addresses import solana_address
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "operators-guide.md").read_text(encoding="utf-8")
 RECIPIENT = solana_address(bytes(range(32)))
 PASSWORD = "correct horse battery staple"
-NEEDS_PASSWORD = ("init", "start", "agent", "policy", "session")
+NEW_PASSWORD = "incorrect horse battery staple"
+NEEDS_PASSWORD = {
+    ("init",), ("start",), ("password", "change"), ("agent", "create"), ("agent", "fund"),
+    ("policy", "set"), ("session", "create"), ("backup", "create"), ("backup", "verify"),
+}  # fmt: skip
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
 
-def commands() -> list[list[str]]:
+def commands(page: str) -> list[list[str]]:
     """Every `waiaas …` line of the shell blocks, as arguments, without its comment."""
-    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("waiaas ")]
 
 
 def test_its_python_runs() -> None:
-    [code] = blocks("python")
+    [code] = blocks(README, "python")
     names: dict[str, object] = {}
 
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 -- our own README
@@ -52,14 +58,26 @@ class Waiaas:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._password_file = folder / "password"
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(PASSWORD, encoding="ascii")
+        self._password_file = self._written("password", PASSWORD)
+        self._new_password_file = self._written("new", NEW_PASSWORD)
 
     def arguments(self, command: list[str]) -> list[str]:
         program = [sys.executable, "-m", "waiaas", "--data-dir", str(self._folder / "data")]
-        password = ["--password-file", str(self._password_file)]
-        return [*program, *command, *(password if command[0] in NEEDS_PASSWORD else [])]
+        given: list[str] = []
+        if tuple(command[:1]) in NEEDS_PASSWORD or tuple(command[:2]) in NEEDS_PASSWORD:
+            given += ["--password-file", str(self._password_file)]
+        if command[:2] == ["password", "change"]:
+            given += ["--new-password-file", str(self._new_password_file)]
+        return [*program, *command, *given]
+
+    def use_new_password(self) -> None:
+        self._password_file = self._new_password_file
+
+    def _written(self, name: str, password: str) -> Path:
+        file = self._folder / name
+        file.touch(mode=0o600)
+        file.write_text(password, encoding="ascii")
+        return file
 
     def run(self, command: list[str]) -> str:
         done = subprocess.run(
@@ -77,16 +95,29 @@ def waiaas(tmp_path: Path) -> Iterator[Waiaas]:
     subprocess.run(program.arguments(["stop"]), cwd=tmp_path, timeout=60, check=False)
 
 
-@pytest.mark.e2e
-@pytest.mark.slow
-def test_its_commands_run_as_written(waiaas: Waiaas) -> None:
-    init, start, *others = commands()
-    waiaas.run(init)
+@contextmanager
+def running(waiaas: Waiaas, start: list[str]) -> Iterator[None]:
+    """Run the daemon until the block's last command has stopped it."""
     with subprocess.Popen(
         waiaas.arguments([*start, "--port", "0"]), stdout=subprocess.PIPE, encoding="utf-8"
     ) as daemon:
         assert daemon.stdout is not None
         assert daemon.stdout.readline().startswith("waiaas is ready at http://127.0.0.1:")
+        try:
+            yield
+            assert daemon.wait(timeout=30) == 0
+        finally:
+            daemon.kill()
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_newcomer_gets_from_init_to_a_payment_a_new_password_a_backup_and_a_clean_stop(
+    waiaas: Waiaas,
+) -> None:
+    init, start, *others = commands(README)
+    waiaas.run(init)
+    with running(waiaas, start):
         agent_id = ""
         for command in others:
             filled = [
@@ -98,4 +129,17 @@ def test_its_commands_run_as_written(waiaas: Waiaas) -> None:
                 agent_id = json.loads(output)["id"]
             if filled[:2] == ["tx", "send"]:
                 assert json.loads(output)["status"] == "CONFIRMED"
-        assert daemon.wait(timeout=30) == 0
+
+    change, start, *others = commands(GUIDE)
+    waiaas.run(change)
+    waiaas.use_new_password()
+    with running(waiaas, start):
+        name = ""
+        for command in others:
+            output = waiaas.run([argument.replace("FILE", name) for argument in command])
+            if command[:2] == ["backup", "create"]:
+                name = Path(json.loads(output)["name"]).name
+            if command[:2] == ["backup", "verify"]:
+                assert json.loads(output)["whole"] is True
+            if command[:2] == ["audit", "verify"]:
+                assert json.loads(output)["intact"] is True

@@ -283,8 +283,8 @@ class Writer:
                     self._write_from_reserve(unit)
         finally:
             taken_ns = time.perf_counter_ns() - begun_ns
-            self._answer(group)
             self.figures.add(units=len(group), ns=taken_ns)
+            self._answer(group)
         if self.wal_pages >= WAL_PAGES_MAX and self._failure is None:
             self._copy_wal()
         if (self.wal_pages >= WAL_PAGES_ALARM) is not self._wal_is_large:
