@@ -60,6 +60,7 @@ bench: setup          ## ratios, each from one run
 	$(BIN)/python benchmarks/backtest.py
 	$(BIN)/python benchmarks/signatures.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/cli.py
 
 smoke: setup          ## the built wheel in a clean environment, without development packages
 	$(BIN)/python tools/smoke_wheel.py

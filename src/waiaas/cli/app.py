@@ -26,6 +26,7 @@ from waiaas.cli.context import (
     tell,
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
+from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
 from waiaas.directory import (
     DaemonError,
@@ -205,7 +206,9 @@ def stop(context: typer.Context, *, as_json: JsonOption = False) -> None:
                 return
             with Client.with_cookie(directory) as client:
                 client.post("/v1/admin/shutdown")
-            if wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX) is None:
+            with working("stopping"):
+                is_over = wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX)
+            if is_over is None:
                 fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
             # If it had been brought along by one before.
             ended = may_have_localnet(directory) and end_localnet()

@@ -34,8 +34,8 @@ def verify(
     from waiaas.offline import verify_audit_log
 
     directory = directory_of(context)
-    with working("verifying"):
-        found = explained(lambda: verify_audit_log(directory, anchor_file=anchor))
+    look = working("verifying")(lambda: verify_audit_log(directory, anchor_file=anchor))
+    found = explained(look)
     fault = found.fault
     facts: dict[str, object] = {
         "intact": fault is None,

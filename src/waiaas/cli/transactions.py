@@ -30,6 +30,7 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.progress import working
 from waiaas.cli.secret import read_token
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.transaction import is_terminal
@@ -173,7 +174,8 @@ def _ask_for(client: Client, payment: Json, *, key: str) -> Json:
 
 def _wait_for(client: Client, accepted: Json, *, seconds: float) -> Json:
     try:
-        return wait_for_end(client, accepted["id"], seconds=seconds)
+        with working("waiting for its end"):
+            return wait_for_end(client, accepted["id"], seconds=seconds)
     except (NoAnswer, NotReachable, KeyboardInterrupt) as error:
         fail(
             f"payment {accepted['id']} was accepted, but then: {_told(error)}",
