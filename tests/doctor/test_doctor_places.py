@@ -165,6 +165,12 @@ def test_a_missing_directory_is_told_and_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_even_be_looked_at_is_told(tmp_path: Path) -> None:
+    """As for another user's; the tests may run as root, for whom there is nothing closed."""
+    found = wrong(look(tmp_path / ("x" * 300)))
+    assert "File name too long" in found[Subject.DIRECTORY]
+
+
 def test_a_link_to_a_directory_is_told(place: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(place)
     assert "not a directory (or a link to one)" in wrong(look(tmp_path / "link"))[Subject.DIRECTORY]

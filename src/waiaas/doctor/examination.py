@@ -7,6 +7,7 @@ from pathlib import Path
 from waiaas.applied import solana_urls
 from waiaas.config.reading import load_config
 from waiaas.config.registry import Config
+from waiaas.directory import sentence
 from waiaas.doctor import answers, files, ledger, machine, nodes
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.finding import Finding, Subject, fine, mend
@@ -54,6 +55,19 @@ def examine(
         now_s: what the clock shows.
         with_nodes: whether the nodes are to be asked, which goes over the network.
     """
+    try:
+        yield from _all(
+            directory, answer=answer, version=version, now_s=now_s, with_nodes=with_nodes
+        )
+    except OSError as error:  # Not even to be looked at: the rest would be guesses.
+        yield mend(
+            Subject.DIRECTORY, sentence(error), "Look again as the user who owns the directory."
+        )
+
+
+def _all(
+    directory: Path, *, answer: Answer, version: str, now_s: int, with_nodes: bool
+) -> Iterator[Finding]:
     settings = read_config(directory)
     seen = machine.read_machine(directory, pid=answer.pid)
     yield files.check_directory(directory)
