@@ -27,7 +27,6 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
 from waiaas.cli.progress import working
-from waiaas.cli.secret import read_password
 from waiaas.directory import (
     DaemonError,
     is_initialised,
@@ -105,6 +104,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make the data directory. It gets an empty ledger, and a keystore under a new password."""
+    from waiaas.cli.secret import read_password  # Guarded memory is not for `--help`.
+
     directory = directory_of(context)
     try:
         made = not is_initialised(directory)
@@ -154,6 +155,8 @@ def start(
     password_fd: PasswordFdOption = None,
 ) -> None:
     """Run the daemon in the foreground. It runs until `waiaas stop` or Ctrl-C."""
+    from waiaas.cli.secret import read_password
+
     directory = directory_of(context)
     if locked and (password_file, password_fd) != (None, None):
         fail("a start that is --locked takes no password", code=ExitCode.USAGE)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail
-from waiaas.cli.secret import as_text
 from waiaas.directory import DaemonError, find_daemon, read_cookie
-from waiaas.keystore.guarded import Guarded
+
+if TYPE_CHECKING:
+    from waiaas.keystore.guarded import Guarded
 
 ANSWER_S_MAX: Final = 30.0
 """How long one answer may take; an airdrop waits for the chain."""
@@ -88,7 +89,7 @@ class Client:
             return cls(anybody.url, read_cookie(directory))
 
     @classmethod
-    def logged_in(cls, directory: Path, password: Callable[[], Guarded | bytes]) -> Self:
+    def logged_in(cls, directory: Path, password: "Callable[[], Guarded | bytes]") -> Self:
         """Return a client with the operator's full rights, for 15 minutes at most.
 
         Args:
@@ -98,6 +99,8 @@ class Client:
         Raises:
             NotReachable: no daemon runs.
         """
+        from waiaas.cli.secret import as_text  # Guarded memory is not for `--help`.
+
         # With the cookie, so that strangers who try passwords do not make us wait.
         with cls.with_cookie(directory) as local_user:
             body = {"password": as_text(password())}
@@ -173,16 +176,18 @@ class Client:
 
 @contextmanager
 def confirming(
-    directory: Path, read: Callable[[], Guarded | bytes]
+    directory: Path, read: "Callable[[], Guarded | bytes]"
 ) -> Iterator[tuple[Client, str]]:
     """Log in, and hand over the password for what asks for it once more; it is read once.
 
     Raises:
         NotReachable: no daemon runs.
     """
+    from waiaas.cli.secret import as_text
+
     typed: list[Guarded | bytes] = []
 
-    def password() -> Guarded | bytes:
+    def password() -> "Guarded | bytes":
         typed.append(read())
         return typed[0]
 

@@ -10,7 +10,6 @@ from waiaas.cli.context import (
     directory_of,
     show,
 )
-from waiaas.cli.secret import as_text, read_password
 
 
 def lock(context: typer.Context, *, as_json: JsonOption = False) -> None:
@@ -32,6 +31,8 @@ def unlock(
     as_json: JsonOption = False,
 ) -> None:
     """Let the daemon sign again. What was due meanwhile goes on at once."""
+    from waiaas.cli.secret import as_text, read_password  # Guarded memory is not for `--help`.
+
     directory = directory_of(context)
 
     def ask() -> None:
