@@ -62,6 +62,8 @@ def test_every_command_of_the_design_is_there(made: str) -> None:
         "kill-switch": "on off",
         "audit": "verify export",
         "backup": "create verify list restore",
+        "key": "import export",
+        "password": "change",
     }
     for resource, verbs in wanted.items():
         for verb in verbs.split():

@@ -137,7 +137,7 @@ def import_key(
 @key_app.command("export")
 def export_key(
     context: typer.Context,
-    agent_id: Annotated[str, typer.Argument(metavar="ID", help="The agent's id.")],
+    agent: Annotated[str, typer.Argument(help="The agent's id.")],
     *,
     file: Annotated[
         Path,
@@ -164,12 +164,13 @@ def export_key(
             code=ExitCode.USAGE,
         )
 
-    def confirm(agent: AgentRecord) -> None:
+    def confirm(found: AgentRecord) -> None:
         if yes:
             return
-        name = printable(agent.name)
-        typer.echo(f"The key of agent {name} ({agent.public_key}) goes to {file}.", err=True)
-        if typer.prompt("Type its name to export it", err=True) not in {agent.name, name}:
+        name = printable(found.name)
+        place = printable(str(file))
+        typer.echo(f"The key of agent {name} ({found.public_key}) goes to {place}.", err=True)
+        if typer.prompt("Type its name to export it", err=True) not in {found.name, name}:
             fail("that is not its name: nothing was written")
 
     def work() -> None:
@@ -177,15 +178,15 @@ def export_key(
         with loading():
             from waiaas.custody import export_key as write_key
 
-        agent = write_key(
+        exported = write_key(
             directory,
-            agent_id,
+            agent,
             file=file,
             confirm=confirm,
             password=partial(read_password, file=password_file, descriptor=password_fd),
             clock=SystemClock(),
         )
-        facts = {"id": agent.id, "publicKey": agent.public_key, "file": str(file)}
+        facts = {"id": exported.id, "publicKey": exported.public_key, "file": str(file)}
         show(facts, as_json=as_json)
 
     explained(work)
