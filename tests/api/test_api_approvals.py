@@ -38,6 +38,7 @@ def test_what_waits_is_listed_until_it_is_decided(
                 "amount": "1000001",
                 "createdAt": NOW_S,
                 "expiresAt": NOW_S + 3600,
+                "rent": None,
                 "request": {"type": "TRANSFER", "to": RECIPIENT, "amount": "1000001"},
             }
         ]

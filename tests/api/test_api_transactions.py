@@ -357,6 +357,7 @@ def test_a_payment_is_shown_whole(desk: "Desk", hired: "Hired") -> None:
         "queuedAt": None,
         "waitsUntil": None,
         "reference": None,
+        "rent": None,
         "request": {"type": "TRANSFER", "to": RECIPIENT, "amount": "1000"},
     }
     assert look(desk, hired, tx_id).json == shown

@@ -202,6 +202,13 @@ def test_what_may_be_paid_for_a_recipients_account_is_told_in_words(
     desk.ask("PUT", "/v1/policies", limit | {"rules": rules}, token=operator)
     told = simulate(desk, hired, sends).json
     assert told["rent"] == "up to 2039280 of native is set aside for new token accounts"
+    sent = desk.ask("POST", "/v1/transactions/send", sends, token=hired.token).json["id"]
+    shown = desk.ask("GET", f"/v1/transactions/{sent}", token=hired.token).json
+    assert (shown["rent"], shown["status"]) == ("2039280", "PENDING")
+    sends |= {"amount": "2039280"}
+    waits = desk.ask("POST", "/v1/transactions/send", sends, token=hired.token).json["id"]
+    [open_] = desk.ask("GET", "/v1/approvals", token=COOKIE).json["items"]
+    assert (open_["transactionId"], open_["rent"]) == (waits, "2039280")
 
 
 def test_constraints_count_for_the_session_that_asks_and_where_it_is_named(

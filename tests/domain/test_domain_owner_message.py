@@ -191,7 +191,13 @@ def test_recipient_and_amount_stand_in_words_and_in_base_units(
 ) -> None:
     assert in_words(request_, chain=ChainType(chain)) == words
     payment = PAYMENT._replace(request=request_)
-    assert SIWS.fullmatch(owner_message(FACTS._replace(payment=payment)))
+    message = owner_message(FACTS._replace(payment=payment))
+    assert SIWS.fullmatch(message)
+    costly = owner_message(FACTS._replace(payment=payment._replace(rent=2_039_280)))
+    assert SIWS.fullmatch(costly)
+    rent = ", and pay up to 0.00203928 SOL (2039280 lamports) for new token accounts"
+    if chain == ChainType.SOLANA:
+        assert costly == message.replace(f"{words}.", f"{words}{rent}.")
 
 
 @given(st.integers(1, 2**256 - 1))

@@ -12,6 +12,7 @@ from waiaas.domain.addresses import solana_address
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.owner import CHALLENGE_TTL_S, NO_OWNER, Challenge, Owner, OwnerAction
 from waiaas.domain.owner_message import Letterhead
+from waiaas.domain.request import TokenTransfer
 from waiaas.pipeline.challenge import ask_message, find_subject, why_stale
 from waiaas.system import generate_secret
 
@@ -55,6 +56,23 @@ def caller(office: "Office") -> Any:
     hired = office.hire(limits={"instant_max": 0, "delay_max": 5})
     register(office, hired)
     return hired
+
+
+@pytest.mark.parametrize(("daily_max", "is_granted"), [(1, False), (10**9, True)])
+def test_a_message_says_what_rent_may_be_paid(
+    daily_max: int,
+    *,
+    is_granted: bool,
+    office: "Office",
+) -> None:
+    caller = office.hire(limits={"instant_max": 1, "daily_max": daily_max})
+    register(office, caller)
+    token = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
+    office.set_policy(caller.agent_id, json.dumps({"asset": token, "instant_max": "1"}))
+    asking = office.ask_for(caller, TokenTransfer(token, ADDRESS, 5))
+    transaction = asyncio.run(asking).transaction
+    said = "pay up to 0.00203928 SOL (2039280 lamports) for new token accounts."
+    assert (said in ask(office, APPROVE, transaction.id).message) == is_granted
 
 
 def test_a_message_names_the_payment_the_policies_and_the_audit_head(

@@ -21,7 +21,8 @@ from waiaas.domain.money import NATIVE
 from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Batch, Request, TokenTransfer, Transfer
 from waiaas.pipeline.perform import World, perform, read_standing
-from waiaas.ports import Chain, Payload, SimulationRefused
+from waiaas.pipeline.rent import rent_told
+from waiaas.ports import Chain, LedgerTransaction, Payload, SimulationRefused
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office, Site
@@ -78,6 +79,22 @@ class Till(Desk):
             asset: (int(amount), state) for asset, amount, state in self.run(rows, transaction.id)
         }
 
+    def told(self, transaction: TransactionRecord) -> int | None:
+        """Return what everybody is told of a transaction's rent."""
+
+        def look(tx: LedgerTransaction) -> int | None:
+            found, accepted = tx.transactions.get(transaction.id), tx.requests.get(transaction.id)
+            assert found is not None
+            assert accepted is not None
+            return rent_told(tx, found, accepted)
+
+        return self.ledger.read(look)
+
+    def recorded(self) -> list[str]:
+        """Return the rent of each payload, as the audit log has it."""
+        rows = "SELECT details FROM audit_log WHERE event_type = 'TX_PAYLOAD_RECORDED'"
+        return [json.loads(details)["rent"] for (details,) in self.run(rows)]
+
     def used(self) -> tuple[int, int]:
         return self.ledger.read(lambda tx: tx.sessions.used(self.caller.session_id))
 
@@ -117,6 +134,18 @@ def test_without_a_grant_nobody_is_made_an_account(till: Till) -> None:
     assert not till.chain.landed
 
 
+def test_of_what_pays_no_tokens_and_of_what_cannot_be_read_no_rent_is_told(till: Till) -> None:
+    till.grant_native()
+    payments = [
+        till.ask(each).transaction
+        for each in (Transfer(HAS, 7), Batch((Transfer(HAS, 7), Transfer(HAS, 8))), sends(HAS))
+    ]
+    assert [till.told(each) for each in payments] == [None, None, RENT]
+    till.run("DROP TRIGGER IF EXISTS requests_stay_as_they_are")
+    till.run("UPDATE requests SET request = '{}' WHERE tx_id = ?", payments[-1].id)
+    assert till.told(payments[-1]) is None
+
+
 def test_what_waited_first_is_cancelled_for_it(till: Till) -> None:
     till.run("DELETE FROM policies")
     waits = {"asset": TOKEN, "instant_max": "1", "delay_max": "9", "delay_seconds": 1}
@@ -132,8 +161,11 @@ def test_rent_that_is_paid_is_spent_like_any_other_money(till: Till) -> None:
     till.grant_native()
     transaction = till.ask(sends(HAS_NOT)).transaction
     assert till.held(transaction)[NATIVE] == (RENT, "HELD")
+    assert till.told(transaction) == RENT
     assert till.finish(transaction).status is TransactionStatus.CONFIRMED
     assert till.held(transaction)[NATIVE] == (RENT, "SPENT")
+    assert till.told(transaction) == RENT
+    assert till.recorded() == [str(RENT)]
     assert till.chain.left(till.address) == RENT
     assert till.used() == (1, RENT)
 
@@ -145,6 +177,7 @@ def test_rent_that_is_not_needed_is_free_again_as_soon_as_that_is_known(till: Ti
     assert till.ask(Transfer(HAS, 1)).refusal is not None
     assert till.step(transaction).status is TransactionStatus.EXECUTING
     assert till.held(transaction)[NATIVE] == (0, "HELD")
+    assert (till.told(transaction), till.recorded()) == (0, ["0"])
     assert till.used() == (1, 0)
     assert till.ask(Transfer(HAS, RENT)).refusal is None
     assert till.step(transaction, 2).status is TransactionStatus.SUBMITTED
@@ -194,6 +227,7 @@ def test_rent_of_what_provably_did_not_land_is_given_back(till: Till) -> None:
     till.chain.pass_blocks(400)
     assert till.step(transaction).status is TransactionStatus.EXPIRED
     assert till.held(transaction)[NATIVE] == (RENT, "RELEASED")
+    assert till.told(transaction) == 0, "it was not paid"
     assert till.used() == (1, 0)
 
 

@@ -69,7 +69,8 @@ def put(office: "Office", stored: TransactionRecord, status: TransactionStatus) 
 
 
 def execute(tx: LedgerTransaction, stored: TransactionRecord) -> None:
-    move(tx, stored, TransactionStatus.EXECUTING, now_s=1, details={"payloadSha256": "0" * 64})
+    details = {"payloadSha256": "0" * 64, "rent": "0"}
+    move(tx, stored, TransactionStatus.EXECUTING, now_s=1, details=details)
 
 
 # ── ledger time ────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ master password once more, so that nobody approves at a terminal that was left o
 """
 
 from waiaas.api.access import login_caller
-from waiaas.api.requests import message_of
+from waiaas.api.requests import digits, message_of
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.errors import ErrorCode
@@ -13,6 +13,7 @@ from waiaas.domain.ids import TransactionId
 from waiaas.domain.records import AcceptedRequest, ApprovalRecord, TransactionRecord
 from waiaas.pipeline.decide import Decider, approve, reject
 from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.rent import rent_told
 from waiaas.ports import LedgerTransaction
 from waiaas.wire.approvals import Approval, Approvals, Approve
 from waiaas.wire.transactions import Decided
@@ -25,7 +26,7 @@ async def list_open(call: Call) -> Approvals:
     def look(tx: LedgerTransaction) -> list[Approval]:
         waiting = tx.approvals.undecided(now_s=ledger_time(tx, wall_s=wall_s))
         return [
-            _render(each, tx.transactions.get(each.tx_id), tx.requests.get(each.tx_id))
+            _render(tx, each, tx.transactions.get(each.tx_id), tx.requests.get(each.tx_id))
             for each in waiting
         ]
 
@@ -63,11 +64,13 @@ async def reject_one(call: Call) -> Decided:
 
 
 def _render(
+    tx: LedgerTransaction,
     approval: ApprovalRecord,
     transaction: TransactionRecord | None,
     accepted: AcceptedRequest | None,
 ) -> Approval:
     assert transaction is not None, "an approval goes with its transaction"
+    assert accepted is not None, "a request and its transaction are written together"
     return Approval(
         transaction_id=transaction.id,
         agent_id=transaction.agent_id,
@@ -76,6 +79,7 @@ def _render(
         amount=transaction.amount,
         created_at=approval.created_at,
         expires_at=approval.expires_at,
+        rent=digits(rent_told(tx, transaction, accepted)),
         request=message_of(accepted),
     )
 

@@ -122,6 +122,11 @@ def amount_of(text: str, *, member: str = "amount") -> int:
         raise _no_amount(member, error) from error
 
 
+def digits(base_units: int | None) -> str | None:
+    """Return an amount as it is told; None stays None."""
+    return None if base_units is None else str(base_units)
+
+
 def _without_amount(message: SendPart, *, agent: AgentRecord) -> Part:
     match message:
         case SendTransfer():

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from waiaas.api.requests import idempotency_key_of, message_of, request_of
+from waiaas.api.requests import digits, idempotency_key_of, message_of, request_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import agent_of
 from waiaas.domain.access import Credential
@@ -14,6 +14,7 @@ from waiaas.pipeline.admit import Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.decide import Decider, cancel
 from waiaas.pipeline.refuse import recorded
+from waiaas.pipeline.rent import rent_told
 from waiaas.ports import LedgerTransaction
 from waiaas.wire.requests import (
     AskApprove,
@@ -130,6 +131,7 @@ def _render(tx: LedgerTransaction, transaction: TransactionRecord) -> Transactio
         queued_at=transaction.queued_at,
         waits_until=tx.waits.until(transaction.id),
         reference=accepted.reference,
+        rent=digits(rent_told(tx, transaction, accepted)),
         request=message_of(accepted),
     )
 

@@ -7,7 +7,7 @@ the chain would take the payment, only sending it tells.
 
 from typing import Final
 
-from waiaas.api.requests import idempotency_key_of, request_of
+from waiaas.api.requests import digits, idempotency_key_of, request_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.strict_json import decode
 from waiaas.api.wallet import agent_of
@@ -110,19 +110,15 @@ def _reason(violation: Violation) -> Reason:
         message=violation.message,
         asset=violation.asset,
         bound=violation.bound,
-        limit=_digits(violation.limit),
-        observed=_digits(violation.observed),
-        max_allowed=_digits(violation.max_allowed),
+        limit=digits(violation.limit),
+        observed=digits(violation.observed),
+        max_allowed=digits(violation.max_allowed),
         retry_at=violation.retry_at,
         tier=violation.tier,
         delay_seconds=violation.delay_s,
         approval_seconds=violation.approval_s,
         part=violation.part,
     )
-
-
-def _digits(amount: int | None) -> str | None:
-    return None if amount is None else str(amount)
 
 
 _CODES = (

@@ -209,8 +209,8 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
             "A payment waits for its time instead of a person, because there is none."
         ),
         AuditAction.TX_PAYLOAD_RECORDED: Event(
-            "The exact payload is written down and will be signed.",
-            ({**_MOVE, "payloadSha256": HASH},),
+            "The exact payload is written down and will be signed, with the rent that it pays.",
+            ({**_MOVE, "payloadSha256": HASH, "rent": AMOUNT},),
         ),
         AuditAction.TX_SIGNED: Event(
             "The payload was signed, and the signed bytes are written down.",

@@ -61,6 +61,8 @@ class Payment(NamedTuple):
     request: Request
     request_sha256: str
     """Of what the request means, as it was admitted; hex."""
+    rent: int = 0
+    """What of the chain's own asset may be paid, too, for recipients' new token accounts."""
 
 
 class Facts(NamedTuple):
@@ -165,6 +167,8 @@ def _purpose(facts: Facts) -> tuple[str, str]:
         chain, network = facts.network
         what = in_words(facts.payment.request, chain=chain)
         verb = {OwnerAction.APPROVE: "approve", OwnerAction.REJECT: "reject"}[facts.action]
+        if facts.payment.rent:
+            what += f", and pay up to {_native(facts.payment.rent, chain)} for new token accounts"
         statement = f"{verb.capitalize()} a payment of {agent} on {chain} {network}: {what}."
         return f"transactions/{facts.payment.tx_id}/{verb}", statement
     if facts.action is OwnerAction.VERIFY:

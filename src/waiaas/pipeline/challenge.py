@@ -25,6 +25,7 @@ from waiaas.domain.records import AgentRecord, TransactionRecord
 from waiaas.pipeline.asked import Tampered, asked
 from waiaas.pipeline.decide import too_late, undecidable
 from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.rent import rent_told
 from waiaas.pipeline.restored import require_not_restored
 from waiaas.policy.version import policy_version
 from waiaas.ports import Clock, GenerateSecret, Ledger, LedgerTransaction
@@ -212,4 +213,6 @@ def _payment(tx: LedgerTransaction, transaction: TransactionRecord | None) -> Pa
         return None
     accepted = tx.requests.get(transaction.id)
     assert accepted is not None, "a request and its transaction are written together"
-    return Payment(transaction.id, asked(transaction, accepted), accepted.request_sha256)
+    request = asked(transaction, accepted)
+    rent = rent_told(tx, transaction, accepted) or 0
+    return Payment(transaction.id, request, accepted.request_sha256, rent)

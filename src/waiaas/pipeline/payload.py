@@ -49,7 +49,7 @@ def record_payload(
         created_at=now_s,
     )
     tx.attempts.insert(attempt)
-    details = {"payloadSha256": attempt.message_sha256}
+    details = {"payloadSha256": attempt.message_sha256, "rent": str(payload.rent)}
     move(tx, transaction, TransactionStatus.EXECUTING, now_s=now_s, details=details)
     return None
 

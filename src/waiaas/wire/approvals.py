@@ -19,6 +19,8 @@ class Approval(Message, frozen=True):
     amount: str | None
     created_at: int
     expires_at: int
+    rent: str | None
+    """As in `Transaction`: it may be paid, too."""
     request: SendRequest
     """All that is to be decided on."""
 

@@ -48,6 +48,9 @@ class Transaction(Message, frozen=True):
     waits_until: int | None
     """As in `Accepted`."""
     reference: str | None
+    rent: str | None
+    """What of the chain's own asset it may pay, beside all else, for accounts that its recipients
+    do not have for a token: at most, until it is EXECUTING, then exactly; null: to no such one."""
     request: SendRequest
     """All that was asked for, as it was accepted."""
 
