@@ -88,6 +88,15 @@ def a_session_pays_within_its_constraints_and_not_beyond(firm: Firm) -> None:
     assert refused(bounded, "CONSTRAINT_VIOLATED", firm.body(2))["bound"] == "maxTransactions"
 
 
+def a_session_pays_so_much_in_all(firm: Firm) -> None:
+    body = {"agentId": firm.agent_id, "constraints": {"maxTotalAmount": "10"}}
+    bounded = firm.program(firm.operator.ask("POST", "/v1/sessions", body)["token"])
+    bounded.ended(bounded.pay(firm.recipient, 6, key="of-ten")["id"])
+    problem = refused(bounded, "CONSTRAINT_VIOLATED", firm.body(5))
+    facts = [problem[name] for name in ("asset", "bound", "observed", "maxAllowed")]
+    assert facts == ["native", "maxTotalAmount", "11", "4"]
+
+
 def nothing_is_paid_twice_by_mistake(firm: Firm) -> None:
     agent = firm.agent
     first = agent.ask("POST", SEND, firm.body(7))
@@ -141,6 +150,7 @@ def an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm: Firm) -> 
     made = firm.cli(
         *("agent", "create", "--name", "new", "--network", "localnet", "--profile", "cautious"),
     )
+    assert "cautious" in {each["name"] for each in firm.waiaas.json("policy", "profiles")}
     body = {"name": "new", "network": "localnet", "profile": "reckless"}
     with pytest.raises(Exception, match="VALIDATION_FAILED"):
         firm.operator.ask("POST", "/v1/agents", body)
@@ -259,6 +269,7 @@ def test_an_agent_is_kept_within_more_than_its_rules_and_its_owner_is_told(
     )
     firm = Firm(waiaas, daemon, chain_of(waiaas), recipient)
     a_session_pays_within_its_constraints_and_not_beyond(firm)
+    a_session_pays_so_much_in_all(firm)
     nothing_is_paid_twice_by_mistake(firm)
     every_rule_counts_for_everybody_and_until_it_is_disabled(firm)
     an_agent_with_a_profile_waits_and_has_only_so_many_under_way(firm)

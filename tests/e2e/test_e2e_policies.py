@@ -13,6 +13,7 @@ BOB = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
 TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 MINT = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
+SIMULATE = "/v1/transactions/simulate"
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EPOCH_DAY = 3
 """1970 began on a Thursday."""
@@ -61,6 +62,19 @@ class Rules:
         self._operator.ask("DELETE", f"/v1/policies/{policy}")
 
 
+def every_window_denies_or_asks_a_person(agent: Any, rules: Rules) -> None:
+    """Leaves a limit of 99 a day."""
+    windows = ("hourly_max", "weekly_max", "monthly_max", "daily_max")
+    for amount, window in enumerate(windows, start=101):
+        limit = {"asset": "native", "instant_max": "999", window: "99"}
+        rules.set("SPENDING_LIMIT", limit | {"on_exceed": "approval"})
+        assert agent.ask("POST", SIMULATE, pay(ALICE, 100))["tier"] == "APPROVAL"
+        rules.set("SPENDING_LIMIT", limit)
+        assert agent.ask("POST", SIMULATE, pay(ALICE, 99))["tier"] == "INSTANT"
+        assert agent.rule(pay(ALICE, amount)) == "SPENDING_LIMIT"
+        assert agent.ask("POST", SIMULATE, pay(ALICE, 100))["denial"]["details"]["bound"] == window
+
+
 def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> None:
     waiaas, daemon = running
     agent = daemon.funded_agent()
@@ -70,8 +84,7 @@ def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> 
     assert agent.rule(call(b"a")) == agent.rule(permit(ALICE)) == "DEFAULT_DENY"
     rules.set("CONTRACT_WHITELIST", {"contracts": [MEMO], "tier": "INSTANT"})
     rules.set("APPROVED_SPENDERS", {"spenders": [ALICE]})
-    rules.set("SPENDING_LIMIT", {"asset": "native", "instant_max": "99", "daily_max": "99"})
-    assert agent.rule(pay(ALICE, 100)) == "SPENDING_LIMIT"
+    every_window_denies_or_asks_a_person(agent, rules)
 
     sent = agent.ask("POST", "/v1/transactions/send", pay(ALICE))
     now_s = agent.get(f"/v1/transactions/{sent['id']}")["createdAt"]
