@@ -13,7 +13,7 @@ from waiaas.domain.ids import AgentId, PolicyId
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import Request, Transfer
-from waiaas.policy.evaluate import evaluate
+from waiaas.policy.evaluate import evaluate, read_rules
 from waiaas.policy.policies import parse_rules
 from waiaas.policy.rule import WaitDefaults
 from waiaas.policy.verdict import Verdict
@@ -80,6 +80,7 @@ def _judge(
 def _read_anew() -> None:
     """Let every test read its own rules: what was read is kept, and would hide how it is read."""
     parse_rules.cache_clear()
+    read_rules.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from waiaas.domain.enums import ChainType, NetworkType, PolicyTier, PolicyType
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import PolicyRecord, SessionUse
 from waiaas.domain.request import Approve, Batch, Request, TokenTransfer, Transfer
-from waiaas.policy.verdict import Allow, Deny, Rent, Verdict
+from waiaas.policy.verdict import SESSION, Allow, Deny, Rent, Verdict
 
 A, B, TOKEN, OTHER = (solana_address(bytes([n]) * 32) for n in range(1, 5))
 NOW_S = 1_700_000_000
@@ -172,6 +172,7 @@ def test_a_sessions_constraints_on_amounts_hold_for_rent_as_well(
     else:
         words = f"with a rent of {RENT}, SESSION: {objection}"
         assert (found.objection or "").startswith(words)
+        assert found.rule == SESSION
 
 
 def test_lists_and_hours_and_numbers_of_requests_are_not_asked_again_for_rent(

@@ -66,7 +66,7 @@ def evaluate(
         care: what the request gets in any case, whatever the rules ask for; rent needs no other.
     """
     case = Case(network, parts_of(request), usage, now_s)
-    rules, grants, schedules, unreadable = _read(tuple(policies), constraints)
+    rules, grants, schedules, unreadable = read_rules(tuple(policies), constraints)
     found = list(unreadable)
     for index, part in enumerate(case.parts):
         of_part = [*_not_granted(part, grants, network)]
@@ -94,7 +94,7 @@ class _Read(NamedTuple):
 
 
 @lru_cache(maxsize=SETS_KEPT_MAX)
-def _read(policies: tuple[PolicyRecord, ...], constraints: str | None) -> _Read:
+def read_rules(policies: tuple[PolicyRecord, ...], constraints: str | None) -> _Read:
     """Read them, most wanted first. Equal ones mean the same, so what was read is kept."""
     rules: list[Rule] = []
     unreadable: list[Violation] = []
