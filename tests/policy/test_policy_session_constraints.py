@@ -205,9 +205,26 @@ def test_a_token_is_of_the_network_that_it_was_named_with() -> None:
     mainnet, devnet = (
         Network(ChainType.SOLANA, each) for each in (NetworkType.MAINNET, NetworkType.DEVNET)
     )
-    named = json.dumps({"allowedTokens": [f"{CHAIN_IDS[mainnet]}/token:{TOKEN}", ALICE]})
-    written = write_constraints(named)
+    tokens = [f"{CHAIN_IDS[mainnet]}/token:{TOKEN}", ALICE]
+    written = write_constraints(json.dumps({"maxTransactions": 1, "allowedTokens": tokens}))
+    stored = {"allowedTokens": [TOKEN, ALICE], "maxTransactions": 1}
+    assert written.text == json.dumps(stored), "in the order in which everything is stored"
     assert parse_constraints(written.text).tokens == frozenset((TOKEN, ALICE))
     written.require_on(mainnet)
     with pytest.raises(RuleRefused, match="allowedTokens: names a token of another network"):
         written.require_on(devnet)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("[]", "constraints"),
+        ('{"allowedTokens": ["no token"]}', "constraints.allowedTokens[0]"),
+        ('{"allowedTokens": []}', "constraints.allowedTokens"),
+        ('{"maxTransactions": 0}', "constraints.maxTransactions"),
+    ],
+)
+def test_what_is_not_written_is_refused_by_the_name_of_the_member(text: str, field: str) -> None:
+    with pytest.raises(RuleRefused) as refused:
+        write_constraints(text)
+    assert refused.value.field == field

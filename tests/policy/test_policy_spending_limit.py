@@ -392,7 +392,13 @@ def test_what_only_looks_contradictory_is_a_rule(members: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"on_exceed": "approval"}, "on_exceed: means nothing without a bound to exceed: per_tra"),
+        (
+            {"on_exceed": "approval"},
+            (
+                "on_exceed: means nothing without a bound to exceed: per_transaction_max,"
+                " hourly_max, daily_max, weekly_max, monthly_max"
+            ),
+        ),
         ({"on_exceed": "deny", "delay_max": "20"}, "on_exceed: means nothing"),
         (
             {"per_transaction_max": "8", "hourly_max": "7", "daily_max": "9"},
