@@ -97,6 +97,7 @@ def test_a_program_that_no_request_can_call_is_refused_when_it_is_set_and_read_w
 ) -> None:
     rules = json.dumps({"contracts": [PROGRAM, program]})
     assert program in parse(read_document(rules, is_global=False)).contracts
-    with pytest.raises(RuleRefused, match=f"names {program}, which no request can call: "):
+    with pytest.raises(RuleRefused, match=f"names {program}, which no request can call: ") as told:
         parse(read_document(rules, is_global=False, is_new=True))
+    assert told.value.field == "rules.contracts"
     parse(read_document(json.dumps({"contracts": [PROGRAM]}), is_global=False, is_new=True))

@@ -1,11 +1,13 @@
 """METHOD_WHITELIST: of the contracts it names, no other methods."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from waiaas.domain.enums import PolicyType
+from waiaas.domain.programs import COVERED_PROGRAMS
 from waiaas.domain.records import PolicyRecord
 from waiaas.domain.request import ContractCall, Transfer
 from waiaas.policy.document import RuleRefused, read_document
@@ -72,3 +74,14 @@ def test_a_list_that_says_nothing_clear_is_refused(contracts: Any, field: str) -
     with pytest.raises(RuleRefused) as refused:
         parse(document)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("program", COVERED_PROGRAMS)
+def test_a_program_that_no_request_can_call_is_refused_when_it_is_set_and_read_where_it_stands(
+    program: str,
+) -> None:
+    rules = json.dumps({"contracts": [entry(), entry(address=program)]})
+    assert program in parse(read_document(rules, is_global=False)).methods
+    with pytest.raises(RuleRefused, match="no request can call it: ") as told:
+        parse(read_document(rules, is_global=False, is_new=True))
+    assert told.value.field == "rules.contracts[1].address"

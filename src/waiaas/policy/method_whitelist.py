@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from waiaas.domain.enums import PolicyType
+from waiaas.domain.programs import COVERED_PROGRAMS
 from waiaas.domain.request import ContractCall, Part
 from waiaas.policy.document import Document
 from waiaas.policy.rule import Case, Rule, deny
@@ -52,6 +53,8 @@ def parse(document: Document) -> MethodWhitelist:
         address = entry.address("address")
         if address in methods:
             raise entry.refuse("address", "is listed twice")
+        if document.is_new and address in COVERED_PROGRAMS:
+            raise entry.refuse("address", f"no request can call it: {COVERED_PROGRAMS[address]}")
         methods[address] = _selectors(entry)
     return MethodWhitelist(MappingProxyType(methods))
 
