@@ -384,6 +384,29 @@ def test_a_locked_keystore_signs_again_once_it_is_unlocked(
     assert keystore.count_uses() == uses + 3
 
 
+class Interrupted:
+    """A place in the line of derivations, where somebody locks the keystore meanwhile."""
+
+    def __init__(self, keystore: FileKeystore) -> None:
+        self._keystore = keystore
+
+    def __enter__(self) -> None:
+        self._keystore.lock()
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_who_locks_while_the_password_is_tried_wins(
+    keystore: FileKeystore, password: bytes
+) -> None:
+    keystore.lock()
+    keystore._derivation = Interrupted(keystore)  # type: ignore[assignment]  # -- enters and leaves
+    with pytest.raises(KeystoreLocked):
+        keystore.unlock(password)
+    assert keystore.is_locked
+
+
 def test_a_keystore_that_is_opened_without_its_password_has_no_key_until_it_is_unlocked(
     keystore: FileKeystore, home: Path, agents: Agents, password: bytes
 ) -> None:

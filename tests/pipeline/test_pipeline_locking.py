@@ -5,6 +5,8 @@ What was due meanwhile is made once it is unlocked, and made once.
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -106,6 +108,40 @@ def test_a_ledger_that_takes_no_writes_keeps_nothing_open(office: "Office") -> N
         room.unlock()
     assert room.keys.is_locked
     assert room.told == []
+
+
+class SlowKeys(Keys):
+    """Opens when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def unlock(self, password: bytes) -> None:
+        self.begun.set()
+        self.may_end.wait()
+        super().unlock(password)
+
+
+def test_an_unlocking_that_nobody_waits_for_any_more_has_its_row_too(office: "Office") -> None:
+    room = Room(office)
+    keys = SlowKeys()
+    room.lock()
+    keys.lock()
+    locking = replace(room.locking, keystore=cast("Keystore", keys))
+
+    async def give_up() -> None:
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(locking.unlock(PASSWORD, actor=OPERATOR))
+            await asyncio.to_thread(keys.begun.wait)
+            waiting.cancel()
+        assert waiting.cancelled()
+        keys.may_end.set()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    asyncio.run(give_up())
+    assert not keys.is_locked
+    assert [row[0] for row in room.rows()] == ["KEYSTORE_LOCKED", "KEYSTORE_UNLOCKED"]
 
 
 # ── requests ───────────────────────────────────────────────────────────────────────────────────

@@ -112,6 +112,7 @@ class FileKeystore(SecretHolder):
         # came back from the disk and not what happened to be in memory.
         self._unstored: dict[AgentId, bytes] = {}
         self._use_count = 0
+        self._lock_count = 0
         self._state = threading.Lock()
         # 64 MiB for each derivation: logins that come all at once wait in line.
         self._derivation = threading.Lock()
@@ -230,22 +231,27 @@ class FileKeystore(SecretHolder):
     def unlock(self, password: Guarded | bytes) -> None:
         """Open it again; takes one key derivation. Nothing happens if it is open already.
 
-        Asks nothing of the disk, like `verify_password`.
+        Asks nothing of the disk, like `verify_password`. Whoever locks meanwhile wins.
 
         Raises:
             WrongPassword: *password* is not the one with which it was opened first.
+            KeystoreLocked: it was locked while the key was derived.
             KeystoreError: there is no memory.
         """
+        lock_count = self._lock_count
         with self._derivation:
             keystore_key = vault.unlock(
                 self._vault, password, path=self._directory.path / vault.FILE_NAME
             )
         with self._state:
-            self._use_count += 1
-            if self._keystore_key is None:
-                self._keystore_key = keystore_key
-                return
+            if self._lock_count == lock_count:
+                self._use_count += 1
+                if self._keystore_key is None:
+                    self._keystore_key = keystore_key
+                    return
         keystore_key.free()
+        if self._lock_count != lock_count:
+            raise KeystoreLocked
 
     def protect_file_key(self, file_key: bytearray, *, facts: bytes) -> UnderKeystore:
         """Return a backup's *file_key*, sealed under the backup key and bound to *facts*.
@@ -276,6 +282,7 @@ class FileKeystore(SecretHolder):
     def lock(self) -> None:
         """Zero every key, and drop generated ones too; a signature under way still ends."""
         with self._state:
+            self._lock_count += 1
             if self._keystore_key is not None:
                 self._keystore_key.free()
             self._keystore_key = None

@@ -54,10 +54,14 @@ class Locking:
     async def unlock(self, password: bytes, *, actor: str, ip_address: str | None = None) -> None:
         """Open the keystore with *password*, which was found right before; may be repeated.
 
-        Takes a key derivation, on a thread of its own.
+        Takes a key derivation, on a thread of its own. Who stops waiting for it does not stop it,
+        so it goes on to its audit row, too.
         """
         if not self.keystore.is_locked:
             return
+        await asyncio.shield(self._open(password, actor, ip_address))
+
+    async def _open(self, password: bytes, actor: str, ip_address: str | None) -> None:
         await asyncio.to_thread(self.keystore.unlock, password)
         try:
             await self._remember(AuditAction.KEYSTORE_UNLOCKED, actor, ip_address)
