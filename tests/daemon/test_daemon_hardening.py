@@ -9,7 +9,9 @@ import pytest
 
 import waiaas
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="no /proc: that a process hides its memory is not seen here"
+)
 
 LOOK = """
 import ctypes, os, resource

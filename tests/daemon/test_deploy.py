@@ -124,7 +124,7 @@ def test_the_password_gets_neither_into_the_repository_nor_into_the_image() -> N
 def test_systemd_understands_the_unit_and_counts_little_exposure(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        pytest.skip("there is no systemd-analyze here to read the unit")
+        pytest.skip("no systemd-analyze: that systemd understands the unit is not seen here")
     unit = shutil.copy(DEPLOY / "waiaas.service", tmp_path)
     for command in (
         ["verify", "--man=no", unit],

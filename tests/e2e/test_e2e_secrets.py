@@ -94,7 +94,7 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     assert "ledger.db-wal" in running
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root looks into other processes")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: the daemon's memory is not scanned here")
 def test_control_a_naive_daemon_has_the_seed_in_its_heap(tmp_path: Path) -> None:
     place = tmp_path / "keystore"
     create_keystore(place, CANARY.encode())

@@ -16,7 +16,9 @@ from waiaas.keystore.guarded import Guarded
 
 SECRET = bytes(range(200, 232))
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="no /proc: that pages are closed is not seen here"
+)
 
 
 def permissions(address: int) -> str:
@@ -149,7 +151,10 @@ print({{bytes(32): "zeros", bytes(range(200, 232)): "secret"}}[found])
 """
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="has the number of a system call")
+@pytest.mark.skipif(
+    platform.machine() != "x86_64",
+    reason="blocks a system call by its number on x86_64: that memory is zeroed is not seen here",
+)
 @pytest.mark.parametrize(
     ("end", "left"),
     [
