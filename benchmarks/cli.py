@@ -7,12 +7,12 @@ falls on all of them. `status` finds no daemon: it parses, looks, and says so. T
 processor time for `--help`; `python -c pass` beside it is what the interpreter takes by itself.
 """
 
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 RUNS = 21
 GOAL_MS = 150
@@ -21,7 +21,7 @@ GOAL_MS = 150
 def processor_ms(command: list[str]) -> float:
     """Run a command to its end; return the processor time of it, user and system."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, capture_output=True, check=False)  # noqa: S603 -- our own program
+    subprocess.run(command, capture_output=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
@@ -30,7 +30,7 @@ def main() -> None:
     """Measure, and print a table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     with tempfile.TemporaryDirectory() as folder:
-        place = ["--data-dir", os.path.join(folder, "none")]  # noqa: PTH118 -- an argument
+        place = ["--data-dir", str(Path(folder) / "none")]
         program = [sys.executable, "-m", "waiaas"]
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],

@@ -117,7 +117,7 @@ def start(directory: Path, password_file: Path, *, ends_by: signal.Signals) -> S
     command = [sys.executable, "-m", "waiaas", "--data-dir", str(directory), "start", "--port", "0"]
     with tempfile.TemporaryFile() as log:
         begun_s = time.monotonic()
-        process = subprocess.Popen(  # noqa: S603 -- our own program
+        process = subprocess.Popen(
             [*command, "--password-file", str(password_file)],
             env={"PATH": os.defpath, "WAIAAS_BACKUP_INTERVAL_HOURS": "0"},
             stdout=subprocess.PIPE,

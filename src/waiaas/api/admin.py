@@ -35,7 +35,9 @@ async def get_health(call: Call) -> Health:
     services = call.services
     return Health(
         status=_status(
-            services.ledger_condition(), services.clock.doubt(), services.keystore.is_locked
+            services.ledger_condition(),
+            services.clock.doubt(),
+            is_locked=services.keystore.is_locked,
         ),
         version=services.about.version,
         uptime=_uptime_s(call),
@@ -70,7 +72,7 @@ async def get_status(call: Call) -> Status:
         )
     )
     return Status(
-        status=_status(condition, doubt, services.keystore.is_locked),
+        status=_status(condition, doubt, is_locked=services.keystore.is_locked),
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),
@@ -151,7 +153,8 @@ async def shut_down(call: Call) -> ShuttingDown:
 def _status(
     condition: LedgerCondition,
     doubt: ClockDoubt | None,
-    is_locked: bool,  # noqa: FBT001 -- a fact like the others
+    *,
+    is_locked: bool,
 ) -> Literal["ok", "read_only", "clock_in_doubt", "locked"]:
     if condition.problem is not None:
         return "read_only"

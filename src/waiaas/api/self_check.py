@@ -5,6 +5,7 @@ where none is needed with a body and a query that no message takes. So nothing h
 written, and whatever routing, guard, credentials and decoding have to say was said.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Message
@@ -36,7 +37,7 @@ async def require_fit(app: ASGIApp, *, port: int, routes: tuple[Route, ...] = RO
         if found not in expected(route.credential):
             unfit.append(f"{route.method} {route.path} ({found})")
     found = await _ask(app, "GET", _HEALTH, port=port, query=b"")
-    if found != 200:  # noqa: PLR2004 -- HTTP's own
+    if found != HTTPStatus.OK:
         unfit.append(f"GET {_HEALTH} ({found})")
     if unfit:
         raise RoutesUnfit(

@@ -60,7 +60,7 @@ class Form(IntEnum):
     """Only the essential, one line for each thing: its id, as a rule."""
 
 
-def _form(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> Form:  # noqa: FBT001 -- Typer's shape
+def _form(context: typer.Context, parameter: typer.CallbackParam, *, value: bool) -> Form:
     """Return which of the two flags was given, if one was."""
     source = context.get_parameter_source(parameter.name or "")
     if source is None or source.name != "COMMANDLINE":
