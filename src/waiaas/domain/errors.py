@@ -190,7 +190,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SESSION_REVOKED: "Ask the operator for a new session.",
     ErrorCode.SESSION_EXPIRED: "Ask the operator for a new session.",
     ErrorCode.INVALID_MASTER_PASSWORD: (
-        "Enter the master password that `waiaas init` asked for; wrong ones slow down the next."
+        "Enter the master password that was set last; wrong ones slow down the next."
     ),
     ErrorCode.MASTER_PASSWORD_LOCKED: "Wait until retryAt, and enter the master password again.",
     ErrorCode.INVALID_NONCE: "The operator asks for the message again; the owner signs that one.",
