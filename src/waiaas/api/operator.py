@@ -154,8 +154,8 @@ class OperatorAccess:
             refusal = Refusal(
                 ErrorCode.INVALID_MASTER_PASSWORD,
                 "the master password is wrong",
-                hint="It is the one that was set last. After three wrong ones in a row"
-                " each next try has to wait.",
+                hint="It is the one that `waiaas init`, or the last `waiaas password change`, was"
+                " given. After three wrong ones in a row each next try has to wait.",
             )
             raise recorded(refusal)
 
