@@ -321,6 +321,7 @@ async def _serve(
             directory=directory,
             reachable={name: chain.is_reachable for name, chain in chains.items()},
             workers=supervisor.conditions,
+            count_unreadable=worker.count_unreadable,
             version=VERSION,
         )
         services = Services(
@@ -344,6 +345,7 @@ async def _serve(
             count_swappable=count_unlocked,
             wake=worker.wake,
             count_blocked=worker.count_blocked,
+            count_unreadable=worker.count_unreadable,
             count_shut=worker.count_shut,
             found_at_start=found,
             recovery_wait_s=config.security.kill_switch_recovery_seconds,
@@ -461,8 +463,10 @@ async def _chains(
             await chain.aclose()
 
 
-def _report_step(tx_id: TransactionId, step: Step, error: Exception) -> None:
-    if isinstance(error, LedgerRestored | ClockInDoubt | SignerShut):
+def _report_step(tx_id: TransactionId, step: Step | None, error: Exception) -> None:
+    if step is None:
+        log.error("payment set aside: its rows cannot be read", tx_id=tx_id, exc_info=error)
+    elif isinstance(error, LedgerRestored | ClockInDoubt | SignerShut):
         log.warning("payment held", tx_id=tx_id, step=step, reason=str(error))
     elif isinstance(error, ChainUnavailable):
         log.warning("chain unavailable", tx_id=tx_id, step=step, reason=str(error))

@@ -61,6 +61,7 @@ class Figures(Collector):
         directory: Path,
         reachable: Mapping[NetworkType, Callable[[], bool | None]],
         workers: Callable[[], Sequence[WorkerCondition]],
+        count_unreadable: Callable[[], int],
         version: str,
     ) -> None:
         """Begin to count.
@@ -70,12 +71,14 @@ class Figures(Collector):
             directory: of whose disk the free space is told.
             reachable: of each network, whether its node gave its last answer; None before one.
             workers: tells how it stands with each.
+            count_unreadable: tells how many transactions the worker had to set aside.
             version: of this waiaas.
         """
         self._ledger = ledger
         self._directory = directory
         self._reachable = reachable
         self._workers = workers
+        self._count_unreadable = count_unreadable
         self._version = version
         self._one_at_a_time = threading.Lock()
         self._audit_id = ledger.read(lambda tx: tx.audit.last_id()) if not ledger.damage else 0
@@ -152,6 +155,11 @@ class Figures(Collector):
             state.add_metric([each.name, each.state], 1)
         yield failures
         yield state
+        yield GaugeMetricFamily(
+            "waiaas_transactions_unreadable",
+            "Transactions that are set aside, because their rows cannot be read.",
+            value=self._count_unreadable(),
+        )
 
     def _of_writing(self) -> Iterator[Metric]:
         figures = self._ledger.write_figures

@@ -116,11 +116,14 @@ class TransactionTable(Protocol):
     def parts(self, tx_id: TransactionId) -> list[TransactionRecord]:
         """Return the parts of a batch in their order, and nothing for whatever is no batch."""
 
-    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
-        """Return those with this status, oldest first, without the parts of batches."""
+    def ids_with_status(self, status: TransactionStatus) -> list[tuple[TransactionId, AgentId]]:
+        """Return those with this status and their agents, oldest first, without parts of batches.
+
+        Nothing else of their rows is read, so that one that cannot be read hides no other.
+        """
 
     def count_with_status(self, status: TransactionStatus) -> int:
-        """Return how many `with_status` would return."""
+        """Return how many `ids_with_status` would return."""
 
     def of_agent(self, agent_id: AgentId, *, status: TransactionStatus) -> list[TransactionRecord]:
         """Return an agent's with this status, oldest first, without the parts of batches."""
@@ -216,6 +219,9 @@ class AttemptTable(Protocol):
 
     def insert(self, attempt: AttemptRecord) -> None: ...
     def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None: ...
+
+    def state_of(self, tx_id: TransactionId) -> AttemptState | None:
+        """Return how far the newest attempt had got, reading nothing else of it."""
 
     def by_hash(self, tx_hash: str) -> AttemptRecord | None: ...
 

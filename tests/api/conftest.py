@@ -319,6 +319,7 @@ class Desk:
             count_swappable=lambda: 0,
             wake=lambda _: None,
             count_blocked=lambda: 0,
+            count_unreadable=lambda: 0,
             count_shut=lambda: 0,
             found_at_start=count_found([]),
             recovery_wait_s=1800,

@@ -39,6 +39,7 @@ def figures_of(ledger: Ledger) -> Figures:
         directory=Path(ledger.path).parent,
         reachable={name: partial(ANSWERS.get, name) for name in ANSWERS},
         workers=lambda: [WORKER],
+        count_unreadable=lambda: 2,
         version="1.2.3",
     )
 

@@ -167,7 +167,7 @@ def _everything_of_owners(tables: Tables, agent_id: AgentId, tx_id: TransactionI
     assert tables.audit.hash_at(1) or tables.audit.head() == (0, "0" * 64)
     for status in TransactionStatus:
         counted = tables.transactions.count_with_status(status)
-        assert counted == len(tables.transactions.with_status(status))
+        assert counted == len(tables.transactions.ids_with_status(status))
     last_id = tables.audit.last_id()
     assert sum(each.rows for each in tables.audit.count_after(0, most=last_id)) == last_id
 
@@ -235,7 +235,6 @@ def _everything(connection: DatabaseConnection) -> int:
         )
     )
     assert tables.transactions.get(tx_id)
-    assert tables.transactions.with_status(TransactionStatus.PENDING)
     assert tables.transactions.compare_and_set_status(
         tx_id, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING
     )
@@ -263,6 +262,7 @@ def _everything(connection: DatabaseConnection) -> int:
         )
     )
     assert tables.attempts.of_transaction(tx_id)
+    assert tables.attempts.state_of(tx_id)
     assert tables.attempts.latest_unit_price(agent_id) == 7
     assert tables.attempts.record_signature(tx_id, signed="s", tx_hash=f"hash of {tx_id}")
     assert tables.attempts.compare_and_set_state(

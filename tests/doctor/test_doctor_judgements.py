@@ -40,6 +40,7 @@ STATUS: dict[str, Any] = {
     "version": "1",
     "ledgerProblem": None,
     "blockedTransactionCount": 0,
+    "unreadableTransactionCount": 0,
     "workers": [{"name": "payments", "state": "running", "problem": None}],
 }
 UNREADABLE = LedgerRead(None, "it is no database")
@@ -246,6 +247,7 @@ def test_no_backup_is_wrong_once_there_is_a_key_to_lose(tmp_path: Path) -> None:
             "no room",
         ),
         (answers.check_workers(answer(blockedTransactionCount=2)), State.MEND, "2 payments"),
+        (answers.check_workers(answer(unreadableTransactionCount=1)), State.MEND, "unreadable"),
     ],
 )
 def test_what_the_daemon_says_is_judged(found: Any, state: State, told: str) -> None:

@@ -591,7 +591,7 @@ class Trouble:
     """A step that failed, as reported."""
 
     tx_id: TransactionId
-    step: Step
+    step: Step | None
     error: Exception
 
 
@@ -645,9 +645,8 @@ class Shift:
         return standing.step
 
     def standing(self, tx_id: TransactionId) -> Standing:
-        transaction = self.office.transaction(tx_id)
         wall_s = self.office.clock.now_s()
-        return self.office.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s))
+        return self.office.ledger.read(lambda tx: read_standing(tx, tx_id, wall_s=wall_s))
 
     def has_ended(self, tx_id: TransactionId) -> bool:
         return is_terminal(self.office.transaction(tx_id).status)
@@ -699,7 +698,7 @@ class Site:
                 generate_id=generate_id,
             )
 
-            def report(tx_id: TransactionId, step: Step, error: Exception, /) -> None:
+            def report(tx_id: TransactionId, step: Step | None, error: Exception, /) -> None:
                 troubles.append(Trouble(tx_id, step, error))
                 tap.changed.set()
 

@@ -102,7 +102,7 @@ class House:
 
     def step(self, transaction: TransactionRecord) -> Step | None:
         standing = self.ledger.read(
-            lambda tx: read_standing(tx, transaction, wall_s=self.clock.now_s())
+            lambda tx: read_standing(tx, transaction.id, wall_s=self.clock.now_s())
         )
         asyncio.run(perform(standing, self.world()))
         return standing.step

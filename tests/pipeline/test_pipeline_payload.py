@@ -61,7 +61,9 @@ class Till(Desk):
         networks: dict[NetworkType, Chain] = {NetworkType.LOCALNET: self.chain}
         world = World(self.ledger, self.signer, networks, self.clock, generate_id)
         for _ in range(times):
-            standing = self.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=START_S))
+            standing = self.ledger.read(
+                lambda tx: read_standing(tx, transaction.id, wall_s=START_S)
+            )
             asyncio.run(perform(standing, world))
         found = self.ledger.read(lambda tx: tx.transactions.get(transaction.id))
         assert found is not None
@@ -342,7 +344,7 @@ def paid_to_a_closer(
             while True:
                 network.advance_block()
                 standing = office.ledger.read(
-                    lambda tx: read_standing(tx, transaction, wall_s=office.clock.now_s())
+                    lambda tx: read_standing(tx, transaction.id, wall_s=office.clock.now_s())
                 )
                 if standing.step is None:
                     return standing.transaction

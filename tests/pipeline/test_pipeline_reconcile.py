@@ -112,7 +112,7 @@ class Life:
         )
         for _ in range(times):
             standing = self.ledger.read(
-                lambda tx: read_standing(tx, transaction, wall_s=self.clock.now_s())
+                lambda tx: read_standing(tx, transaction.id, wall_s=self.clock.now_s())
             )
             asyncio.run(perform(standing, world))
 

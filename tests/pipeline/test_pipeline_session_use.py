@@ -119,7 +119,7 @@ CHANGED = [
 def standing(office: "Office", tx_id: Any) -> Standing:
     transaction = office.transaction(tx_id)
     return office.ledger.read(
-        lambda tx: read_standing(tx, transaction, wall_s=office.clock.now_s())
+        lambda tx: read_standing(tx, transaction.id, wall_s=office.clock.now_s())
     )
 
 

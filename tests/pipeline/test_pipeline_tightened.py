@@ -83,7 +83,7 @@ class Shop(Desk):
 
     def standing(self, transaction: TransactionRecord) -> Standing:
         wall_s = self.clock.now_s()
-        return self.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s))
+        return self.ledger.read(lambda tx: read_standing(tx, transaction.id, wall_s=wall_s))
 
     def step(self, transaction: TransactionRecord, times: int = 1) -> TransactionRecord:
         networks = {NetworkType.LOCALNET: self.chain}

@@ -241,7 +241,7 @@ class Case:
     async def step(self, world: World) -> None:
         transaction, wall_s = self.transaction(), self.clock.now_s()
         await perform(
-            self.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s)), world
+            self.ledger.read(lambda tx: read_standing(tx, transaction.id, wall_s=wall_s)), world
         )
 
     async def much_later(self) -> None:

@@ -82,6 +82,7 @@ async def get_status(call: Call) -> Status:
         unfinished_transaction_count=unfinished,
         waiting_transaction_count=waiting,
         blocked_transaction_count=services.count_blocked(),
+        unreadable_transaction_count=services.count_unreadable(),
         found_at_start=FoundAtStart(
             **{found.lower(): count for found, count in services.found_at_start.items()}
         ),

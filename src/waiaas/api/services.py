@@ -66,6 +66,8 @@ class Services:
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]
     """Tells how many transactions failed their last step."""
+    count_unreadable: Callable[[], int]
+    """Tells how many transactions are set aside, because their rows cannot be read."""
     count_shut: Callable[[], int]
     """Tells how many agents sign nothing until the chain has answered for older bytes."""
     found_at_start: Mapping[Found, int]

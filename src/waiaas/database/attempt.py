@@ -31,6 +31,11 @@ _INSERT: Final = define(
 _LATEST: Final = define(
     select(*_COLUMNS).where(attempts.c.tx_id == bindparam("tx_id")).order_by(attempts.c.id.desc())
 )
+_STATE: Final = define(
+    select(attempts.c.state)
+    .where(attempts.c.tx_id == bindparam("tx_id"))
+    .order_by(attempts.c.id.desc())
+)
 _BY_HASH: Final = define(select(*_COLUMNS).where(attempts.c.tx_hash == bindparam("tx_hash")))
 _LATEST_UNIT_PRICE: Final = define(
     select(attempts.c.unit_price).where(
@@ -66,6 +71,10 @@ class Attempts:
     def of_transaction(self, tx_id: TransactionId) -> AttemptRecord | None:
         rows = self._run(_LATEST, {"tx_id": tx_id})
         return _record(rows[0]) if rows else None
+
+    def state_of(self, tx_id: TransactionId) -> AttemptState | None:
+        rows = self._run(_STATE, {"tx_id": tx_id})
+        return AttemptState(rows[0].state) if rows else None
 
     def by_hash(self, tx_hash: str) -> AttemptRecord | None:
         rows = self._run(_BY_HASH, {"tx_hash": tx_hash})

@@ -52,8 +52,8 @@ _PARTS: Final = define(
     .where(transactions.c.parent_id == bindparam("parent_id"))
     .order_by(transactions.c.batch_index)
 )
-_WITH_STATUS: Final = define(
-    select(*_COLUMNS)
+_IDS_WITH_STATUS: Final = define(
+    select(transactions.c.id, transactions.c.agent_id)
     # By agent, for that is what there is an index of. `parent_id IS NULL` says the same as the last
     # condition, but has an index as well, which nearly all rows are in.
     .where(
@@ -180,8 +180,9 @@ class Transactions:
         rows = self._run(_GET, {"id": tx_id})
         return _record(rows[0]) if rows else None
 
-    def with_status(self, status: TransactionStatus) -> list[TransactionRecord]:
-        return [_record(row) for row in self._run(_WITH_STATUS, {"status": status})]
+    def ids_with_status(self, status: TransactionStatus) -> list[tuple[TransactionId, AgentId]]:
+        rows = self._run(_IDS_WITH_STATUS, {"status": status})
+        return [(TransactionId(row.id), AgentId(row.agent_id)) for row in rows]
 
     def count_with_status(self, status: TransactionStatus) -> int:
         [row] = self._run(_COUNT_WITH_STATUS, {"status": status})

@@ -93,5 +93,11 @@ def check_workers(answer: Answer) -> Iterator[Finding]:
             f"{status['blockedTransactionCount']} payments do not get on",
             "They are tried again and again; the daemon's log says why they fail.",
         )
+    if status["unreadableTransactionCount"]:
+        yield mend(
+            Subject.WORKERS,
+            f"{status['unreadableTransactionCount']} payments are unreadable in the ledger",
+            "They are set aside, and the daemon's log names them; restore a backup.",
+        )
     if not failing:
         yield fine(Subject.WORKERS, f"{len(status['workers'])}, none of which fails")

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType, TransactionStatus
 from waiaas.domain.errors import ErrorCode
+from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import AcceptedRequest, AgentRecord, AttemptRecord, TransactionRecord
 from waiaas.domain.request import Request
@@ -141,21 +142,19 @@ class Standing:
             raise LedgerRestored("the ledger was restored: nothing is signed until reconciliation")
 
 
-def read_standing(
-    tx: LedgerTransaction, transaction: TransactionRecord, *, wall_s: int
-) -> Standing:
+def read_standing(tx: LedgerTransaction, tx_id: TransactionId, *, wall_s: int) -> Standing:
     """Read everything that decides what comes next, from one snapshot."""
-    current = tx.transactions.get(transaction.id)
-    accepted = tx.requests.get(transaction.id)
-    agent = tx.agents.get(transaction.agent_id)
+    current = tx.transactions.get(tx_id)
     assert current is not None, "transactions are never deleted"
+    accepted = tx.requests.get(tx_id)
+    agent = tx.agents.get(current.agent_id)
     assert accepted is not None, "a request and its transaction are written together"
     assert agent is not None, "agents with transactions are never deleted"
     session = None if current.session_id is None else tx.sessions.get(current.session_id)
     standing = Standing(
         transaction=current,
         accepted=accepted,
-        attempt=tx.attempts.of_transaction(transaction.id),
+        attempt=tx.attempts.of_transaction(tx_id),
         agent=agent,
         wait=_read_wait(tx, current, wall_s=wall_s),
         session_revoked=session is None or session.revoked_at is not None,
@@ -274,7 +273,7 @@ async def _sign(standing: Standing, world: World, chain: Chain) -> None:
     transaction, wall_s = standing.transaction, world.clock.now_s()
     standing, held = await world.ledger.write_async(
         lambda tx: (
-            read_standing(tx, transaction, wall_s=wall_s),
+            read_standing(tx, transaction.id, wall_s=wall_s),
             tx.reservations.amount_of(transaction.id, asset=NATIVE),
         )
     )
@@ -473,7 +472,7 @@ async def _write(
     wall_s = world.clock.now_s()
 
     def unit(tx: LedgerTransaction) -> None:
-        now = read_standing(tx, standing.transaction, wall_s=wall_s)
+        now = read_standing(tx, standing.transaction.id, wall_s=wall_s)
         if now.step is standing.step or now.step in steps:
             now.require_reconciled()
             require_believable(world.clock, now.step, is_forbidden=now.is_forbidden)

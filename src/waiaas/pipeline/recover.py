@@ -63,14 +63,16 @@ def classify(status: TransactionStatus, attempt: AttemptState | None) -> Found:
 
 
 def read_unfinished(tx: LedgerTransaction) -> list[Unfinished]:
-    """Return every transaction that has not ended, with how far it had got."""
+    """Return every transaction that has not ended, with how far it had got.
+
+    No more is read of them than that takes: one that cannot be read keeps no other from going on.
+    """
     found = list[Unfinished]()
     for status in TransactionStatus:
         if not is_terminal(status):
-            for each in tx.transactions.with_status(status):
-                attempt = tx.attempts.of_transaction(each.id)
-                state = classify(status, attempt and attempt.state)
-                found.append(Unfinished(each.id, each.agent_id, state))
+            for tx_id, agent_id in tx.transactions.ids_with_status(status):
+                state = classify(status, tx.attempts.state_of(tx_id))
+                found.append(Unfinished(tx_id, agent_id, state))
     return found
 
 

@@ -15,6 +15,7 @@ from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.clock_guard import ClockInDoubt
+from waiaas.pipeline.kill_switch import is_on
 from waiaas.pipeline.locking import SignerLocked, require_unlocked
 from waiaas.pipeline.perform import (
     LedgerRestored,
@@ -26,6 +27,7 @@ from waiaas.pipeline.perform import (
 )
 from waiaas.pipeline.record import ledger_time
 from waiaas.pipeline.recover import Gate, read_unfinished
+from waiaas.pipeline.restored import restored_at
 from waiaas.ports import LedgerTransaction
 
 WATCH_INTERVAL_MS: Final = 250
@@ -41,6 +43,9 @@ RETRY_MS_MIN: Final = 250
 RETRY_MS_MAX: Final = 8000
 """Between two tries of a step that failed; doubled each time."""
 
+SET_ASIDE_MS_MAX: Final = 300_000
+"""Between two looks at a payment that cannot be read; the first comes as soon as that of a step."""
+
 LIVE: Final = (
     TransactionStatus.PENDING,
     TransactionStatus.EXECUTING,
@@ -54,9 +59,12 @@ class SignerShut(Exception):  # noqa: N818 -- a state of the world, named as one
 
 
 class Report(Protocol):
-    """Tells the operator's log of a step that failed and will be tried again."""
+    """Tells the operator's log of a step that failed and will be tried again.
 
-    def __call__(self, tx_id: TransactionId, step: Step, error: Exception, /) -> None: ...
+    There is no step where what the ledger holds of the payment could not be read.
+    """
+
+    def __call__(self, tx_id: TransactionId, step: Step | None, error: Exception, /) -> None: ...
 
 
 class Worker:
@@ -65,10 +73,11 @@ class Worker:
     def __init__(self, world: World, *, report: Report) -> None:
         self._world = world
         self._report = report
-        self._woken: asyncio.Queue[tuple[TransactionRecord, Context]] = asyncio.Queue()
+        self._woken: asyncio.Queue[tuple[TransactionId, Context]] = asyncio.Queue()
         self._some_wait = asyncio.Event()
         self._driven: set[TransactionId] = set()
         self._blocked: set[TransactionId] = set()
+        self._unreadable: set[TransactionId] = set()
         self._held: set[TransactionId] = set()
         """Those of which it was told that they are held; told again once they went on."""
         self._gate = Gate()
@@ -81,11 +90,15 @@ class Worker:
 
         What is logged of it bears what the caller's lines bear: the request that caused it.
         """
-        self._woken.put_nowait((transaction, copy_context()))
+        self._take_up(transaction.id)
 
     def count_blocked(self) -> int:
         """Return how many transactions failed their last step, and wait for the next try."""
         return len(self._blocked)
+
+    def count_unreadable(self) -> int:
+        """Return how many transactions are set aside, because their rows cannot be read."""
+        return len(self._unreadable)
 
     def count_shut(self) -> int:
         """Return how many agents sign nothing until the chain answers for what they signed."""
@@ -94,8 +107,8 @@ class Worker:
     def resume(self) -> None:
         """Take up again what was held, now that the keystore was unlocked."""
         self._blocked -= self._held  # Some may have ended meanwhile.
-        for transaction in self._world.ledger.read(_unfinished):
-            self.wake(transaction)
+        for tx_id in self._world.ledger.read(_unfinished):
+            self._take_up(tx_id)
         self._some_wait.set()
 
     async def run(self) -> None:
@@ -105,56 +118,55 @@ class Worker:
         """
         self._driven.clear()
         self._blocked.clear()
+        self._unreadable.clear()
         found, unfinished, waiting = self._world.ledger.read(
             lambda tx: (read_unfinished(tx), _unfinished(tx), tx.waits.count_open())
         )
         self._gate.shut_for(found)
-        for transaction in unfinished:
-            self.wake(transaction)
+        for tx_id in unfinished:
+            self._take_up(tx_id)
         if waiting:
             self._some_wait.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_waits())
             while True:
-                transaction, context = await self._woken.get()
-                if transaction.id not in self._driven:
-                    self._driven.add(transaction.id)
-                    group.create_task(self._drive(transaction), context=context)
+                tx_id, context = await self._woken.get()
+                if tx_id not in self._driven:
+                    self._driven.add(tx_id)
+                    group.create_task(self._drive(tx_id), context=context)
+
+    def _take_up(self, tx_id: TransactionId) -> None:
+        self._woken.put_nowait((tx_id, copy_context()))
 
     async def _watch_waits(self) -> None:
         """Wake each transaction whose wait is over, for as long as any still waits."""
         while True:
             await self._some_wait.wait()
             due, still_waiting = self._look_at_waits()
-            for transaction in due:
-                self.wake(transaction)
+            for tx_id in due:
+                self._take_up(tx_id)
             if still_waiting:
                 await self._world.clock.sleep(WAIT_INTERVAL_MS / 1000)
             else:
                 self._some_wait.clear()
 
-    async def _drive(self, transaction: TransactionRecord) -> None:
+    async def _drive(self, tx_id: TransactionId) -> None:
         """Do step after step until there is none left."""
         retry_ms = RETRY_MS_MIN
         looks = 0
         while True:
-            standing = self._look(transaction)
-            step = standing.step
+            standing = await self._look(tx_id)
+            step, agent_id = standing.step, standing.agent.id
             if step is None:
-                self._driven.discard(transaction.id)
-                self._blocked.discard(transaction.id)
-                self._held.discard(transaction.id)
-                self._gate.answered(transaction.agent_id, transaction.id)
-                if standing.transaction.status is TransactionStatus.QUEUED:
-                    self._some_wait.set()
+                self._leave(standing)
                 return
             try:
                 if step in {Step.WATCH, Step.HOLD}:
                     looks += 1
                     await self._watch(standing, looks)
-                    self._gate.answered(transaction.agent_id, transaction.id)
+                    self._gate.answered(agent_id, tx_id)
                 elif step is Step.PREPARE:
-                    async with self._preparing[transaction.agent_id]:
+                    async with self._preparing[agent_id]:
                         self._require_open(standing)
                         await perform(standing, self._world)
                 else:
@@ -163,19 +175,29 @@ class Worker:
             except (LedgerRestored, SignerLocked) as error:
                 # Trying again would change nothing; reconciling, or unlocking, hands it over anew.
                 if isinstance(error, SignerLocked):
-                    self._blocked.add(transaction.id)
-                self._tell(transaction.id, step, error)
-                self._driven.discard(transaction.id)
+                    self._blocked.add(tx_id)
+                self._tell(tx_id, step, error)
+                self._driven.discard(tx_id)
                 return
             except Exception as error:  # noqa: BLE001 -- one payment's trouble must not stop others
-                self._blocked.add(transaction.id)
-                self._tell(transaction.id, step, error)
+                self._blocked.add(tx_id)
+                self._tell(tx_id, step, error)
                 await self._world.clock.sleep(retry_ms / 1000)
                 retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
             else:
-                self._blocked.discard(transaction.id)
-                self._held.discard(transaction.id)
+                self._blocked.discard(tx_id)
+                self._held.discard(tx_id)
                 retry_ms = RETRY_MS_MIN
+
+    def _leave(self, standing: Standing) -> None:
+        """Let a transaction go for which there is nothing to do, or not yet."""
+        tx_id = standing.transaction.id
+        self._driven.discard(tx_id)
+        self._blocked.discard(tx_id)
+        self._held.discard(tx_id)
+        self._gate.answered(standing.agent.id, tx_id)
+        if standing.transaction.status is TransactionStatus.QUEUED:
+            self._some_wait.set()
 
     def _tell(self, tx_id: TransactionId, step: Step, error: Exception) -> None:
         """Report an error; of what holds many payments at once, and for long, only the first."""
@@ -198,11 +220,40 @@ class Worker:
         if may_sign:
             require_unlocked(self._world.signer)
 
-    def _look(self, transaction: TransactionRecord) -> Standing:
-        wall_s = self._world.clock.now_s()
-        return self._world.ledger.read(lambda tx: read_standing(tx, transaction, wall_s=wall_s))
+    async def _look(self, tx_id: TransactionId) -> Standing:
+        """Return where a transaction stands, once that can be read.
 
-    def _look_at_waits(self) -> tuple[list[TransactionRecord], int]:
+        Until then it is set aside, and others go on. What goes wrong with all of them is not looked
+        for in one.
+        """
+        pause_ms = RETRY_MS_MIN
+        while True:
+            try:
+                standing = self._read(tx_id)
+            except Exception as error:
+                if await self._fails_for_all():
+                    raise
+                self._unreadable.add(tx_id)
+                self._report(tx_id, None, error)
+            else:
+                self._unreadable.discard(tx_id)
+                return standing
+            await self._world.clock.sleep(pause_ms / 1000)
+            pause_ms = min(2 * pause_ms, SET_ASIDE_MS_MAX)
+
+    def _read(self, tx_id: TransactionId) -> Standing:
+        wall_s = self._world.clock.now_s()
+        return self._world.ledger.read(lambda tx: read_standing(tx, tx_id, wall_s=wall_s))
+
+    async def _fails_for_all(self) -> bool:
+        """Tell whether the ledger fails at what has to do with no payment, or takes no writes."""
+        try:
+            await self._world.ledger.write_async(lambda tx: (is_on(tx), restored_at(tx)))
+        except Exception:  # noqa: BLE001 -- whatever it is, what the caller caught is raised
+            return True
+        return False
+
+    def _look_at_waits(self) -> tuple[list[TransactionId], int]:
         """Return the transactions that need wait no more, and how many still have to."""
         wall_s = self._world.clock.now_s()
         return self._world.ledger.read(lambda tx: _waiting(tx, wall_s=wall_s))
@@ -215,16 +266,15 @@ class Worker:
         await perform(standing, self._world)
 
 
-def _unfinished(tx: LedgerTransaction) -> list[TransactionRecord]:
-    return [found for status in LIVE for found in tx.transactions.with_status(status)]
+def _unfinished(tx: LedgerTransaction) -> list[TransactionId]:
+    return [tx_id for status in LIVE for tx_id, _ in tx.transactions.ids_with_status(status)]
 
 
-def _waiting(tx: LedgerTransaction, *, wall_s: int) -> tuple[list[TransactionRecord], int]:
+def _waiting(tx: LedgerTransaction, *, wall_s: int) -> tuple[list[TransactionId], int]:
     due = tx.waits.due(now_s=ledger_time(tx, wall_s=wall_s))
-    found = [tx.transactions.get(tx_id) for tx_id in due]
-    return [each for each in found if each is not None], tx.waits.count_open() - len(due)
+    return due, tx.waits.count_open() - len(due)
 
 
 def count_unfinished(tx: LedgerTransaction) -> int:
     """Return how many transactions the worker still has to carry to their end."""
-    return len(_unfinished(tx))
+    return sum(tx.transactions.count_with_status(status) for status in LIVE)

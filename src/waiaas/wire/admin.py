@@ -90,6 +90,8 @@ class Status(Message, frozen=True):
     """Those that are QUEUED: nothing is to be done for them before their time."""
     blocked_transaction_count: int
     """Unfinished ones whose last step failed: it is tried again and again; the log says why."""
+    unreadable_transaction_count: int
+    """Unfinished ones that are set aside, because the ledger's rows of them cannot be read."""
     found_at_start: FoundAtStart
     waiting_agent_count: int
     """Agents of whom nothing is signed until the chain answers for what was signed before."""
