@@ -11,26 +11,26 @@ from waiaas.pipeline.locking import Locking
 from waiaas.ports import Clock
 
 CHECK_INTERVAL_S: Final = 10
-"""Between two looks; so much longer than asked for it may stay open."""
+"""Between two looks at the most; so much longer than asked for it may stay open."""
 
 log = structlog.get_logger()
 
 
 async def lock_when_idle(
-    locking: Locking, clock: Clock, *, count_uses: Callable[[], int], minutes: int
+    locking: Locking, clock: Clock, *, count_uses: Callable[[], int], idle_s: int
 ) -> None:
-    """Lock after *minutes* without a use, again and again, until cancelled; 0: return at once.
+    """Lock after *idle_s* without a use, again and again, until cancelled; 0: return at once.
 
     A use is a signature or an unlocking. Reading is none, and neither is a login.
     """
     seen, since_s = count_uses(), clock.monotonic_s()
-    while minutes:
-        await clock.sleep(CHECK_INTERVAL_S)
+    while idle_s:
+        await clock.sleep(min(CHECK_INTERVAL_S, idle_s))
         now_s, count = clock.monotonic_s(), count_uses()
         if count != seen or locking.keystore.is_locked:
             seen, since_s = count, now_s
-        elif now_s - since_s >= minutes * 60:
-            log.info("the keystore is locked: nothing was signed for a while", minutes=minutes)
+        elif now_s - since_s >= idle_s:
+            log.info("the keystore is locked: nothing was signed for a while", idle_s=idle_s)
             try:
                 await locking.lock(actor=SYSTEM)
             except DatabaseError as error:

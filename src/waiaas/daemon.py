@@ -375,7 +375,7 @@ async def _serve(
             services.locking,
             clock,
             count_uses=keystore.count_uses,
-            minutes=config.keystore.auto_lock_minutes,
+            idle_s=config.keystore.auto_lock_seconds,
         )
         await _answer(
             opened, cookie, (supervisor.run, lock), announce=announce, start=start, life=life

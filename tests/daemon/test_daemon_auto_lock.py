@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+import pytest
+
 from waiaas.auto_lock import CHECK_INTERVAL_S, lock_when_idle
 from waiaas.database.errors import DatabaseError
 from waiaas.pipeline.locking import Locking
@@ -48,7 +50,7 @@ class NoLedger:
 
 
 def locked_at(
-    keys: Keys, *, minutes: int, on_wait: Callable[[float], None] = lambda _: None
+    keys: Keys, *, idle_s: int, on_wait: Callable[[float], None] = lambda _: None
 ) -> list[float]:
     """Let an hour pass; return the seconds at which it was found locked for the first time."""
     seconds: list[float] = []
@@ -61,19 +63,24 @@ def locked_at(
         cast("Keystore", keys), cast("Ledger", NoLedger()), clock, forget_logins, lambda: None
     )
     with suppress(asyncio.CancelledError):
-        asyncio.run(lock_when_idle(locking, clock, count_uses=lambda: keys.uses, minutes=minutes))
+        asyncio.run(lock_when_idle(locking, clock, count_uses=lambda: keys.uses, idle_s=idle_s))
     return seconds
 
 
-def test_it_is_locked_after_the_minutes_that_were_said() -> None:
+@pytest.mark.parametrize("idle_s", [1, 7, 10, 300])
+def test_it_is_locked_after_the_seconds_that_were_said(idle_s: int) -> None:
     keys = Keys()
-    assert locked_at(keys, minutes=5) == [300]
+    assert locked_at(keys, idle_s=idle_s) == [idle_s]
     assert keys.is_locked
 
 
-def test_nought_minutes_are_never() -> None:
+def test_it_stays_open_for_no_longer_than_a_look_more() -> None:
+    assert locked_at(Keys(), idle_s=12) == [20]
+
+
+def test_nought_seconds_are_never() -> None:
     keys = Keys()
-    assert locked_at(keys, minutes=0) == []
+    assert locked_at(keys, idle_s=0) == []
     assert not keys.is_locked
 
 
@@ -83,11 +90,11 @@ def test_each_use_begins_the_time_anew() -> None:
     def sign_for_half_an_hour(now_s: float) -> None:
         keys.uses += now_s <= 1800
 
-    assert locked_at(keys, minutes=5, on_wait=sign_for_half_an_hour) == [2100]
+    assert locked_at(keys, idle_s=300, on_wait=sign_for_half_an_hour) == [2100]
 
 
 def test_control_without_counting_uses_it_would_lock_in_between() -> None:
-    assert locked_at(Keys(), minutes=5, on_wait=lambda _: None) == [300]
+    assert locked_at(Keys(), idle_s=300, on_wait=lambda _: None) == [300]
 
 
 def test_once_unlocked_it_is_locked_again_after_as_long() -> None:
@@ -98,5 +105,5 @@ def test_once_unlocked_it_is_locked_again_after_as_long() -> None:
             keys.is_locked = False
             keys.uses += 1
 
-    assert locked_at(keys, minutes=5, on_wait=unlock) == [300, 1300]
+    assert locked_at(keys, idle_s=300, on_wait=unlock) == [300, 1300]
     assert CHECK_INTERVAL_S == 10

@@ -87,15 +87,15 @@ class DaemonSettings(msgspec.Struct, frozen=True):
 class KeystoreSettings(msgspec.Struct, frozen=True):
     """How long keys stay in memory."""
 
-    auto_lock_minutes: Annotated[
+    auto_lock_seconds: Annotated[
         int,
         Entry(
             "Without a signature for so long keys are dropped from memory, and payments wait,"
             " until `waiaas unlock`; 0: never",
             read_by="waiaas.daemon",
             low=0,
-            high=525_600,
-            unit="minutes",
+            high=31_536_000,
+            unit="seconds",
         ),
     ] = 0
 
