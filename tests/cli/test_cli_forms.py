@@ -96,6 +96,47 @@ def test_what_takes_long_shows_a_sign_of_life_and_leaves_no_trace(
     assert screen.getvalue().endswith("\r\x1b[K")
 
 
+def test_a_question_has_the_terminal_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    again = threading.Event()
+    monkeypatch.setattr(sys, "stderr", screen)
+
+    def ask(name: str) -> str:
+        before = screen.getvalue()
+        assert before.endswith("\r\x1b[K"), "the line is gone"
+        assert not threading.Event().wait(0.01), "ten times its patience"
+        assert screen.getvalue() == before
+        monkeypatch.setattr(screen, "flush", again.set)
+        return name
+
+    with working("deriving", patience_s=0.001) as line:
+        while "deriving …" not in screen.getvalue():
+            threading.Event().wait(0.001)
+        assert line.pausing(ask)("a password") == "a password"
+        assert again.wait(10), "and then it is there again"
+
+
+@pytest.mark.parametrize(
+    ("flag", "is_shown"), [([], True), (["--json"], False), (["--quiet"], False)]
+)
+def test_who_asked_for_json_or_quiet_gets_no_sign_of_life(
+    flag: list[str], is_shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = typer.Typer()
+    threads: list[int] = []
+
+    @one.command()
+    def run(*, as_json: JsonOption = False) -> None:
+        del as_json
+        monkeypatch.setattr(sys, "stderr", Screen())
+        with working("verifying", patience_s=10):
+            threads.append(threading.active_count())
+
+    before = threading.active_count()
+    assert CliRunner().invoke(one, flag).exit_code == 0
+    assert threads == [before + is_shown]
+
+
 def test_in_a_pipe_there_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = io.StringIO()
     monkeypatch.setattr(sys, "stderr", pipe)

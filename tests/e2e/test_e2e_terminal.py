@@ -71,6 +71,16 @@ def terminal() -> Callable[..., Any]:
     return run
 
 
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Have a process take long in the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_init_asks_twice_shows_nothing_and_start_asks_once(
     fresh: Any, terminal: Callable[..., Any]
 ) -> None:
@@ -114,7 +124,7 @@ def test_ctrl_c_at_the_question_ends_it_and_makes_nothing(
 def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_what_is_for_good(
     running: tuple[Any, Any], terminal: Callable[..., Any]
 ) -> None:
-    waiaas, _ = running
+    waiaas, daemon = running
     password = waiaas.password_file.read_text(encoding="utf-8").strip()
     with terminal(
         waiaas.command("agent", "create", "--name", "ann", "--network", "localnet", "--quiet")
@@ -140,7 +150,9 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
     create = ["agent", "create", "--name", "bob", "--network", "localnet"]
     with terminal(waiaas.command(*create)) as person:
         person.expect("Master password: ")
-        person.type(password)
+        with standing_still(daemon.process.pid):
+            person.type(password)
+            person.expect("logging in …")
         person.expect("waiaas agent fund --agent ")
         person.expect("waiaas policy set --agent ")
         person.expect("waiaas session create --agent ")

@@ -114,7 +114,8 @@ def init(
             with loading():
                 from waiaas.daemon import initialise
 
-            made = initialise(directory, password)
+            with working("deriving the key"):
+                made = initialise(directory, password)
         else:
             require_initialised(directory)
     except DaemonError as error:

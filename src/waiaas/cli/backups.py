@@ -109,13 +109,15 @@ def create(
             from waiaas.backups.create import make_offline
             from waiaas.daemon import VERSION
 
-            made = make_offline(
-                directory,
-                password=new_password(),
-                master_password=master_password,
-                clock=SystemClock(),
-                version=VERSION,
-            )
+            password = new_password()
+            with working("making the backup") as line:
+                made = make_offline(
+                    directory,
+                    password=password,
+                    master_password=line.pausing(master_password),
+                    clock=SystemClock(),
+                    version=VERSION,
+                )
             show(_shown(made), as_json=as_json)
             return
         with Client.logged_in(directory, master_password) as client:

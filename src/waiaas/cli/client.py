@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail
+from waiaas.cli.progress import working
 from waiaas.directory import DaemonError, find_daemon, read_cookie
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class Client:
         # With the cookie, so that strangers who try passwords do not make us wait.
         with cls.with_cookie(directory) as local_user:
             body = {"password": as_text(password())}
-            token = local_user.post("/v1/admin/login", body)["token"]
+            with working("logging in"):  # The daemon derives a key.
+                token = local_user.post("/v1/admin/login", body)["token"]
             return cls(local_user.url, token)
 
     def get(self, path: str) -> Json:

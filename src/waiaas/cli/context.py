@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -60,12 +61,23 @@ class Form(IntEnum):
     """Only the essential, one line for each thing: its id, as a rule."""
 
 
+_FORM: Final = ContextVar("form", default=Form.PEOPLE)
+
+
+def form_asked_for() -> Form:
+    """Return the form in which the command that runs was told to print, wherever it is asked."""
+    return _FORM.get()
+
+
 def _form(context: typer.Context, parameter: typer.CallbackParam, *, value: bool) -> Form:
     """Return which of the two flags was given, if one was."""
     source = context.get_parameter_source(parameter.name or "")
-    if source is None or source.name != "COMMANDLINE":
-        return Form.PEOPLE
-    return Form.JSON if value else Form.QUIET
+    form = Form.PEOPLE
+    if source is not None and source.name == "COMMANDLINE":
+        form = Form.JSON if value else Form.QUIET
+    before = _FORM.set(form)
+    context.call_on_close(lambda: _FORM.reset(before))
+    return form
 
 
 JsonOption = Annotated[

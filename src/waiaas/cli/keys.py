@@ -23,6 +23,7 @@ from waiaas.cli.context import (
     printable,
     show,
 )
+from waiaas.cli.progress import working
 from waiaas.cli.secret import read_key, read_password
 from waiaas.directory import require_initialised
 from waiaas.domain.enums import KeyFormat, NetworkType
@@ -102,25 +103,20 @@ def import_key(
             from waiaas.custody import Written
             from waiaas.custody import import_key as make_agent
 
-        agent = make_agent(
-            directory,
-            Written(
-                key_format,
-                partial(
-                    read_key,
-                    file=file,
-                    descriptor=descriptor,
-                    name="Mnemonic" if is_mnemonic else None,
-                ),
-                read_passphrase,
-                account,
-            ),
-            name=name,
-            network=network,
-            profile=profile,
-            password=partial(read_password, file=password_file, descriptor=password_fd),
-            clock=SystemClock(),
+        secret = partial(
+            read_key, file=file, descriptor=descriptor, name="Mnemonic" if is_mnemonic else None
         )
+        password = partial(read_password, file=password_file, descriptor=password_fd)
+        with working("deriving the keys") as line:
+            agent = make_agent(
+                directory,
+                Written(key_format, line.pausing(secret), line.pausing(read_passphrase), account),
+                name=name,
+                network=network,
+                profile=profile,
+                password=line.pausing(password),
+                clock=SystemClock(),
+            )
         facts = {
             "id": agent.id,
             "name": agent.name,
@@ -178,14 +174,16 @@ def export_key(
         with loading():
             from waiaas.custody import export_key as write_key
 
-        exported = write_key(
-            directory,
-            agent,
-            file=file,
-            confirm=confirm,
-            password=partial(read_password, file=password_file, descriptor=password_fd),
-            clock=SystemClock(),
-        )
+        password = partial(read_password, file=password_file, descriptor=password_fd)
+        with working("deriving the key") as line:
+            exported = write_key(
+                directory,
+                agent,
+                file=file,
+                confirm=line.pausing(confirm),
+                password=line.pausing(password),
+                clock=SystemClock(),
+            )
         facts = {"id": exported.id, "publicKey": exported.public_key, "file": str(file)}
         show(facts, as_json=as_json)
 

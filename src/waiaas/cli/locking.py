@@ -10,6 +10,7 @@ from waiaas.cli.context import (
     directory_of,
     show,
 )
+from waiaas.cli.progress import working
 
 
 def lock(context: typer.Context, *, as_json: JsonOption = False) -> None:
@@ -39,6 +40,8 @@ def unlock(
         with Client.with_cookie(directory) as client:
             password = read_password(file=password_file, descriptor=password_fd)
             body = {"password": as_text(password)}
-            show(client.post("/v1/admin/unlock", body), as_json=as_json)
+            with working("deriving the key"):
+                unlocked = client.post("/v1/admin/unlock", body)
+            show(unlocked, as_json=as_json)
 
     explained(ask)

@@ -16,6 +16,7 @@ from waiaas.cli.context import (
     loading,
     show,
 )
+from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
 from waiaas.directory import require_initialised
 from waiaas.system import SystemClock
@@ -60,9 +61,13 @@ def change(
         with loading():
             from waiaas.custody import change_password
 
-        recorded = change_password(
-            directory, password=password, new_password=new_password, clock=SystemClock()
-        )
+        with working("deriving the key") as line:
+            recorded = change_password(
+                directory,
+                password=line.pausing(password),
+                new_password=line.pausing(new_password),
+                clock=SystemClock(),
+            )
         show({"changed": True, "recorded": recorded}, as_json=as_json)
         if not recorded:
             typer.echo("The ledger has no row of its end: see whether the disk is full.", err=True)

@@ -24,6 +24,7 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
 from waiaas.cli.transactions import (
     AmountOption,
@@ -258,7 +259,8 @@ def backtest(
     from waiaas.rehearsal import Unusable, backtest_rules
 
     try:
-        found = backtest_rules(directory_of(context), new=new, since=since, agent_id=agent)
+        with working("judging"):
+            found = backtest_rules(directory_of(context), new=new, since=since, agent_id=agent)
     except Unusable as error:
         fail(str(error), code=ExitCode.USAGE)
     except DaemonError as error:
