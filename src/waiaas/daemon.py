@@ -60,7 +60,8 @@ from waiaas.directory import (
     write_private,
 )
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
-from waiaas.domain.enums import NetworkType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
@@ -101,6 +102,7 @@ from waiaas.upkeep import (
 VERSION: Final = metadata.version("waiaas")
 
 HOST: Final = "127.0.0.1"
+_OWN_NETWORK: Final = Network(ChainType.SOLANA, NetworkType.LOCALNET)
 _EXIT_LEDGER_FAILED: Final = 70
 _EXIT_OVERDUE: Final = 71
 _CHAIN_IS_NEW: Final = (
@@ -276,7 +278,7 @@ async def _serve(
                 _chains({**solana_urls(config.rpc), **own}, clock)
             )
             # A local network's blocks come as fast as somebody likes: it keeps no time.
-            timed = [chain for name, chain in chains.items() if name is not NetworkType.LOCALNET]
+            timed = [chain for name, chain in chains.items() if name != _OWN_NETWORK]
             silent = await hear_chains(clock, timed)
         with start.stage(Stage.RECORD):
             daemon_id = start_in_ledger(
@@ -328,7 +330,7 @@ async def _serve(
             ledger=ledger,
             keystore=keystore,
             chains=chains,
-            faucet=chains.get(NetworkType.LOCALNET),
+            faucet=chains.get(_OWN_NETWORK),
             clock=clock,
             accept_clock=clock.accept,
             generate_id=generate_id,
@@ -449,12 +451,13 @@ def _require_time() -> None:
 @contextlib.asynccontextmanager
 async def _chains(
     urls: Mapping[NetworkType, str], clock: Clock
-) -> AsyncIterator[dict[NetworkType, SolanaChain]]:
-    chains: dict[NetworkType, SolanaChain] = {}
+) -> AsyncIterator[dict[Network, SolanaChain]]:
+    chains: dict[Network, SolanaChain] = {}
     try:
         for network, url in urls.items():
             try:
-                chains[network] = SolanaChain(url, network=network, clock=clock)
+                client = SolanaChain(url, network=network, clock=clock)
+                chains[Network(ChainType.SOLANA, network)] = client
             except ValueError as error:
                 raise DaemonError(f"rpc.solana_{network} cannot be used: {error}") from error
         yield chains

@@ -36,8 +36,9 @@ from prometheus_client.registry import Collector
 from waiaas.database import Ledger
 from waiaas.database.errors import DatabaseError
 from waiaas.database.write_figures import BOUNDS_UNITS, BOUNDS_US
+from waiaas.domain.assets import Network
 from waiaas.domain.audit import EventCount
-from waiaas.domain.enums import AuditAction, KillSwitchState, NetworkType, TransactionStatus
+from waiaas.domain.enums import AuditAction, KillSwitchState, TransactionStatus
 from waiaas.domain.readiness import Unready
 from waiaas.domain.transaction import is_terminal
 from waiaas.domain.workers import WorkerCondition
@@ -59,7 +60,7 @@ class Figures(Collector):
         ledger: Ledger,
         *,
         directory: Path,
-        reachable: Mapping[NetworkType, Callable[[], bool | None]],
+        reachable: Mapping[Network, Callable[[], bool | None]],
         workers: Callable[[], Sequence[WorkerCondition]],
         count_unreadable: Callable[[], int],
         version: str,
@@ -190,11 +191,13 @@ class Figures(Collector):
 
     def _of_chains(self) -> Iterator[Metric]:
         reachable = GaugeMetricFamily(
-            "waiaas_chain_reachable", "Whether the node gave its last answer.", labels=["network"]
+            "waiaas_chain_reachable",
+            "Whether the node gave its last answer.",
+            labels=["chain", "network"],
         )
         for network, is_reachable in self._reachable.items():
             if (answered := is_reachable()) is not None:
-                reachable.add_metric([network], answered)
+                reachable.add_metric([*network], answered)
         yield reachable
 
     def _of_ledger(self) -> Iterator[Metric]:

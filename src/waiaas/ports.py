@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from waiaas.domain.assets import Network
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
@@ -360,6 +361,10 @@ class Chain(Protocol):
 
     async def movement(self, tx_hash: str, *, address: str) -> Movement | None:
         """Return what left *address* with a finalized transaction; None if nothing did."""
+
+
+Chains = Mapping[Network, Chain]
+"""The networks that can be talked to. By chain *and* network: each chain has a mainnet."""
 
 
 class Faucet(Protocol):

@@ -171,7 +171,7 @@ def judge_table(file: Path) -> list[dict[str, Any]]:
         suspended_at=None,
         suspension_reason=None,
     )
-    network = Network(agent.chain, agent.network)
+    network = agent.lives_on
     terms = Terms(
         *network,
         tuple(_records(table.policies, agent.id, network)),
@@ -200,7 +200,7 @@ def _judge_row(number: int, row: _Row, terms: Terms, agent: AgentRecord) -> dict
     try:
         now_s = read_time(row.at)
         request = asyncio.run(request_of(read_message(row.request), agent=agent, chain=None))
-        usage = _usage(row, request, Network(agent.chain, agent.network), now_s)
+        usage = _usage(row, request, agent.lives_on, now_s)
     except (Refusal, RuleRefused, ValueError) as error:
         raise Unusable(f"rows[{number}]: {error}") from error
     verdict = judge_again(request, terms, usage, now_s=now_s)
@@ -317,7 +317,7 @@ def _network_of(connection: DatabaseConnection, agent_id: AgentId) -> Network:
     agent = Agents(connection.db.execute).get(agent_id)
     if agent is None:
         raise Unusable("--agent: there is no agent with this id")
-    return Network(agent.chain, agent.network)
+    return agent.lives_on
 
 
 def run_backtest(

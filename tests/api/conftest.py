@@ -20,6 +20,7 @@ from typing import Any, Final, Self, cast
 import msgspec
 import pytest
 from starlette.types import Message, Scope
+from tests.fakes.chain import LOCALNET
 
 from waiaas.api.allowance import Allowance
 from waiaas.api.app import ROUTES, Api
@@ -301,7 +302,7 @@ class Desk:
         services = Services(
             ledger=ledger,
             keystore=quick,
-            chains={NetworkType.LOCALNET: NO_NODE},
+            chains={LOCALNET: NO_NODE},
             faucet=None,
             clock=clock,
             accept_clock=guard.accept,
@@ -684,7 +685,7 @@ class Online:
             self.localnet.url, network=NetworkType.LOCALNET, clock=self.desk.clock, timeout_s=1
         )
         try:
-            self.desk.rebuild(chains={NetworkType.LOCALNET: chain}, faucet=chain)
+            self.desk.rebuild(chains={LOCALNET: chain}, faucet=chain)
             yield chain
         finally:
             await chain.aclose()

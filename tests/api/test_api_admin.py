@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from waiaas.database import transactions
+from waiaas.domain.assets import Network
 from waiaas.domain.backup import ScheduleCondition
-from waiaas.domain.enums import NetworkType, TransactionStatus
+from waiaas.domain.enums import ChainType, NetworkType, TransactionStatus
 from waiaas.pipeline.recover import Found
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def test_the_operator_may_know_what_it_is_doing(
     about = replace(desk.services.about, localnet_url="http://127.0.0.1:8899")
     desk.rebuild(
         about=about,
-        chains={**desk.services.chains, NetworkType.DEVNET: None},
+        chains={**desk.services.chains, Network(ChainType.SOLANA, NetworkType.DEVNET): None},
         count_blocked=lambda: 7,
         count_unreadable=lambda: 3,
         count_shut=lambda: 3,

@@ -4,11 +4,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.fakes.chain import FakeChain
+from tests.fakes.chain import LOCALNET, FakeChain
 from tests.fakes.events import BACKUP
 
 from waiaas.database import agents
-from waiaas.domain.enums import NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.domain.request import Transfer
 from waiaas.pipeline.restored import mark_restored
@@ -42,7 +41,7 @@ def chain(desk: "Desk", hired: "Hired") -> FakeChain:
 
     asyncio.run(pay())
     fake.pass_blocks(40)
-    desk.rebuild(chains={NetworkType.LOCALNET: fake})
+    desk.rebuild(chains={LOCALNET: fake})
     desk.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=BACKUP))
     return fake
 

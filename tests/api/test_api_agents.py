@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.chain import LOCALNET
 
 from waiaas.api.agents import FUND_BASE_UNITS_MAX
 from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database import generate_id
 from waiaas.domain.access import SESSIONS_PER_AGENT_DEFAULT
 from waiaas.domain.addresses import is_solana_address
-from waiaas.domain.enums import AgentStatus, NetworkType, PolicyType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
 from waiaas.domain.ids import AgentId, is_id
 from waiaas.keystore.errors import DamagedKeystore
 from waiaas.keystore.files import PrivateDirectory
@@ -457,7 +459,9 @@ def test_off_the_local_network_there_is_no_money_even_with_a_faucet(online: "Onl
 
     async def act() -> "Answer":
         async with online.connect() as chain:
-            desk.rebuild(chains={NetworkType.MAINNET: chain, NetworkType.LOCALNET: chain})
+            desk.rebuild(
+                chains={Network(ChainType.SOLANA, NetworkType.MAINNET): chain, LOCALNET: chain}
+            )
             body = {"name": "a", "network": "mainnet"}
             agent = (await desk.asked("POST", "/v1/agents", body, token=operator)).json
             path = f"/v1/agents/{agent['id']}/fund"

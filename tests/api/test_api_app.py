@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from tests.fakes.chain import LOCALNET
 
 from waiaas.api import app
 from waiaas.chains.solana.chain import WrongNetwork
@@ -68,7 +69,7 @@ class FailingChain:
 
 def balance(desk: "Desk", hired: "Hired", error: BaseException) -> "Answer":
     """Let a handler meet *error*."""
-    desk.rebuild(chains={NetworkType.LOCALNET: FailingChain(error)})
+    desk.rebuild(chains={LOCALNET: FailingChain(error)})
     return desk.ask("GET", "/v1/wallet/balance", token=hired.token)
 
 
@@ -97,7 +98,7 @@ def test_what_nobody_expected_is_reported_and_not_told(
 
 def test_the_report_has_the_id_that_the_caller_was_told(desk: "Desk", hired: "Hired") -> None:
     reported = []
-    desk.rebuild(chains={NetworkType.LOCALNET: FailingChain(ValueError())})
+    desk.rebuild(chains={LOCALNET: FailingChain(ValueError())})
     desk.api = app.Api(
         desk.services,
         port=desk.port,

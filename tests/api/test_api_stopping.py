@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.chain import LOCALNET
 
 from waiaas.database import generate_id
-from waiaas.domain.enums import NetworkType
 from waiaas.pipeline.restored import mark_restored
 from waiaas.ports import ChainUnavailable
 from waiaas.wire.kill_switch import RecoverKillSwitch
@@ -128,7 +128,7 @@ def test_an_agent_with_money_is_ended_only_by_force(
         path, body = "/v1/admin/reconcile", {"accept": 0, "withoutAgents": [hired.id]}
         details: dict[str, str | int | None] = {"id": generate_id(), "createdAt": NOW_S}
         desk.ledger.write(lambda tx: mark_restored(tx, wall_s=NOW_S, details=details))
-    desk.rebuild(chains={NetworkType.LOCALNET: Purse(balance)})
+    desk.rebuild(chains={LOCALNET: Purse(balance)})
     before = desk.content()
     refused = desk.ask("POST", path, body, token=operator)
     assert (refused.status, refused.code) == (409, "AGENT_HAS_MONEY")
@@ -144,12 +144,12 @@ def test_an_agent_without_money_is_ended_at_once_and_harmlessly_twice(
 ) -> None:
     path = f"/v1/agents/{hired.id}/terminate"
     for balance in (0, 1):
-        desk.rebuild(chains={NetworkType.LOCALNET: Purse(balance)})
+        desk.rebuild(chains={LOCALNET: Purse(balance)})
         assert desk.ask("POST", path, {}, token=operator).json["status"] == "TERMINATED"
 
 
 def test_the_operator_looks_what_an_agent_has(desk: "Desk", hired: "Hired") -> None:
-    desk.rebuild(chains={NetworkType.LOCALNET: Purse(7)})
+    desk.rebuild(chains={LOCALNET: Purse(7)})
     answer = desk.ask("GET", f"/v1/agents/{hired.id}/balance", token=COOKIE)
     assert (answer.json["balance"], answer.json["symbol"]) == ("7", "SOL")
     missing = desk.ask("GET", f"/v1/agents/{generate_id()}/balance", token=COOKIE)

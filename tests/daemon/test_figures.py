@@ -11,8 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from waiaas.database import Ledger, LedgerDamaged, open_ledger
+from waiaas.domain.assets import Network
 from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import AuditAction, NetworkType, TransactionStatus
+from waiaas.domain.enums import AuditAction, ChainType, NetworkType, TransactionStatus
 from waiaas.domain.readiness import Unready
 from waiaas.domain.workers import WorkerCondition, WorkerName, WorkerState
 from waiaas.figures import Figures
@@ -20,10 +21,10 @@ from waiaas.figures import Figures
 NOW_S = 1_700_000_000
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "daemon.md"
 WORKER = WorkerCondition(WorkerName.CLOCK, WorkerState.FAILING, NOW_S, None, 3, NOW_S, "/a/path")
-ANSWERS: dict[NetworkType, bool | None] = {
-    NetworkType.MAINNET: True,
-    NetworkType.DEVNET: False,
-    NetworkType.TESTNET: None,
+ANSWERS: dict[Network, bool | None] = {
+    Network(ChainType.SOLANA, NetworkType.MAINNET): True,
+    Network(ChainType.SOLANA, NetworkType.DEVNET): False,
+    Network(ChainType.SOLANA, NetworkType.TESTNET): None,
 }
 
 
@@ -140,7 +141,7 @@ def test_workers_chains_and_reasons_are_told_by_their_names_alone(figures: Figur
     told = read(figures, Unready.CLOCK_IN_DOUBT)
     assert told["waiaas_worker_failures_total"] == {"clock": 3}
     assert told["waiaas_worker_state"] == {"failing,clock": 1}
-    assert told["waiaas_chain_reachable"] == {"mainnet": 1, "devnet": 0}
+    assert told["waiaas_chain_reachable"] == {"solana,mainnet": 1, "solana,devnet": 0}
     assert told["waiaas_unready"] == {
         reason: reason is Unready.CLOCK_IN_DOUBT for reason in Unready
     }

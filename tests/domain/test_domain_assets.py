@@ -7,14 +7,19 @@ from hypothesis import strategies as st
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.assets import (
     CHAIN_IDS,
+    CHAINS_WITH_ADAPTER,
     TOKEN_UNITS,
     Asset,
     Network,
     asset_id,
+    networks_of,
     parse_asset_id,
     parse_chain_id,
+    require_adapter,
+    why_unreachable,
 )
 from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.errors import ErrorCode, Refusal
 
 MAINNET = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
 TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -34,14 +39,26 @@ def test_a_network_of_solana_is_named_by_32_characters_of_its_genesis_hash(
     assert CHAIN_IDS[Network(ChainType.SOLANA, network)] == f"solana:{genesis[:32]}"
 
 
-def test_every_network_of_solana_has_one_name() -> None:
-    assert set(CHAIN_IDS) == {Network(ChainType.SOLANA, network) for network in NetworkType}
+def test_every_network_has_one_name_which_is_read_if_something_can_be_paid_there() -> None:
+    assert networks_of(ChainType.SOLANA) == list(NetworkType)
+    assert networks_of(ChainType.ETHEREUM) == [NetworkType.MAINNET, NetworkType.TESTNET]
     assert len(set(CHAIN_IDS.values())) == len(CHAIN_IDS)
     for network, name in CHAIN_IDS.items():
-        assert parse_chain_id(name) == network
+        if network.chain in CHAINS_WITH_ADAPTER:
+            assert parse_chain_id(name) == network
+            require_adapter(network)
+            assert why_unreachable(network) == f"no node is configured for {network.network}"
+        else:
+            with pytest.raises(ValueError, match="not a network"):
+                parse_chain_id(name)
+            with pytest.raises(Refusal, match="no adapter for ethereum yet") as refused:
+                require_adapter(network)
+            assert refused.value.code is ErrorCode.NOT_SUPPORTED_YET
+            assert why_unreachable(network) == refused.value.message
 
 
-ASSETS = st.builds(Asset, st.sampled_from(sorted(CHAIN_IDS)), st.sampled_from(["native", TOKEN]))
+SOLANA = [network for network in CHAIN_IDS if network.chain is ChainType.SOLANA]
+ASSETS = st.builds(Asset, st.sampled_from(SOLANA), st.sampled_from(["native", TOKEN]))
 
 
 @given(ASSETS)

@@ -88,7 +88,7 @@ def test_the_units_command_takes_the_credential_and_pays_without_executable_memo
     figures = figures_of(daemon.url, (waiaas.data / "operator.cookie").read_text("ascii"))
     assert 'waiaas_decisions_total{tier="INSTANT"} 1.0' in figures
     assert 'waiaas_events_total{event="TX_CONFIRMED"} 1.0' in figures
-    assert 'waiaas_chain_reachable{network="localnet"} 1.0' in figures
+    assert 'waiaas_chain_reachable{chain="solana",network="localnet"} 1.0' in figures
     assert not any(name in "\n".join(figures) for name in (agent.token, recipient))
     assert waiaas.run("health").stdout == "ready\n"
     assert waiaas.run("health", "--live").stdout == "live\n"

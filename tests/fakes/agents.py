@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tests.fakes.chain import LOCALNET
 from tests.fakes.clock import NOW_S
 
-from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, PolicyType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import AgentStatus, PolicyType
 from waiaas.domain.ids import AgentId, PolicyId, SessionId
 from waiaas.domain.records import AgentRecord, PolicyRecord, SessionRecord
 from waiaas.domain.request import Request
@@ -30,14 +32,14 @@ def insert_agent(
     address: str,
     limits: Sequence[Rules],
     generate_id: Callable[[], str],
+    lives_on: Network = LOCALNET,
 ) -> Caller:
     """Write down an agent with a session and SPENDING_LIMITs; return who asks for it."""
     ends_at = NOW_S + 10**9  # sessions are not what is tried here
     agent = AgentRecord(
         agent_id,
         "agent",
-        ChainType.SOLANA,
-        NetworkType.LOCALNET,
+        *lives_on,
         address,
         AgentStatus.ACTIVE,
         NOW_S,

@@ -17,7 +17,8 @@ from nacl.signing import VerifyKey
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from waiaas.domain.enums import ChainType, TransactionType
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import ChainType, NetworkType, TransactionType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE
 from waiaas.domain.rent import TOKEN_ACCOUNT_RENT, paid_accounts
@@ -34,6 +35,9 @@ from waiaas.ports import (
     SimulationRefused,
     Unseen,
 )
+
+LOCALNET: Final = Network(ChainType.SOLANA, NetworkType.LOCALNET)
+"""The network that it plays."""
 
 LIFE_BLOCKS: Final = 150
 """Bytes can land in this many blocks after the one they name."""

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 import pytest
 from nacl.signing import SigningKey
 from solders.pubkey import Pubkey
+from tests.fakes.chain import LOCALNET
 
 from waiaas.chains.localnet.server import RunningLocalnet, running
 from waiaas.chains.solana.chain import SolanaChain
@@ -46,10 +47,10 @@ from waiaas.database.schema import (
 )
 from waiaas.domain.access import SESSION_ABSOLUTE_S
 from waiaas.domain.addresses import solana_address
+from waiaas.domain.assets import Network
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import (
     AgentStatus,
-    ChainType,
     NetworkType,
     PolicyType,
 )
@@ -408,14 +409,14 @@ class Office:
         expires_at: int = NOW_S + 30 * 86_400,
         revoked_at: int | None = None,
         constraints: dict[str, Any] | None = None,
+        lives_on: Network = LOCALNET,
     ) -> Caller:
         """Make an agent with a session and a SPENDING_LIMIT; it may spend a lot, unless told."""
         agent_id = AgentId(generate_id())
         agent = AgentRecord(
             agent_id,
             "agent",
-            ChainType.SOLANA,
-            NetworkType.LOCALNET,
+            *lives_on,
             self.signer.generate(agent_id),
             status,
             NOW_S,
@@ -693,7 +694,7 @@ class Site:
             world = World(
                 ledger=TappedLedger(office.ledger, tap),
                 signer=TappedSigner(office.signer, tap),
-                chains={NetworkType.LOCALNET: TappedChain(chain, tap)},
+                chains={LOCALNET: TappedChain(chain, tap)},
                 clock=TappedClock(office.clock, tap),
                 generate_id=generate_id,
             )

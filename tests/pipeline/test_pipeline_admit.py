@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from waiaas.database import Ledger, generate_id, transactions
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
     ChainType,
+    NetworkType,
     PolicyTier,
     PolicyType,
     TransactionStatus,
@@ -580,3 +582,13 @@ def test_the_time_of_an_admission_is_ledger_time(office: "Office") -> None:
     assert transaction.created_at == NOW_S + 500
     assert [row.timestamp for row in office.rows("audit_log")] == [NOW_S + 500] * 2
     assert AuditAction.TX_REQUESTED in office.audit_of(transaction.id)
+
+
+def test_on_a_chain_without_an_adapter_nothing_is_admitted(office: "Office") -> None:
+    caller = office.hire(lives_on=Network(ChainType.ETHEREUM, NetworkType.MAINNET))
+    before = office.counts()
+    with pytest.raises(Refusal, match="no adapter for ethereum") as refused:
+        asyncio.run(office.ask(caller))
+    assert refused.value.code is ErrorCode.NOT_SUPPORTED_YET
+    assert not refused.value.is_recorded  # The edge does that.
+    assert office.counts() == before

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from nacl.signing import SigningKey
 from tests.fakes.agents import ask, insert_agent
-from tests.fakes.chain import FakeChain
+from tests.fakes.chain import LOCALNET, FakeChain
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.signer import FakeSigner
@@ -16,7 +16,7 @@ from tests.fakes.signer import FakeSigner
 from waiaas.database import generate_id
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.clock import TOLERANCE_S, ClockDoubt
-from waiaas.domain.enums import NetworkType, NotificationEventType, TransactionStatus
+from waiaas.domain.enums import NotificationEventType, TransactionStatus
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -96,9 +96,7 @@ class House:
         return caught.value
 
     def world(self) -> World:
-        return World(
-            self.ledger, self.signer, {NetworkType.LOCALNET: self.chain}, self.clock, generate_id
-        )
+        return World(self.ledger, self.signer, {LOCALNET: self.chain}, self.clock, generate_id)
 
     def step(self, transaction: TransactionRecord) -> Step | None:
         standing = self.ledger.read(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
-from tests.fakes.chain import FEE, RENT, FakeChain, Manners
+from tests.fakes.chain import FEE, LOCALNET, RENT, FakeChain, Manners
 from tests.fakes.decisions import START_S, TOKEN, B, Desk
 from tests.fakes.signer import FakeSigner
 
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.database import generate_id
 from waiaas.database.totals import wrong_totals
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import NetworkType, PolicyType, TransactionStatus
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import TransactionRecord
@@ -58,7 +59,7 @@ class Till(Desk):
         return list(self.ledger.connection.sqlite.execute(sql, values))
 
     def step(self, transaction: TransactionRecord, times: int = 1) -> TransactionRecord:
-        networks: dict[NetworkType, Chain] = {NetworkType.LOCALNET: self.chain}
+        networks: dict[Network, Chain] = {LOCALNET: self.chain}
         world = World(self.ledger, self.signer, networks, self.clock, generate_id)
         for _ in range(times):
             standing = self.ledger.read(
@@ -338,7 +339,7 @@ def paid_to_a_closer(
         request = TokenTransfer(token, str(closer.pubkey()), 1)
         transaction = (await office.ask_for(caller, request)).transaction
         chain = kind(site.localnet.url, network=NetworkType.LOCALNET, clock=office.clock)
-        networks: dict[NetworkType, Chain] = {NetworkType.LOCALNET: chain}
+        networks: dict[Network, Chain] = {LOCALNET: chain}
         world = World(office.ledger, office.signer, networks, office.clock, generate_id)
         try:
             while True:

@@ -6,10 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.chain import LOCALNET
 
 from waiaas.chains.localnet.faults import Fault, Reply
 from waiaas.database.schema import attempts
-from waiaas.domain.enums import NetworkType, TransactionStatus
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import ChainType, NetworkType, TransactionStatus
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import AttemptState, ReservationState
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from tests.pipeline.conftest import Office, Shift, Site
 
 AMOUNT = 10**6
+ON_DEVNET = Network(ChainType.SOLANA, NetworkType.DEVNET)
 FEE = 5001
 HELD, SPENT, RELEASED = ReservationState.HELD, ReservationState.SPENT, ReservationState.RELEASED
 
@@ -493,7 +496,7 @@ def test_a_network_without_a_node_is_unavailable(site: "Site") -> None:
             world = World(
                 ledger=shift.world.ledger,
                 signer=shift.world.signer,
-                chains={NetworkType.DEVNET: shift.world.chains[NetworkType.LOCALNET]},
+                chains={ON_DEVNET: shift.world.chains[LOCALNET]},
                 clock=shift.world.clock,
                 generate_id=shift.world.generate_id,
             )
@@ -547,3 +550,18 @@ def test_a_signature_of_another_key_is_never_recorded(site: "Site") -> None:
         HELD,
         RECORDED,
     )
+
+
+def test_an_agent_meets_a_client_of_its_own_chain_or_none(site: "Site") -> None:
+    agent_id = site.hire().agent_id
+    agent = site.office.ledger.read(lambda tx: tx.agents.get(agent_id))
+    assert agent is not None
+
+    async def scenario() -> None:
+        async with site.shift() as shift:
+            assert shift.world.chain_of(agent) is shift.world.chains[LOCALNET]
+            elsewhere = agent._replace(chain=ChainType.ETHEREUM)
+            with pytest.raises(ChainUnavailable, match="no adapter for ethereum"):
+                shift.world.chain_of(elsewhere)
+
+    asyncio.run(scenario())

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from nacl.signing import SigningKey
 from tests.fakes.agents import ask, insert_agent
-from tests.fakes.chain import FakeChain, Manners
+from tests.fakes.chain import LOCALNET, FakeChain, Manners
 from tests.fakes.clock import NOW_S, FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.ledger import MemoryLedger
@@ -18,7 +18,8 @@ from tests.fakes.signer import FakeSigner
 from waiaas.database import generate_id
 from waiaas.database.totals import wrong_totals
 from waiaas.domain.addresses import solana_address
-from waiaas.domain.enums import AgentStatus, NetworkType, TransactionStatus
+from waiaas.domain.assets import Network
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import SessionRecord, TransactionRecord
@@ -107,9 +108,7 @@ class Life:
         )
 
     def step(self, transaction: TransactionRecord, times: int = 1) -> None:
-        world = World(
-            self.ledger, self.signer, {NetworkType.LOCALNET: self.chain}, self.clock, generate_id
-        )
+        world = World(self.ledger, self.signer, {LOCALNET: self.chain}, self.clock, generate_id)
         for _ in range(times):
             standing = self.ledger.read(
                 lambda tx: read_standing(tx, transaction.id, wall_s=self.clock.now_s())
@@ -145,9 +144,9 @@ class Life:
         without: tuple[AgentId, ...] = (),
         chain: Chain | None = None,
         ledger: Any = None,
-        chains: dict[NetworkType, Chain] | None = None,
+        chains: dict[Network, Chain] | None = None,
     ) -> Reconciliation:
-        nodes = {NetworkType.LOCALNET: chain or self.chain} if chains is None else chains
+        nodes = {LOCALNET: chain or self.chain} if chains is None else chains
         reconciler = Reconciler(ledger or self.ledger, nodes, self.clock, None)
         return asyncio.run(reconciler.reconcile(accepted=accepted, without=without))
 
@@ -463,7 +462,7 @@ def test_in_doubt_nothing_is_compared_since_a_window_would_forget_what_is_dated_
 ) -> None:
     guard = ClockGuard(life.clock, boot_id="boot")
     guard.start(life.ledger)
-    nodes: dict[NetworkType, Chain] = {NetworkType.LOCALNET: life.chain}
+    nodes: dict[Network, Chain] = {LOCALNET: life.chain}
     reconciler = Reconciler(life.ledger, nodes, guard, None)
     life.clock.jump(jump_s)
     before = life.events()
@@ -492,10 +491,37 @@ def test_two_comparisons_at_once_count_once(life: Life) -> None:
         await turn  # lets the other one go on; no time passes
 
     async def both() -> None:
-        nodes: dict[NetworkType, Chain] = {NetworkType.LOCALNET: life.chain}
+        nodes: dict[Network, Chain] = {LOCALNET: life.chain}
         reconciler = Reconciler(life.ledger, nodes, life.clock, None)
         await asyncio.gather(*(reconciler.reconcile(accepted=None, without=()) for _ in range(2)))
 
     life.chain.pause = pause
     asyncio.run(both())
     assert life.events().count("FOREIGN_MOVEMENT_FOUND") == 2
+
+
+def test_an_agent_on_a_chain_without_an_adapter_is_not_waited_for_and_loses_its_sessions(
+    life: Life,
+) -> None:
+    elsewhere = Network(ChainType.ETHEREUM, NetworkType.MAINNET)
+    agent_id = AgentId(generate_id())
+    address = life.signer.generate(agent_id)
+    caller = life.ledger.write(
+        lambda tx: insert_agent(
+            *(tx, agent_id),
+            address=address,
+            limits=(),
+            generate_id=generate_id,
+            lives_on=elsewhere,
+        )
+    )
+    seen = life.reconcile(2)
+    assert not seen.unread
+    life.chain.pass_blocks(seen.blocks_left)
+    assert life.reconcile(2).is_reconciled
+    agent, session = life.ledger.read(
+        lambda tx: (tx.agents.get(agent_id), tx.sessions.get(caller.session_id))
+    )
+    assert agent is not None
+    assert session is not None
+    assert (agent.status, session.revoked_at is None) == (AgentStatus.ACTIVE, False)

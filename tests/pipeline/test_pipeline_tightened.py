@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fakes.chain import FakeChain
+from tests.fakes.chain import LOCALNET, FakeChain
 from tests.fakes.decisions import RULES, START_S, A, B, Desk, limits
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import generate_id
-from waiaas.domain.enums import AuditAction, NetworkType, PolicyTier, PolicyType, TransactionStatus
+from waiaas.domain.enums import AuditAction, PolicyTier, PolicyType, TransactionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
@@ -86,7 +86,7 @@ class Shop(Desk):
         return self.ledger.read(lambda tx: read_standing(tx, transaction.id, wall_s=wall_s))
 
     def step(self, transaction: TransactionRecord, times: int = 1) -> TransactionRecord:
-        networks = {NetworkType.LOCALNET: self.chain}
+        networks = {LOCALNET: self.chain}
         world = World(self.ledger, self.signer, networks, self.clock, generate_id)
         for _ in range(times):
             asyncio.run(perform(self.standing(transaction), world))

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import apsw
 from tests.fakes.agents import ask
-from tests.fakes.chain import FakeChain, Manners
+from tests.fakes.chain import LOCALNET, FakeChain, Manners
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.signer import FakeSigner
@@ -51,7 +51,7 @@ from tests.simulation.variants import RIGHT, Variant
 
 from waiaas.database import Ledger, open_ledger
 from waiaas.database.errors import LedgerFull
-from waiaas.domain.enums import NetworkType, OwnerState
+from waiaas.domain.enums import OwnerState
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.owner import OwnerAction, Proof
 from waiaas.domain.request import Request
@@ -348,7 +348,7 @@ class Simulation:
         Args:
             gives_up: whether agents are left out, and terminated, whose history is not readable.
         """
-        chains = {NetworkType.LOCALNET: self.chain}
+        chains = {LOCALNET: self.chain}
         reconciler = self.variant.reconciler(self.ledger, chains, self.clock, None)
         seen = await reconciler.reconcile(accepted=None, without=())
         without = [each.agent_id for each in seen.unread] if gives_up else []
@@ -392,7 +392,7 @@ class Simulation:
         world = World(
             ledger=replace(self.ledger, seen_as=self._seen_by_worker),
             signer=self.signer,
-            chains={NetworkType.LOCALNET: self.chain},
+            chains={LOCALNET: self.chain},
             clock=SteppedClock(self.clock),
             generate_id=self.generate_id,
         )

@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar
 import pytest
 from sqlalchemy import select
 from tests.fakes.agents import ask, insert_agent
-from tests.fakes.chain import FakeChain, Manners
+from tests.fakes.chain import LOCALNET, FakeChain, Manners
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import audit_log, generate_id
 from waiaas.database.schema import reservations
-from waiaas.domain.enums import NetworkType, TransactionStatus
+from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -197,7 +197,7 @@ class Case:
 
     @property
     def world(self) -> World:
-        chains = {NetworkType.LOCALNET: self.chain}
+        chains = {LOCALNET: self.chain}
         return World(self.ledger, self.signer, chains, self.clock, generate_id)
 
     async def come_to(self, state: str) -> None:

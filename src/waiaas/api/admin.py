@@ -87,7 +87,7 @@ async def get_status(call: Call) -> Status:
             **{found.lower(): count for found, count in services.found_at_start.items()}
         ),
         waiting_agent_count=services.count_shut(),
-        networks=sorted(services.chains),
+        networks=sorted(each.network for each in services.chains),
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,
         ledger_problem=condition.problem,

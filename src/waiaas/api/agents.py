@@ -9,6 +9,7 @@ from waiaas.api.requests import amount_of
 from waiaas.api.routes import Call, Route
 from waiaas.api.wallet import balance_of
 from waiaas.domain.access import Credential
+from waiaas.domain.assets import Network, require_adapter
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
@@ -30,8 +31,8 @@ async def create(call: Call) -> Agent:
     services = call.services
     if body.chain is not ChainType.SOLANA:
         raise Refusal(ErrorCode.NOT_SUPPORTED_YET, f"{body.chain} is not supported yet")
-    if body.network not in services.chains:
-        configured = ", ".join(sorted(services.chains)) or "none"
+    if Network(body.chain, body.network) not in services.chains:
+        configured = ", ".join(sorted(each.network for each in services.chains)) or "none"
         raise Refusal(
             ErrorCode.NETWORK_NOT_CONFIGURED,
             f"this daemon does not know the network {body.network} (it knows: {configured})",
@@ -95,10 +96,11 @@ async def fund(call: Call) -> Funded:
     if services.faucet is None:
         raise _no_faucet("this daemon")
     agent = _agent(call)
+    require_adapter(agent.lives_on)
     if agent.network is not NetworkType.LOCALNET:
         raise _no_faucet(agent.network)
     tx_hash = await services.faucet.airdrop(agent.public_key, base_units=base_units)
-    balance = await services.chains[agent.network].balance(agent.public_key)
+    balance = await services.chains[agent.lives_on].balance(agent.public_key)
     return Funded(agent.id, tx_hash, str(balance))
 
 
@@ -177,6 +179,7 @@ ROUTES = (
         body=FundAgent,
         codes=(
             ErrorCode.INVALID_AMOUNT,
+            ErrorCode.NOT_SUPPORTED_YET,
             ErrorCode.FAUCET_UNAVAILABLE,
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.CHAIN_UNAVAILABLE,
@@ -189,6 +192,7 @@ ROUTES = (
         get_balance,
         WalletBalance,
         codes=(
+            ErrorCode.NOT_SUPPORTED_YET,
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.CHAIN_UNAVAILABLE,
             ErrorCode.NETWORK_NOT_CONFIGURED,

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import msgspec
 from starlette.requests import Request as HttpRequest
 
-from waiaas.domain.assets import CHAIN_IDS, TOKEN_UNITS, Asset, Network, parse_asset_id
+from waiaas.domain.assets import CHAIN_IDS, TOKEN_UNITS, Asset, parse_asset_id, require_adapter
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE, NATIVE_UNITS, parse_base_units, parse_human_amount
 from waiaas.domain.records import AcceptedRequest, AgentRecord
@@ -73,9 +73,11 @@ async def request_of(message: SendRequest, *, agent: AgentRecord, chain: Chain |
         chain: of the agent's network; None if no node is configured for it.
 
     Raises:
-        Refusal: VALIDATION_FAILED, INVALID_ADDRESS, INVALID_AMOUNT, NETWORK_NOT_CONFIGURED.
+        Refusal: NOT_SUPPORTED_YET, before all others: what an address is there, we do not know;
+            VALIDATION_FAILED, INVALID_ADDRESS, INVALID_AMOUNT, NETWORK_NOT_CONFIGURED.
         ChainUnavailable: the decimals of a token had to be asked for, and there was no answer.
     """
+    require_adapter(agent.lives_on)
     messages = message.instructions if isinstance(message, SendBatch) else [message]
     without_amounts = [_without_amount(each, agent=agent) for each in messages]
     parts = tuple(
@@ -159,10 +161,10 @@ def _token_address(token: Token, agent: AgentRecord) -> str:
         asset = parse_asset_id(asset_id)
     except ValueError as error:
         raise _no_token("token.assetId", str(error)) from error
-    network = Network(agent.chain, agent.network)
-    if asset.network != network:
+    if asset.network != agent.lives_on:
         raise _no_token(
-            "token.assetId", f"the agent lives on {CHAIN_IDS[network]}, and this asset does not"
+            "token.assetId",
+            f"the agent lives on {CHAIN_IDS[agent.lives_on]}, and this asset does not",
         )
     if asset.name == NATIVE:
         raise _no_token("token.assetId", "this is the network's own asset: a TRANSFER pays it")
@@ -196,7 +198,7 @@ async def _decimals(part: Part, agent: AgentRecord, chain: Chain | None) -> int:
     """Return in how many decimals people write what *part* is about."""
     if not isinstance(part, TokenTransfer | Approve):
         return NATIVE_UNITS[agent.chain].decimals
-    known = TOKEN_UNITS.get(Asset(Network(agent.chain, agent.network), part.token_address))
+    known = TOKEN_UNITS.get(Asset(agent.lives_on, part.token_address))
     if known is not None:
         return known.decimals
     if chain is None:

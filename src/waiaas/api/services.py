@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from waiaas.api.allowance import Allowance
 from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
-from waiaas.domain.enums import NetworkType
 from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.readiness import Unready
 from waiaas.domain.records import TransactionRecord
@@ -17,7 +16,7 @@ from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.recover import Found
 from waiaas.pipeline.sessions import SessionRules
 from waiaas.ports import (
-    Chain,
+    Chains,
     Faucet,
     GenerateId,
     GenerateSecret,
@@ -43,7 +42,7 @@ class Services:
 
     ledger: LedgerWithReserve
     keystore: Keystore
-    chains: Mapping[NetworkType, Chain]
+    chains: Chains
     faucet: Faucet | None
     """There on the local network only; without one, funding is refused."""
     clock: GuardedClock

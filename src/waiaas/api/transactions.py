@@ -39,7 +39,7 @@ async def send(call: Call) -> Accepted:
     agent, session = agent_of(call.principal), call.principal.session
     assert session is not None, "the route's credential is AGENT"
     idempotency_key = idempotency_key_of(call.request)
-    chain = call.services.chains.get(agent.network)
+    chain = call.services.chains.get(agent.lives_on)
     request = await request_of(body, agent=agent, chain=chain)
     admission = await admit(
         Asked(request, idempotency_key, body.reference, body.allow_duplicate),
@@ -155,6 +155,7 @@ ROUTES = (
         codes=(
             ErrorCode.INVALID_ADDRESS,
             ErrorCode.INVALID_AMOUNT,
+            ErrorCode.NOT_SUPPORTED_YET,
             ErrorCode.NETWORK_NOT_CONFIGURED,
             ErrorCode.CHAIN_UNAVAILABLE,
             ErrorCode.AGENT_NOT_ACTIVE,

@@ -64,7 +64,7 @@ async def _explain(
     session_id: SessionId | None,
 ) -> Explanation:
     services = call.services
-    request = await request_of(message, agent=agent, chain=services.chains.get(agent.network))
+    request = await request_of(message, agent=agent, chain=services.chains.get(agent.lives_on))
     asked = Asked(request, idempotency_key, message.reference, message.allow_duplicate)
     return rendered(
         services.ledger.read(
@@ -124,6 +124,7 @@ def _reason(violation: Violation) -> Reason:
 _CODES = (
     ErrorCode.INVALID_ADDRESS,
     ErrorCode.INVALID_AMOUNT,
+    ErrorCode.NOT_SUPPORTED_YET,
     ErrorCode.NETWORK_NOT_CONFIGURED,
     ErrorCode.CHAIN_UNAVAILABLE,
     ErrorCode.AGENT_NOT_ACTIVE,

@@ -3,6 +3,7 @@
 from waiaas.api.access import Principal
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
+from waiaas.domain.assets import require_adapter, why_unreachable
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE_UNITS
 from waiaas.domain.records import AgentRecord
@@ -24,13 +25,14 @@ async def balance_of(agent: AgentRecord, call: Call) -> WalletBalance:
     """Return what the chain says that an agent has.
 
     Raises:
-        Refusal: NETWORK_NOT_CONFIGURED.
+        Refusal: NOT_SUPPORTED_YET, NETWORK_NOT_CONFIGURED.
     """
-    chain = call.services.chains.get(agent.network)
+    require_adapter(agent.lives_on)
+    chain = call.services.chains.get(agent.lives_on)
     if chain is None:
         raise Refusal(
             ErrorCode.NETWORK_NOT_CONFIGURED,
-            f"no node is configured for {agent.network}",
+            why_unreachable(agent.lives_on),
             hint="The operator sets its URL in config.toml.",
         )
     balance = await chain.balance(agent.public_key)
@@ -60,6 +62,10 @@ ROUTES = (
         Credential.AGENT,
         get_balance,
         WalletBalance,
-        codes=(ErrorCode.CHAIN_UNAVAILABLE, ErrorCode.NETWORK_NOT_CONFIGURED),
+        codes=(
+            ErrorCode.NOT_SUPPORTED_YET,
+            ErrorCode.CHAIN_UNAVAILABLE,
+            ErrorCode.NETWORK_NOT_CONFIGURED,
+        ),
     ),
 )

@@ -1,7 +1,8 @@
 """Assets and networks by their chain-agnostic names, read strictly.
 
 A chain id is CAIP-2 (`namespace:reference`), an asset type CAIP-19 (`chain/namespace:reference`).
-Only what this registry knows is accepted: a rule about an unknown network would protect nobody.
+Only what this registry knows is accepted, and of that only what we have an adapter for: a rule
+about a network on which nothing is paid would protect nobody.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 
 from waiaas.domain.addresses import is_solana_address
 from waiaas.domain.enums import ChainType, NetworkType
+from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.money import NATIVE, Unit
 
 
@@ -29,11 +31,19 @@ CHAIN_IDS: Final[Mapping[Network, str]] = MappingProxyType(
         Network(ChainType.SOLANA, NetworkType.TESTNET): "solana:4uhcVJyU9pJkvQyS88uRDiswHXSCkY3z",
         # Every local network has another genesis, so its name is ours and no hash.
         Network(ChainType.SOLANA, NetworkType.LOCALNET): "waiaas:solana-localnet",
+        # The eip155 profile of CAIP-2: EIP-155's chain id. The test network is Sepolia.
+        Network(ChainType.ETHEREUM, NetworkType.MAINNET): "eip155:1",
+        Network(ChainType.ETHEREUM, NetworkType.TESTNET): "eip155:11155111",
     }
 )
-"""The CAIP-2 name of each network we know."""
+"""The CAIP-2 name of each network on which an agent may live."""
 
-_NETWORKS: Final[Mapping[str, Network]] = {name: network for network, name in CHAIN_IDS.items()}
+CHAINS_WITH_ADAPTER: Final = frozenset({ChainType.SOLANA})
+"""On these an agent can be paid from. On another it has a key and an address, and nothing more."""
+
+_NETWORKS: Final[Mapping[str, Network]] = {
+    name: network for network, name in CHAIN_IDS.items() if network.chain in CHAINS_WITH_ADAPTER
+}
 
 _CHAIN_ID: Final = re.compile(r"[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}")
 _ASSET_TYPE: Final = re.compile(
@@ -78,6 +88,32 @@ TOKEN_UNITS: Final[Mapping[Asset, Unit]] = MappingProxyType(
     }
 )
 """How people write the few tokens we know by heart; of all others the chain is asked."""
+
+
+def networks_of(chain: ChainType) -> list[NetworkType]:
+    """Return the networks of *chain* on which an agent may live."""
+    return [network.network for network in CHAIN_IDS if network.chain is chain]
+
+
+def why_unreachable(network: Network) -> str:
+    """Say why there is no client for *network*, where there is none."""
+    if network.chain not in CHAINS_WITH_ADAPTER:
+        return f"this daemon has no adapter for {network.chain} yet"
+    return f"no node is configured for {network.network}"
+
+
+def require_adapter(network: Network) -> None:
+    """Return if something can be paid, or asked for, on the chain of *network*.
+
+    Raises:
+        Refusal: NOT_SUPPORTED_YET.
+    """
+    if network.chain not in CHAINS_WITH_ADAPTER:
+        raise Refusal(
+            ErrorCode.NOT_SUPPORTED_YET,
+            why_unreachable(network),
+            hint="Export the agent's key to use it elsewhere: `waiaas key export`.",
+        )
 
 
 def parse_chain_id(text: str) -> Network:

@@ -17,7 +17,7 @@ class ChainType(StrEnum):
 
 
 class NetworkType(StrEnum):
-    """One network of a chain family. The EVM networks come with the EVM adapter."""
+    """One network of a chain family. Of Ethereum: mainnet, and Sepolia as testnet."""
 
     MAINNET = "mainnet"
     DEVNET = "devnet"

@@ -5,6 +5,7 @@ Times are Unix epoch seconds (UTC). Amounts are canonical digits (`waiaas.domain
 
 from typing import Final, NamedTuple
 
+from waiaas.domain.assets import Network
 from waiaas.domain.enums import (
     AgentStatus,
     ChainType,
@@ -33,6 +34,11 @@ class AgentRecord(NamedTuple):
     suspended_at: int | None
     """When it was suspended, and why; None once it was resumed."""
     suspension_reason: str | None
+
+    @property
+    def lives_on(self) -> Network:
+        """The one network on which its address is used."""
+        return Network(self.chain, self.network)
 
 
 class KillSwitch(NamedTuple):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from waiaas.domain.access import session_status
+from waiaas.domain.assets import require_adapter
 from waiaas.domain.audit import AuditEvent, agent_actor
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import (
@@ -93,8 +94,8 @@ async def admit(
     A repeated key writes nothing: it gives the same transaction, as it stands now, and refusal.
 
     Raises:
-        Refusal: IDEMPOTENCY_KEY_REUSED, AGENT_NOT_ACTIVE, SESSION_REVOKED, SESSION_EXPIRED,
-            KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, KEYSTORE_LOCKED,
+        Refusal: IDEMPOTENCY_KEY_REUSED, NOT_SUPPORTED_YET, AGENT_NOT_ACTIVE, SESSION_REVOKED,
+            SESSION_EXPIRED, KILL_SWITCH_ACTIVE, LEDGER_RESTORED, CLOCK_IN_DOUBT, KEYSTORE_LOCKED,
             REFERENCE_REUSED, DUPLICATE_REQUEST, TOO_MANY_PENDING. These come before admission and
             are not remembered.
     """
@@ -143,7 +144,8 @@ def require_permission(
     Asked inside the transaction that acts on the answer: a revocation committed before it counts.
 
     Raises:
-        Refusal: SESSION_REVOKED, SESSION_EXPIRED, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
+        Refusal: NOT_SUPPORTED_YET, SESSION_REVOKED, SESSION_EXPIRED, AGENT_NOT_FOUND,
+            AGENT_NOT_ACTIVE.
     """
     session = tx.sessions.get(caller.session_id)
     if session is None or session.agent_id != caller.agent_id:
@@ -165,11 +167,12 @@ def require_active(tx: LedgerTransaction, agent_id: AgentId) -> AgentRecord:
     """Return the agent, if it may spend.
 
     Raises:
-        Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
+        Refusal: NOT_SUPPORTED_YET, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
     """
     agent = tx.agents.get(agent_id)
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "the agent does not exist")
+    require_adapter(agent.lives_on)
     if agent.status is not AgentStatus.ACTIVE:
         raise Refusal(
             ErrorCode.AGENT_NOT_ACTIVE,

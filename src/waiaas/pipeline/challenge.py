@@ -8,7 +8,6 @@ changed since.
 import hashlib
 from typing import NamedTuple
 
-from waiaas.domain.assets import Network
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, TransactionId, is_id
 from waiaas.domain.owner import (
@@ -196,7 +195,7 @@ def _written(
             action=challenge.action,
             owner_address=challenge.owner_address,
             agent_id=subject.agent.id,
-            network=Network(subject.agent.chain, subject.agent.network),
+            network=subject.agent.lives_on,
             payment=_payment(tx, subject.transaction),
             policy_version=challenge.policy_version,
             audit_sequence=challenge.audit_sequence,

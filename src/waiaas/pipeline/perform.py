@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from waiaas.domain.assets import why_unreachable
 from waiaas.domain.audit import SYSTEM, AuditEvent
-from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType, TransactionStatus
+from waiaas.domain.enums import AgentStatus, AuditAction, TransactionStatus
 from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
@@ -34,6 +35,7 @@ from waiaas.pipeline.session_use import objection
 from waiaas.pipeline.tightened import Tightening, remember_tightening, tightening
 from waiaas.ports import (
     Chain,
+    Chains,
     ChainUnavailable,
     GenerateId,
     GuardedClock,
@@ -65,7 +67,7 @@ class World:
 
     ledger: Ledger
     signer: Signer
-    chains: Mapping[NetworkType, Chain]
+    chains: Chains
     clock: GuardedClock
     generate_id: GenerateId
 
@@ -75,9 +77,9 @@ class World:
         Raises:
             ChainUnavailable: it is not configured (any more).
         """
-        chain = self.chains.get(agent.network)
+        chain = self.chains.get(agent.lives_on)
         if chain is None:
-            raise ChainUnavailable(f"no node is configured for {agent.network}")
+            raise ChainUnavailable(why_unreachable(agent.lives_on))
         return chain
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
-from waiaas.domain.assets import Network
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -249,7 +248,7 @@ def _require_own_network(tx: LedgerTransaction, rule: Rule, agent_id: AgentId | 
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
     try:
-        require_own_network(rule, Network(agent.chain, agent.network))
+        require_own_network(rule, agent.lives_on)
     except RuleRefused as refused:
         raise _refusal(refused) from refused
 

@@ -9,19 +9,21 @@ paid, so no window forgets it too early.
 What waits in the restored ledger may be what was paid in the lost time, under other bytes or these:
 it is called off. Sessions that the lost ledger had revoked are alive in this one: all are revoked.
 An agent that was terminated since the restore is compared like any other: what it paid is found.
+One on a chain for which there is no adapter has nothing to compare: nothing is signed there.
 While the clock is in doubt nothing is recorded: what is dated too early is forgotten too early.
 Which Idempotency-Keys were admitted in the lost time nobody can know, so a person looks at what was
 found, says how many there are, and only then is the mark taken off, in one commit with all of this.
 A comparison that was cut off is begun again: each movement is recorded once.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from waiaas.domain.assets import CHAINS_WITH_ADAPTER, Network, why_unreachable
 from waiaas.domain.audit import OPERATOR, AuditEvent
-from waiaas.domain.enums import AgentStatus, AuditAction, NetworkType
+from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord, ForeignMovement
@@ -38,7 +40,15 @@ from waiaas.pipeline.restored import (
     uncompared_since,
 )
 from waiaas.pipeline.stop import Stop, call_off, revoke_sessions
-from waiaas.ports import Chain, ChainUnavailable, GuardedClock, Ledger, LedgerTransaction, Movement
+from waiaas.ports import (
+    Chain,
+    Chains,
+    ChainUnavailable,
+    GuardedClock,
+    Ledger,
+    LedgerTransaction,
+    Movement,
+)
 
 PAGES_MAX: Final = 20
 """Of one agent's history in one comparison: strangers can make it long, by sending dust."""
@@ -114,7 +124,7 @@ class Reconciler:
     """Compares, for an operator at one address."""
 
     ledger: Ledger
-    chains: Mapping[NetworkType, Chain]
+    chains: Chains
     clock: GuardedClock
     ip_address: str | None
 
@@ -135,7 +145,9 @@ class Reconciler:
         if restored_s is None:
             return Reconciliation(is_reconciled=True)
         assert since_s is not None, "it is the restore itself, or one before it"
-        unread, compared, blocks_left = list[Unread](), set(without), 0
+        unread, blocks_left = list[Unread](), 0
+        silent = (agent.id for agent in agents if agent.chain not in CHAINS_WITH_ADAPTER)
+        compared = {*without, *silent}
         for agent in agents:
             if agent.id in compared:
                 continue
@@ -172,13 +184,13 @@ class Reconciler:
         Raises:
             ChainUnavailable, Unreadable: it could not be read to its end.
         """
-        chain = self.chains.get(agent.network)
+        chain = self.chains.get(agent.lives_on)
         if chain is None:
             raise Unreadable(
-                f"no node is configured for {agent.network}: configure one, or leave the agent out"
-                " with --without-agent, which terminates it"
+                f"{why_unreachable(agent.lives_on)}: configure one, or leave the agent out with"
+                " --without-agent, which terminates it"
             )
-        horizon = await self._horizon(agent.network, chain)
+        horizon = await self._horizon(agent.lives_on, chain)
         page = await chain.history(agent.public_key, before=None)
         height = page.height
         for _ in range(PAGES_MAX):
@@ -219,7 +231,7 @@ class Reconciler:
                 " keeps more, or leave the agent out with --without-agent, which terminates it"
             )
 
-    async def _horizon(self, network: NetworkType, chain: Chain) -> int:
+    async def _horizon(self, network: Network, chain: Chain) -> int:
         """Return the last block in which what was signed before the restore can land.
 
         The first answer counts. A lower one later counts, too: blocks only become more, so an

@@ -11,8 +11,9 @@ The mark comes off with comparing the ledger with the chain: `waiaas.pipeline.re
 from collections.abc import Mapping
 from typing import Final
 
+from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.audit import OPERATOR, AuditEvent
-from waiaas.domain.enums import AuditAction, NetworkType
+from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import LedgerTransaction
@@ -31,7 +32,7 @@ def mark_restored(
     since_s = uncompared_since(tx)
     tx.key_values.put(_SINCE_KEY, str(now_s if since_s is None else since_s), now_s=now_s)
     tx.key_values.put(_KEY, str(now_s), now_s=now_s)
-    for network in NetworkType:  # Of an earlier restore, if the backup was made before its end.
+    for network in CHAIN_IDS:  # Of an earlier restore, if the backup was made before its end.
         tx.key_values.put(_horizon_key(network), _GONE, now_s=now_s)
     remember(tx, AuditEvent(AuditAction.BACKUP_RESTORED, OPERATOR, details=details), now_s=now_s)
 
@@ -56,18 +57,18 @@ def take_mark_off(tx: LedgerTransaction, *, now_s: int) -> None:
         tx.key_values.put(key, _GONE, now_s=now_s)
 
 
-def horizon_of(tx: LedgerTransaction, network: NetworkType) -> int | None:
+def horizon_of(tx: LedgerTransaction, network: Network) -> int | None:
     """Return the last block in which what was signed before the restore can land, once known."""
     return _number(tx.key_values.get(_horizon_key(network)))
 
 
-def set_horizon(tx: LedgerTransaction, network: NetworkType, *, height: int, now_s: int) -> None:
+def set_horizon(tx: LedgerTransaction, network: Network, *, height: int, now_s: int) -> None:
     """Keep that block's height."""
     tx.key_values.put(_horizon_key(network), str(height), now_s=now_s)
 
 
-def _horizon_key(network: NetworkType) -> str:
-    return f"restored_horizon.{network}"
+def _horizon_key(network: Network) -> str:
+    return f"restored_horizon.{network.chain}.{network.network}"
 
 
 def _number(stored: str | None) -> int | None:

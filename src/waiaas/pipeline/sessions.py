@@ -9,7 +9,6 @@ from waiaas.domain.access import (
     SESSION_TTL_S_DEFAULT,
     SESSIONS_PER_AGENT_DEFAULT,
 )
-from waiaas.domain.assets import Network
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -155,7 +154,7 @@ def _written(constraints: str) -> Written:
 
 def _require_own_network(written: Written, agent: AgentRecord) -> None:
     try:
-        written.require_on(Network(agent.chain, agent.network))
+        written.require_on(agent.lives_on)
     except RuleRefused as refused:
         raise _refusal(refused) from refused
 

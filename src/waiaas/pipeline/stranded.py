@@ -4,19 +4,16 @@ So the chain is asked first. It tells of its own asset alone: which tokens an ad
 looked at. Where nobody can say, there may be some.
 """
 
-from collections.abc import Mapping
-
-from waiaas.domain.enums import AgentStatus, NetworkType
+from waiaas.domain.assets import why_unreachable
+from waiaas.domain.enums import AgentStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, is_id
 from waiaas.domain.money import NATIVE_UNITS
 from waiaas.domain.records import AgentRecord
-from waiaas.ports import Chain, ChainUnavailable, Ledger
+from waiaas.ports import Chain, Chains, ChainUnavailable, Ledger
 
 
-async def require_nothing_stranded(
-    agent_id: AgentId, *, ledger: Ledger, chains: Mapping[NetworkType, Chain]
-) -> None:
+async def require_nothing_stranded(agent_id: AgentId, *, ledger: Ledger, chains: Chains) -> None:
     """Return if ending the agent leaves no money behind, as far as the chain shows it.
 
     An agent that does not exist, or can be ended no more, is somebody else's refusal.
@@ -27,7 +24,7 @@ async def require_nothing_stranded(
     agent = ledger.read(lambda tx: tx.agents.get(agent_id) if is_id(agent_id) else None)
     if agent is None or agent.status not in {AgentStatus.ACTIVE, AgentStatus.SUSPENDED}:
         return
-    money = await _money(agent, chains.get(agent.network))
+    money = await _money(agent, chains.get(agent.lives_on))
     if money is not None:
         raise Refusal(ErrorCode.AGENT_HAS_MONEY, f"agent {agent_id} would be ended, and {money}")
 
@@ -35,7 +32,7 @@ async def require_nothing_stranded(
 async def _money(agent: AgentRecord, chain: Chain | None) -> str | None:
     """Say what the agent has, or that it may have some; None: it has nothing."""
     if chain is None:
-        return f"what it has cannot be looked up: no node is configured for {agent.network}"
+        return f"what it has cannot be looked up: {why_unreachable(agent.lives_on)}"
     try:
         balance = await chain.balance(agent.public_key)
     except ChainUnavailable:
