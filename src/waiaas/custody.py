@@ -26,7 +26,7 @@ from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
-from waiaas.keystore import mnemonic, solana_keygen
+from waiaas.keystore import derivation, mnemonic, solana_keygen
 from waiaas.keystore.errors import DuplicateKey, ImportRefused, KeystoreError, WrongPassword
 from waiaas.keystore.export import read_seed
 from waiaas.keystore.guarded import Guarded
@@ -257,7 +257,8 @@ def _seed(written: Written) -> Guarded:
             case KeyFormat.MNEMONIC:
                 _require_unguessable(kept(mnemonic.entropy_of(secret)))
                 seed = kept(mnemonic.seed_of(secret, kept(written.passphrase())))
-                return mnemonic.derive_ed25519(seed, mnemonic.solana_path(written.account))
+                path = derivation.path_of(ChainType.SOLANA, written.account)
+                return derivation.derive(seed, path, chain=ChainType.SOLANA)
 
 
 def _require_unguessable(secret: Guarded) -> None:

@@ -1,7 +1,6 @@
 """Mnemonics: what the standards' own examples give, and which words are no key.
 
-The examples of BIP-39 are those of trezor/python-mnemonic (vectors.json, passphrase "TREZOR"), of
-SLIP-10 those in its text. Paths and passphrases are compared with the Solana SDK's own derivation.
+The examples of BIP-39 are those of trezor/python-mnemonic (vectors.json, passphrase "TREZOR").
 """
 
 import json
@@ -9,12 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from solders.keypair import Keypair
 
-from waiaas.domain.addresses import solana_address
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
-from waiaas.keystore.mnemonic import _english, derive_ed25519, entropy_of, seed_of, solana_path
+from waiaas.keystore.mnemonic import _english, entropy_of, seed_of
 
 VECTORS: Final[list[Any]] = json.loads(
     (Path(__file__).parent / "bip39_vectors.json").read_text(encoding="ascii")
@@ -35,44 +32,6 @@ def plain(secret: Guarded) -> bytes:
 def test_the_examples_of_bip_39_give_what_it_says(entropy: str, words: str, seed: str) -> None:
     assert plain(entropy_of(guarded(words))).hex() == entropy
     assert plain(seed_of(guarded(words), guarded("TREZOR"))).hex() == seed
-
-
-LONG: Final = (
-    "fffcf9f6f3f0edeae7e4e1dedbd8d5d2cfccc9c6c3c0bdbab7b4b1aeaba8a5a2"
-    "9f9c999693908d8a8784817e7b7875726f6c696663605d5a5754514e4b484542"
-)
-SLIP_10: Final = [
-    ("000102030405060708090a0b0c0d0e0f", (),
-     "2b4be7f19ee27bbf30c667b642d5f4aa69fd169872f8fc3059c08ebae2eb19e7"),
-    ("000102030405060708090a0b0c0d0e0f", (0,),
-     "68e0fe46dfb67e368c75379acec591dad19df3cde26e63b93a8e704f1dade7a3"),
-    ("000102030405060708090a0b0c0d0e0f", (0, 1),
-     "b1d0bad404bf35da785a64ca1ac54b2617211d2777696fbffaf208f746ae84f2"),
-    ("000102030405060708090a0b0c0d0e0f", (0, 1, 2, 2, 1_000_000_000),
-     "8f94d394a8e8fd6b1bc2f3f49f5c47e385281d5c17e65324b0f62483e37e8793"),
-    (LONG, (),
-     "171cb88b1b3c1db25add599712e36245d75bc65a1a5c9e18d76f9f2b1eab4012"),
-    (LONG, (0, 2_147_483_647),
-     "ea4f5bfe8694d8bb74b7b59404632fd5968b774ed545e810de9c32a4fb4192f4"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("seed", "path", "key"), SLIP_10)
-def test_the_examples_of_slip_10_give_what_it_says(
-    seed: str, path: tuple[int, ...], key: str
-) -> None:
-    assert plain(derive_ed25519(guarded(bytes.fromhex(seed)), path)).hex() == key
-
-
-@pytest.mark.parametrize("account", [0, 1, 2**31 - 1])
-@pytest.mark.parametrize("passphrase", ["", "caf\u00e9", "cafe\u0301", "\ufb01 \u2167"])
-def test_an_account_is_the_one_that_the_solana_sdk_derives(account: int, passphrase: str) -> None:
-    seed = seed_of(guarded(WORDS), guarded(passphrase))
-    theirs = Keypair.from_seed_and_derivation_path(plain(seed), f"m/44'/501'/{account}'/0'")
-    ours = plain(derive_ed25519(seed, solana_path(account)))
-    assert ours == theirs.secret()
-    master = Keypair.from_seed_phrase_and_passphrase(WORDS, "")
-    assert solana_address(bytes(theirs.pubkey())) != str(master.pubkey()), "no path is no account"
 
 
 def test_two_spellings_of_a_passphrase_are_one() -> None:

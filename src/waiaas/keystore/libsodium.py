@@ -22,6 +22,19 @@ _FUNCTIONS: Final[dict[str, tuple[type | None, tuple[type, ...]]]] = {
     "sodium_mprotect_readonly": (ctypes.c_int, (ctypes.c_void_p,)),
     "sodium_mprotect_readwrite": (ctypes.c_int, (ctypes.c_void_p,)),
     "randombytes_buf": (None, (ctypes.c_void_p, ctypes.c_size_t)),
+    "crypto_hash_sha512": (
+        ctypes.c_int,
+        (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulonglong),
+    ),
+    "crypto_pwhash_scryptsalsa208sha256_ll": (
+        ctypes.c_int,
+        (
+            *(ctypes.c_void_p, ctypes.c_size_t),
+            *(ctypes.c_char_p, ctypes.c_size_t),
+            *(ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32),
+            *(ctypes.c_void_p, ctypes.c_size_t),
+        ),
+    ),
     "crypto_sign_seed_keypair": (
         ctypes.c_int,
         (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),

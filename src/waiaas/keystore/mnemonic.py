@@ -1,4 +1,4 @@
-"""BIP-39: English words to a seed, and SLIP-10: from the seed to a key of ed25519.
+"""BIP-39: English words to a seed; `waiaas.keystore.derivation` goes on to keys.
 
 The words are checked before anything is derived from them: they are in the list, of a number that
 stands for 128 bits or more, and their checksum is right. English words are ASCII, which NFKD leaves
@@ -6,18 +6,15 @@ as it is; a passphrase may be anything, and is normalised.
 
     entropy    what the words spell, 11 bits each, without the checksum: entropy bits / 32 bits
     seed       64 bytes: PBKDF2-HMAC-SHA512(words, one space between, "mnemonic" + passphrase, 2048)
-    key        SLIP-10 with hardened steps only, which are all that ed25519 has
 """
 
 import unicodedata
-from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from waiaas.keystore.errors import ImportRefused
@@ -31,20 +28,6 @@ SEED_BYTES: Final = 64
 _ROUNDS: Final = 2048
 _CHECKSUM_OF_BITS: Final = 33
 """Of so many bits one is the checksum's."""
-
-_MASTER: Final = b"ed25519 seed"
-_HARDENED: Final = 2**31
-_KEY_BYTES: Final = 32
-
-INDEX_MAX: Final = _HARDENED - 1
-
-
-def solana_path(account: int) -> tuple[int, ...]:
-    """Return where Solana's wallets keep the key of an account: m/44'/501'/<account>'/0'.
-
-    The numbers of the steps, all hardened (SLIP-44: 501 is Solana).
-    """
-    return (44, 501, account, 0)
 
 
 def entropy_of(mnemonic: Guarded) -> Guarded:
@@ -104,36 +87,6 @@ def seed_of(mnemonic: Guarded, passphrase: Guarded) -> Guarded:
     finally:
         words.free()
     return seed
-
-
-def derive_ed25519(seed: Guarded, path: Sequence[int]) -> Guarded:
-    """Return the ed25519 seed at *path* (SLIP-10), each step hardened; the caller frees it.
-
-    Args:
-        seed: 16 to 64 bytes.
-        path: numbers from 0 to 2^31 - 1.
-    """
-    with seed.readable() as view:
-        node = _hmac_sha512(_MASTER, view)
-    for index in path:
-        assert 0 <= index <= INDEX_MAX
-        step = (_HARDENED + index).to_bytes(4, "big")
-        with node.readable() as view:
-            child = _hmac_sha512(view[_KEY_BYTES:], b"\0", view[:_KEY_BYTES], step)
-        node.free()
-        node = child
-    with node.readable() as view:
-        key = Guarded.copy_of(view[:_KEY_BYTES])
-    node.free()
-    return key
-
-
-def _hmac_sha512(key: bytes | memoryview, *parts: bytes | memoryview) -> Guarded:
-    """Return the 64 bytes; they pass through `bytes` on their way."""
-    mac = HMAC(key, SHA512())
-    for part in parts:
-        mac.update(part)
-    return Guarded.copy_of(mac.finalize())
 
 
 def _salt(passphrase: Guarded) -> bytes:

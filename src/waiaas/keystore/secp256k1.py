@@ -20,6 +20,8 @@ from waiaas.keystore.secrecy import SecretHolder
 SECRET_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 _COMPACT_BYTES: Final = 64
+_COMPRESSED_BYTES: Final = 33
+"""A compressed point: the byte 2 or 3, then one coordinate."""
 _POINT_BYTES: Final = 65
 """An uncompressed point: the byte 4, then two coordinates (SEC 1, section 2.3.3)."""
 
@@ -72,14 +74,42 @@ class Secp256k1Key(SecretHolder):
         self._secret.free()
 
 
+def is_secret(secret: Guarded) -> bool:
+    """Tell whether the first 32 bytes are a scalar that is a key: not 0, and below the order."""
+    with secret.readable():
+        return bool(lib.secp256k1_ec_seckey_verify(GLOBAL_CONTEXT.ctx, _pointer(secret)))
+
+
+def add(secret: Guarded, other: Guarded) -> bool:
+    """Add the scalar in the first 32 bytes of *other* to the one in *secret*, modulo the order.
+
+    Returns False, and leaves no key there, if the other is past the order or the sum is 0.
+    """
+    with other.readable(), secret.writable():
+        return bool(
+            lib.secp256k1_ec_seckey_tweak_add(GLOBAL_CONTEXT.ctx, _pointer(secret), _pointer(other))
+        )
+
+
+def compressed_point(secret: Guarded) -> bytes:
+    """Return the public key of a secret that `is_secret`, in 33 bytes (SEC 1, section 2.3.3)."""
+    point = ffi.new("secp256k1_pubkey *")
+    with secret.readable():
+        made = lib.secp256k1_ec_pubkey_create(GLOBAL_CONTEXT.ctx, point, _pointer(secret))
+    assert made, "who calls knows that it is a key"
+    return _serialized(point, _COMPRESSED_BYTES, lib.SECP256K1_EC_COMPRESSED)
+
+
 def _pointer(secret: Guarded) -> object:
     return ffi.cast("unsigned char *", secret.address)
 
 
 def _address(point: object) -> str:
-    serialized = ffi.new("unsigned char [65]")
-    length = ffi.new("size_t *", _POINT_BYTES)
-    lib.secp256k1_ec_pubkey_serialize(
-        GLOBAL_CONTEXT.ctx, serialized, length, point, lib.SECP256K1_EC_UNCOMPRESSED
-    )
-    return evm_address(bytes(ffi.buffer(serialized, _POINT_BYTES))[1:])
+    return evm_address(_serialized(point, _POINT_BYTES, lib.SECP256K1_EC_UNCOMPRESSED)[1:])
+
+
+def _serialized(point: object, size: int, form: object) -> bytes:
+    serialized = ffi.new("unsigned char []", size)
+    length = ffi.new("size_t *", size)
+    lib.secp256k1_ec_pubkey_serialize(GLOBAL_CONTEXT.ctx, serialized, length, point, form)
+    return bytes(ffi.buffer(serialized, size))
