@@ -8,9 +8,10 @@ the first alone, which claims nothing; whether the act was done is seen by the f
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -20,19 +21,35 @@ from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.directory import KEYSTORE_NAME, DaemonError, in_use, require_initialised, sentence
+from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent
-from waiaas.domain.enums import AgentStatus, AuditAction, ChainType, KeyFormat, NetworkType
+from waiaas.domain.enums import (
+    AgentStatus,
+    AuditAction,
+    ChainType,
+    ImportProblem,
+    KeyFormat,
+    NetworkType,
+)
 from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
-from waiaas.keystore import derivation, mnemonic, solana_keygen
-from waiaas.keystore.errors import DuplicateKey, ImportRefused, KeystoreError, WrongPassword
+from waiaas.keystore import derivation, mnemonic, solana_keygen, web3_storage
+from waiaas.keystore.agent_key import open_key
+from waiaas.keystore.errors import (
+    DuplicateKey,
+    ImportRefused,
+    KeyRefused,
+    KeystoreError,
+    WrongPassword,
+)
 from waiaas.keystore.export import read_seed
-from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.kdf import CURRENT, Cost
 from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
 from waiaas.keystore.signer import FileKeystore, open_keystore
+from waiaas.keystore.vault import check_new_password
 from waiaas.pipeline.agents import create_agent
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import Clock, LedgerTransaction
@@ -40,6 +57,14 @@ from waiaas.profiles import read_profiles
 
 _DIFFERENT_BYTES_MIN: Final = 8
 """A random key of 128 bits or more has fewer once in 10^9 times; what people make up often does."""
+
+EXPORTED_AS: Final[Mapping[ChainType, KeyFormat]] = MappingProxyType(
+    {
+        ChainType.SOLANA: KeyFormat.SOLANA_KEYGEN,
+        ChainType.ETHEREUM: KeyFormat.WEB3_SECRET_STORAGE,
+    }
+)
+"""How the key of an agent is written: each format is of one curve, and each curve has one."""
 
 Ask = Callable[[], Guarded | bytes]
 """Asks for a password, or reads it from where the operator said."""
@@ -96,7 +121,11 @@ class Written:
     """A key as it is written down outside of this program; each secret is asked for when needed."""
 
     format: KeyFormat
+    chain: ChainType
+    """Whose key it is, which a mnemonic does not say."""
     secret: Callable[[], Guarded]
+    password: Callable[[], Guarded]
+    """Of a file of Web3 Secret Storage."""
     passphrase: Callable[[], Guarded]
     """Of a mnemonic; empty if it has none."""
     account: int
@@ -110,17 +139,22 @@ def import_key(
     name: str,
     network: NetworkType,
     profile: ProfileName | None,
+    address: str | None,
     password: Ask,
     clock: Clock,
 ) -> AgentRecord:
     """Make an agent with a key that was made elsewhere, as `create_agent` makes one with a new key.
 
+    Whoever does it knows the master password before anything of the key is read. What is refused
+    leaves a row that says why.
+
     Args:
         directory: the data directory; no daemon runs on it.
         written: the key.
         name: of the agent.
-        network: of Solana, the only chain there is.
-        profile: the rules to begin with, if any.
+        network: of the key's chain.
+        profile: the rules to begin with, if any; their amounts are of SOL.
+        address: which the key has to have; None: any.
         password: the master password.
         clock: of this machine.
 
@@ -135,15 +169,19 @@ def import_key(
         _attempt(ledger, guard),
         contextlib.ExitStack() as stack,
     ):
-        seed = _seed(written)
-        stack.callback(seed.free)
+        assert Network(written.chain, network) in CHAIN_IDS
+        assert profile is None or written.chain is ChainType.SOLANA
         keystore = open_keystore(directory / KEYSTORE_NAME, password())
         stack.callback(keystore.lock)
+        stack.enter_context(_refusal(written.format, ledger, guard))
+        seed = _seed(written)
+        stack.callback(seed.free)
+        _require_address(seed, written.chain, address)
         try:
             return asyncio.run(
                 create_agent(
                     name,
-                    chain=ChainType.SOLANA,
+                    chain=written.chain,
                     network=network,
                     profile=None if profile is None else read_profiles()[profile],
                     ip_address=None,
@@ -163,19 +201,25 @@ def export_key(
     agent_id: str,
     *,
     file: Path,
+    as_format: KeyFormat | None = None,
     confirm: Callable[[AgentRecord], None],
     password: Ask,
+    file_password: Ask,
     clock: Clock,
+    cost: web3_storage.Scrypt = web3_storage.GETH,
 ) -> AgentRecord:
-    """Write an agent's key to a new file for its owner alone, as `solana-keygen` writes one.
+    """Write an agent's key to a new file for its owner alone.
 
     Args:
         directory: the data directory; no daemon runs on it.
         agent_id: whose key; it may be suspended or terminated, its money is still there.
         file: it must not exist.
+        as_format: how it is written; None: as its chain's wallets do.
         confirm: asks a person, and raises if the answer is no.
         password: the master password.
+        file_password: under which the key is written, if the format has one.
         clock: of this machine.
+        cost: of a guess at that password.
 
     Raises:
         DaemonError: there is no such file, and why.
@@ -184,21 +228,35 @@ def export_key(
         agent = ledger.read(lambda tx: tx.agents.get(AgentId(agent_id)))
         if agent is None:
             raise DaemonError(f"there is no agent {agent_id}: `waiaas agent list` shows them")
+        form = EXPORTED_AS[agent.chain]
+        if as_format not in {None, form}:
+            raise DaemonError(f"the agent is on {agent.chain}: its key is written as {form}")
         if os.path.lexists(file):
             raise DaemonError(f"{file} exists and was not overwritten: give another --file")
         confirm(agent)
         with _attempt(ledger, guard):
             seed = read_seed(directory / KEYSTORE_NAME, agent.id, password())
         stack.callback(seed.free)
-        text = solana_keygen.text_of(seed)
+        if form is KeyFormat.SOLANA_KEYGEN:
+            text = solana_keygen.text_of(seed)
+        else:
+            text = _under_password(seed, file_password(), cost=cost)
         stack.callback(text.free)
-        details = {"format": KeyFormat.SOLANA_KEYGEN}
+        details = {"format": form}
         exported = AuditEvent(
             AuditAction.KEY_EXPORTED, OPERATOR, agent_id=agent.id, details=details
         )
         _remember(ledger, guard, exported)
         _write_new(file, text)
         return agent
+
+
+def _under_password(
+    seed: Guarded, password: Guarded | bytes, *, cost: web3_storage.Scrypt
+) -> Guarded:
+    check_new_password(password)
+    with guarded_copy(password) as guarded_password:
+        return Guarded.copy_of(web3_storage.write(seed, guarded_password, cost=cost))
 
 
 def _write_new(file: Path, secret: Guarded) -> None:
@@ -257,8 +315,12 @@ def _seed(written: Written) -> Guarded:
             case KeyFormat.MNEMONIC:
                 _require_unguessable(kept(mnemonic.entropy_of(secret)))
                 seed = kept(mnemonic.seed_of(secret, kept(written.passphrase())))
-                path = derivation.path_of(ChainType.SOLANA, written.account)
-                return derivation.derive(seed, path, chain=ChainType.SOLANA)
+                path = derivation.path_of(written.chain, written.account)
+                return derivation.derive(seed, path, chain=written.chain)
+            case KeyFormat.WEB3_SECRET_STORAGE:
+                seed = web3_storage.read(secret, kept(written.password()))
+                _require_unguessable(seed)
+                return seed
 
 
 def _require_unguessable(secret: Guarded) -> None:
@@ -270,6 +332,24 @@ def _require_unguessable(secret: Guarded) -> None:
         raise ImportRefused(
             "This key is guessed easily: it repeats a few bytes, as published examples do.",
             remedy="Money on it is taken by whoever tries. Use a key that was made at random.",
+            why=ImportProblem.GUESSABLE,
+        )
+
+
+def _require_address(seed: Guarded, chain: ChainType, address: str | None) -> None:
+    """Return if the key is that of *address*, which of Ethereum may be spelled in any case."""
+    if address is None:
+        return
+    key = open_key(seed, chain=chain)
+    key.free()
+    is_same = key.address == address
+    if chain is ChainType.ETHEREUM:
+        is_same = key.address.lower() == address.lower()
+    if not is_same:
+        raise ImportRefused(
+            f"The key that was given is that of {key.address}, which is not the --address.",
+            remedy="A passphrase with a slip gives another key, and so does another --account.",
+            why=ImportProblem.OTHER_ADDRESS,
         )
 
 
@@ -312,6 +392,23 @@ def _attempt(ledger: Ledger, clock: Clock) -> Iterator[None]:
         details = {"caller": "LOCAL_USER"}
         failed = AuditEvent(AuditAction.AUTH_FAILED, UNAUTHENTICATED, details=details)
         _remember(ledger, clock, failed)
+        raise
+
+
+@contextlib.contextmanager
+def _refusal(written_as: KeyFormat, ledger: Ledger, clock: Clock) -> Iterator[None]:
+    """Write down why a key was not taken, and nothing of the key."""
+    try:
+        yield
+    except (ImportRefused, DuplicateKey, KeyRefused) as error:
+        if isinstance(error, ImportRefused):
+            why = error.why
+        else:
+            is_had = isinstance(error, DuplicateKey)
+            why = ImportProblem.DUPLICATE if is_had else ImportProblem.NO_KEY
+        details = {"operation": "import key", "format": written_as, "problem": why}
+        refused = AuditEvent(AuditAction.OPERATION_REFUSED, OPERATOR, details=details)
+        _remember(ledger, clock, refused)
         raise
 
 

@@ -4,6 +4,8 @@ import json
 import shutil
 import stat
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,15 +17,20 @@ from waiaas import custody
 from waiaas.cli.app import app
 from waiaas.custody import Written, export_key, import_key
 from waiaas.directory import DaemonError
-from waiaas.domain.enums import KeyFormat, NetworkType
+from waiaas.domain.enums import ChainType, KeyFormat, NetworkType
 from waiaas.domain.records import AgentRecord
+from waiaas.keystore import web3_storage
+from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.web3_storage import GETH, Scrypt
 from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
 
 PASSWORD: Final = b"the first master password"
 PAIR: Final = Keypair.from_seed(bytes(range(32)))
+VECTORS: Final = Path(__file__).parents[1] / "keystore" / "web3_vectors.json"
+WEB3: Final[Any] = json.loads(VECTORS.read_text(encoding="ascii"))[-1]
 EXPORTED: Final = ("KEY_EXPORTED", "operator", {"format": "solana-keygen"})
 
 
@@ -34,13 +41,16 @@ def with_agent(initialised: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         directory,
         Written(
             KeyFormat.SOLANA_KEYGEN,
+            ChainType.SOLANA,
             secret=lambda: Guarded.copy_of(PAIR.to_json().encode()),
+            password=lambda: Guarded(0),
             passphrase=lambda: Guarded(0),
             account=0,
         ),
         name="Bob",
         network=NetworkType.DEVNET,
         profile=None,
+        address=None,
         password=lambda: PASSWORD,
         clock=SystemClock(),
     )
@@ -55,12 +65,16 @@ def data(data: Path, with_agent: Path) -> Path:
 
 @pytest.fixture
 def agent_id(data: Path) -> str:
-    (path,) = (path for path in (data / "keystore").iterdir() if path.name != "keystore.json")
-    return path.stem
+    return min(path.stem for path in (data / "keystore").iterdir() if path.stem != "keystore")
 
 
 def agreed(_agent: AgentRecord) -> None:
     """Be the person who says yes."""
+
+
+def no_password() -> bytes:
+    """Be the person who is not asked for one."""
+    raise AssertionError("solana-keygen's format has none")
 
 
 def export(
@@ -77,6 +91,7 @@ def export(
         file=file,
         confirm=confirm,
         password=lambda: password,
+        file_password=no_password,
         clock=SystemClock(),
     )
 
@@ -96,6 +111,7 @@ def test_what_is_exported_is_what_solana_keygen_would_have_written(
     assert json.loads(result.stdout) == {
         "id": agent_id,
         "publicKey": str(PAIR.pubkey()),
+        "format": "solana-keygen",
         "file": str(file),
     }
     assert file.read_text() == PAIR.to_json()
@@ -163,3 +179,106 @@ def test_a_wrong_password_or_a_wrong_agent_exports_nothing(
     with pytest.raises(DaemonError, match="there is no agent"):
         export(data, "../keystore", tmp_path / "id.json")
     assert not (tmp_path / "id.json").exists()
+
+
+# ── of Ethereum ────────────────────────────────────────────────────────────────────────────────
+
+CHEAP: Final = Scrypt(n=2, r=1, p=1)
+FILE_PASSWORD: Final = b"a password of the file"
+
+
+@pytest.fixture(scope="module")
+def with_ether(with_agent: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    directory = shutil.copytree(with_agent, tmp_path_factory.mktemp("with_ether") / "data")
+    file = json.dumps(WEB3["file"]).encode()
+    made = import_key(
+        directory,
+        Written(
+            KeyFormat.WEB3_SECRET_STORAGE,
+            ChainType.ETHEREUM,
+            secret=lambda: Guarded.copy_of(file),
+            password=lambda: Guarded.copy_of(WEB3["password"].encode()),
+            passphrase=lambda: Guarded(0),
+            account=0,
+        ),
+        name="Vitalik",
+        network=NetworkType.MAINNET,
+        profile=None,
+        address=None,
+        password=lambda: PASSWORD,
+        clock=SystemClock(),
+    )
+    return directory, made.id
+
+
+@pytest.fixture
+def ether_id(data: Path, with_ether: tuple[Path, str]) -> str:
+    """Put the other directory in the place of the one that every test has."""
+    shutil.rmtree(data)
+    shutil.copytree(with_ether[0], data)
+    return with_ether[1]
+
+
+def export_ether(data: Path, agent_id: str, file: Path, **other: Any) -> AgentRecord:
+    arguments: dict[str, Any] = {
+        "confirm": agreed,
+        "password": lambda: PASSWORD,
+        "file_password": lambda: FILE_PASSWORD,
+        "clock": SystemClock(),
+        "cost": CHEAP,
+        **other,
+    }
+    return export_key(data, agent_id, file=file, **arguments)
+
+
+def test_a_key_of_ethereum_goes_out_under_a_password_of_its_own(
+    data: Path, ether_id: str, tmp_path: Path, rows: Rows
+) -> None:
+    file, password = tmp_path / "key.json", Guarded.copy_of(FILE_PASSWORD)
+    export_ether(data, ether_id, file)
+    found = web3_storage.read(Guarded.copy_of(file.read_bytes()), password)
+    with found.readable() as view:
+        assert bytes(view).hex() == WEB3["secret"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert rows()[-1] == ("KEY_EXPORTED", "operator", {"format": "web3-secret-storage"})
+    with pytest.raises(ImportRefused):
+        web3_storage.read(Guarded.copy_of(file.read_bytes()), Guarded.copy_of(PASSWORD))
+
+
+def test_what_cannot_be_exported_leaves_no_file_and_no_row(
+    data: Path, ether_id: str, agent_id: str, tmp_path: Path, rows: Rows
+) -> None:
+    file, before = tmp_path / "key.json", rows()
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        (ether_id, {"file_password": lambda: b"short"}, "12 to 1024 bytes"),
+        (ether_id, {"as_format": KeyFormat.SOLANA_KEYGEN}, "is written as web3-secret-storage"),
+        (agent_id, {"as_format": KeyFormat.WEB3_SECRET_STORAGE}, "is written as solana-keygen"),
+        (ether_id, {"as_format": KeyFormat.MNEMONIC}, "is written as web3-secret-storage"),
+    ]
+    for whose, other, why in refused:
+        with pytest.raises(DaemonError, match=why):
+            export_ether(data, whose, file, **other)
+    assert not file.exists()
+    assert rows() == before
+
+
+def test_the_program_asks_for_that_password_and_takes_geths_numbers(
+    data: Path, ether_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert signature(export_key).parameters["cost"].default == GETH
+    monkeypatch.setattr(custody, "export_key", partial(export_key, cost=CHEAP))  # Not for seconds.
+    file, options = tmp_path / "key.json", list[object]()
+    for option, content in (("password", PASSWORD), ("file-password", FILE_PASSWORD)):
+        path = tmp_path / option
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        options += [f"--{option}-file", path]
+    result = run(data, ether_id, "--file", file, "--yes", *options)
+    assert json.loads(result.stdout)["format"] == "web3-secret-storage", result.output
+    assert json.loads(file.read_text())["version"] == 3
+
+
+def test_words_cannot_be_had_back_from_a_key(data: Path, agent_id: str, tmp_path: Path) -> None:
+    result = run(data, agent_id, "--file", tmp_path / "words", "--format", "mnemonic", "--yes")
+    assert result.exit_code == 2
+    assert "cannot be had back" in result.output

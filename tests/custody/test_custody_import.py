@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import coincurve
 import pytest
 from solders.keypair import Keypair
 from typer.testing import CliRunner, Result
@@ -15,9 +16,12 @@ from waiaas.cli.app import app
 from waiaas.custody import Written, import_key
 from waiaas.database import open_ledger
 from waiaas.directory import DaemonError
-from waiaas.domain.enums import AgentStatus, KeyFormat, NetworkType
+from waiaas.domain.enums import AgentStatus, ChainType, KeyFormat, NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
+from waiaas.keystore import derivation, mnemonic
+from waiaas.keystore.agent_key import open_key
+from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.pipeline.agents import finish_creations
@@ -34,6 +38,11 @@ SEED: Final = (
 )
 """What BIP-39's example gives for these words and the passphrase TREZOR."""
 PAIR: Final = Keypair.from_seed(bytes(range(32)))
+WALLET: Final = ("--format", "mnemonic", "--chain", "solana")
+ETHEREUM: Final = ("--format", "web3-secret-storage", "--file", "x")
+VECTORS: Final = Path(__file__).parents[1] / "keystore" / "web3_vectors.json"
+WEB3: Final[Any] = json.loads(VECTORS.read_text(encoding="ascii"))[-1]
+"""Written by eth-keyfile."""
 
 
 class Home:
@@ -99,42 +108,124 @@ def test_a_file_of_solana_keygen_becomes_an_agent_that_signs_with_its_key(
     refused = home.run("--format", "solana-keygen", "--file", file, code=1)
     assert f"belongs to agent {made['id']} already" in refused.output
     assert home.key_files() == set()
+    told = {"operation": "import key", "format": "solana-keygen", "problem": "DUPLICATE"}
+    assert rows()[-2:] == [("OPERATION_REFUSED", "operator", told)] * 2
 
 
 def test_words_become_the_account_that_solanas_wallets_show(home: Home, rows: Rows) -> None:
     words, passphrase = home.file("words", f"{WORDS}\n"), home.file("passphrase", "TREZOR\n")
-    options = ("--format", "mnemonic", "--file", words, "--passphrase-file", passphrase)
+    options = (*WALLET, "--file", words, "--passphrase-file", passphrase)
     made = json.loads(home.run(*options, "--account", "3", "--network", "mainnet").stdout)
     seed = Keypair.from_seed_and_derivation_path(bytes.fromhex(SEED), "m/44'/501'/3'/0'")
     assert (made["publicKey"], made["network"]) == (str(seed.pubkey()), "mainnet")
     assert rows()[0][2]["importedFrom"] == "mnemonic"
 
 
+SEPOLIA: Final = "--chain ethereum --network testnet"
+OWN: Final = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+SOLANA, ETHER = ChainType
+NO_KEYS: Final = [
+    (KeyFormat.SOLANA_KEYGEN, SOLANA, "[1, 2]", "NOT_THE_FORMAT"),
+    (KeyFormat.SOLANA_KEYGEN, SOLANA, json.dumps([7] * 64), "CHECKSUM"),
+    (KeyFormat.SOLANA_KEYGEN, SOLANA, Keypair.from_seed(b"ab" * 16).to_json(), "GUESSABLE"),
+    (KeyFormat.SOLANA_KEYGEN, SOLANA, PAIR.to_json(), "OTHER_ADDRESS"),
+    (KeyFormat.MNEMONIC, SOLANA, "abandon " * 11 + "about", "GUESSABLE"),
+    (KeyFormat.MNEMONIC, ETHER, "abandon " * 11 + "about", "GUESSABLE"),
+    (KeyFormat.MNEMONIC, SOLANA, WORDS.replace("curtain", "zoo"), "CHECKSUM"),
+    (KeyFormat.MNEMONIC, ETHER, WORDS.replace("curtain", "zoom"), "CHECKSUM"),
+    (KeyFormat.MNEMONIC, ETHER, "zoo", "NOT_THE_FORMAT"),
+    (KeyFormat.MNEMONIC, SOLANA, WORDS, "OTHER_ADDRESS"),
+    (KeyFormat.MNEMONIC, ETHER, WORDS, "OTHER_ADDRESS"),
+    (KeyFormat.WEB3_SECRET_STORAGE, ETHER, "{}", "NOT_THE_FORMAT"),
+    (KeyFormat.WEB3_SECRET_STORAGE, ETHER, json.dumps(WEB3["file"]), "WRONG_PASSWORD"),
+]
+
+
+@pytest.mark.parametrize(("form", "chain", "content", "problem"), NO_KEYS)
+def test_what_is_no_key_is_told_by_what_is_wrong_with_it(
+    form: KeyFormat, chain: ChainType, content: str, problem: str
+) -> None:
+    written = Written(
+        form,
+        chain,
+        secret=lambda: Guarded.copy_of(content.encode()),
+        password=lambda: Guarded.copy_of(b"not its password"),
+        passphrase=lambda: Guarded(0),
+        account=0,
+    )
+    with pytest.raises(ImportRefused) as refused:
+        custody._require_address(custody._seed(written), chain, OWN)
+    assert refused.value.why == problem
+    assert refused.value.remedy
+    if problem == "OTHER_ADDRESS":
+        given = custody._seed(written)
+        assert open_key(given, chain=chain).address in str(refused.value), "so a slip can be found"
+        custody._require_address(given, chain, open_key(given, chain=chain).address)
+    said = set(str(refused.value).split())
+    assert not said & {"abandon", "ozone", "zoo", "zoom", "[1,", WEB3["secret"]}
+
+
 @pytest.mark.parametrize(
-    ("options", "content", "refusal"),
+    ("form", "content", "problem"),
     [
-        ("--format solana-keygen", "[1, 2]", (1, "no array of 64 numbers")),
-        ("--format solana-keygen", json.dumps([7] * 64), (1, "public half")),
-        ("--format solana-keygen", Keypair.from_seed(b"ab" * 16).to_json(), (1, "guessed")),
-        ("--format mnemonic", "abandon " * 11 + "about", (1, "guessed")),
-        ("--format mnemonic", WORDS.replace("curtain", "zoo"), (1, "checksum is wrong")),
-        ("--format mnemonic", "x" * 5000, (2, "longer than 4096 bytes")),
+        ("mnemonic --chain solana", WORDS.replace("curtain", "zoo"), "CHECKSUM"),
+        (f"web3-secret-storage {SEPOLIA}", json.dumps(WEB3["file"]), "WRONG_PASSWORD"),
     ],
 )
-def test_what_is_no_key_makes_no_agent(
-    home: Home, rows: Rows, options: str, content: str, refusal: tuple[int, str]
+def test_what_is_refused_makes_no_agent_and_one_row_that_says_why(
+    home: Home, rows: Rows, form: str, content: str, problem: str
 ) -> None:
-    code, why = refusal
-    refused = home.run(*options.split(), "--file", home.file("key", content), code=code)
-    assert why in refused.output
-    assert not any(word in refused.output for word in ("abandon", "ozone", "[1, 2]"))
+    options = ["--format", *form.split(), "--file", home.file("key", content)]
+    if form.startswith("web3"):
+        options += ["--file-password-file", home.file("other", "not its password")]
+    refused = home.run(*options, code=1)
+    assert not any(word in refused.output for word in ("ozone", "zoo", WEB3["secret"]))
+    assert (home.agents(), home.key_files()) == ([], set())
+    told = {"operation": "import key", "format": form.split(maxsplit=1)[0], "problem": problem}
+    assert rows() == [("OPERATION_REFUSED", "operator", told)]
+
+
+def test_what_is_too_long_for_a_key_is_not_read(home: Home, rows: Rows) -> None:
+    options = ("--format", "mnemonic", "--chain", "solana")
+    refused = home.run(*options, "--file", home.file("key", "x" * 5000), code=2)
+    assert "longer than 4096 bytes" in refused.output
     assert (home.agents(), home.key_files(), rows()) == ([], set(), [])
+
+
+def test_words_become_the_account_that_ethereums_wallets_show(home: Home, rows: Rows) -> None:
+    words = home.file("words", f"{WORDS}\n")
+    options = ("--format", "mnemonic", *SEPOLIA.split(), "--file", words, "--account")
+    made = json.loads(home.run(*options, "2").stdout)
+    path = derivation.path_of(ChainType.ETHEREUM, 2)
+    seed = mnemonic.seed_of(Guarded.copy_of(WORDS.encode()), Guarded(0))
+    key = open_key(
+        derivation.derive(seed, path, chain=ChainType.ETHEREUM), chain=ChainType.ETHEREUM
+    )
+    assert (made["chain"], made["network"], made["status"]) == ("ethereum", "testnet", "ACTIVE")
+    assert made["publicKey"] == key.address
+    assert (rows()[0][2]["chain"], rows()[0][2]["profile"]) == ("ethereum", None)
+
+
+def test_a_file_of_ethereums_wallets_becomes_an_agent_that_signs_with_its_key(
+    home: Home, rows: Rows
+) -> None:
+    options = ["--format", "web3-secret-storage", "--network", "mainnet"]
+    options += ["--file", str(home.file("key", json.dumps(WEB3["file"])))]
+    options += ["--file-password-file", str(home.file("other", WEB3["password"]))]
+    address = f"0x{WEB3['file']['address']}"
+    made = json.loads(home.run(*options, "--address", address).stdout)
+    assert (made["chain"], made["network"], made["publicKey"]) == ("ethereum", "mainnet", address)
+    assert rows()[0][2]["importedFrom"] == "web3-secret-storage"
+    digest = bytes(range(32))
+    signature = open_keystore(home.data / "keystore", PASSWORD).sign(made["id"], digest)
+    theirs = coincurve.PrivateKey(bytes.fromhex(WEB3["secret"]))
+    assert signature == theirs.sign_recoverable(digest, hasher=None)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_key_that_others_may_read_is_refused(home: Home, rows: Rows, mode: int) -> None:
     file = home.file("key", WORDS, mode)
-    refused = home.run("--format", "mnemonic", "--file", file, code=2)
+    refused = home.run("--format", "mnemonic", "--chain", "solana", "--file", file, code=2)
     assert f"chmod 600 {file}" in refused.output.replace("\n", "")
     assert (home.agents(), rows()) == ([], [])
 
@@ -143,14 +234,25 @@ def test_a_key_that_others_may_read_is_refused(home: Home, rows: Rows, mode: int
     "options",
     [
         ("--format", "solana-keygen"),
-        ("--format", "mnemonic"),
+        ("--format", "mnemonic", "--chain", "solana"),
+        ("--format", "mnemonic", "--file", "x"),
+        ("--format", "mnemonic", "--chain", "bitcoin", "--file", "x"),
+        ("--format", "mnemonic", "--chain", "ethereum", "--file", "x"),
+        ("--format", "mnemonic", "--chain", "ethereum", "--file", "x", "--network", "devnet"),
+        ("--format", "mnemonic", "--chain", "ethereum", "--file", "x", "--network", "localnet"),
+        (*ETHEREUM, "--network", "mainnet", "--profile", "cautious"),
+        (*ETHEREUM, "--network", "mainnet", "--chain", "solana"),
+        (*ETHEREUM, "--network", "mainnet", "--passphrase"),
+        ETHEREUM,
+        ("--format", "solana-keygen", "--chain", "ethereum", "--file", "x"),
+        ("--format", "solana-keygen", "--file", "x", "--file-password-file", "y"),
         ("--format", "web3", "--file", "x"),
         ("--format", "solana-keygen", "--file", "x", "--fd", "9"),
         ("--format", "solana-keygen", "--file", "x", "--account", "1"),
         ("--format", "solana-keygen", "--file", "x", "--passphrase"),
-        ("--format", "mnemonic", "--file", "x", "--account", "-1"),
-        ("--format", "mnemonic", "--file", "x", "--name", "two\nlines"),
-        ("--format", "mnemonic", "--file", "x", "--network", "moon"),
+        (*WALLET, "--file", "x", "--account", "-1"),
+        (*WALLET, "--file", "x", "--name", "two\nlines"),
+        (*WALLET, "--file", "x", "--network", "moon"),
     ],
     ids=" ".join,
 )
@@ -177,13 +279,16 @@ def import_pair(data: Path) -> AgentRecord:
         data,
         Written(
             KeyFormat.SOLANA_KEYGEN,
+            ChainType.SOLANA,
             secret=lambda: Guarded.copy_of(PAIR.to_json().encode()),
+            password=lambda: Guarded(0),
             passphrase=lambda: Guarded(0),
             account=0,
         ),
         name="Bob",
         network=NetworkType.DEVNET,
         profile=None,
+        address=None,
         password=lambda: PASSWORD,
         clock=SystemClock(),
     )

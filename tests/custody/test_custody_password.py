@@ -77,6 +77,14 @@ def test_a_new_password_that_is_refused_leaves_no_trace(data: Path, rows: Rows) 
     assert rows() == []
 
 
+def test_a_new_password_that_is_the_old_one_changes_nothing(data: Path, rows: Rows) -> None:
+    before = (data / NAME).read_bytes()
+    with pytest.raises(DaemonError, match="The new password is the old one"):
+        change(data, new=OLD)
+    assert (data / NAME).read_bytes() == before
+    assert rows() == []
+
+
 def test_beside_a_daemon_nobody_is_asked_for_a_password(data: Path) -> None:
     lock = DirectoryLock(data)
     try:

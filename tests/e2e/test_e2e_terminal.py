@@ -7,13 +7,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from waiaas.custody import Written, import_key
+from waiaas.daemon import initialise
+from waiaas.domain.enums import ChainType, KeyFormat, NetworkType
+from waiaas.keystore.guarded import Guarded
+from waiaas.system import SystemClock
+
 pytestmark = pytest.mark.e2e
 
 PASSWORD = "typed by a person"
+WORDS = b"ozone drill grab fiber curtain grace pudding thank cruise elder eight picnic"
 OWNER = "0x52908400098527886E0F7030069857D2E4169EE7"
 
 
@@ -158,3 +166,49 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
         person.expect("waiaas session create --agent ")
         person.expect("waiaas tx send --token-file agent.token")
         assert person.ended() == 0
+
+
+def test_a_key_is_exported_to_who_types_the_agents_name_and_to_nobody_else(
+    fresh: Any, terminal: Callable[..., Any], tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    initialise(fresh.data, PASSWORD.encode())
+    agent = import_key(
+        fresh.data,
+        Written(
+            KeyFormat.MNEMONIC,
+            ChainType.SOLANA,
+            secret=lambda: Guarded.copy_of(WORDS),
+            password=lambda: Guarded(0),
+            passphrase=lambda: Guarded(0),
+            account=0,
+        ),
+        name="Ann",
+        network=NetworkType.DEVNET,
+        profile=None,
+        address=None,
+        password=PASSWORD.encode,
+        clock=SystemClock(),
+    )
+    os.umask(before)
+    file = tmp_path / "key.json"
+    command = fresh.command("key", "export", agent.id, "--file", str(file))
+    with terminal(command) as person:
+        person.expect(f"The key of agent Ann ({agent.public_key}) goes to ")
+        person.expect("Type its name to export it: ")
+        person.type("Anne")
+        person.expect("that is not its name: nothing was written")
+        assert person.ended() == 1
+        assert "password" not in person.shown.lower()
+        assert not file.exists()
+    with terminal(command) as person:
+        person.expect("Type its name to export it: ")
+        person.type("Ann")
+        person.expect("Master password: ")
+        person.type(PASSWORD)
+        person.expect("solana-keygen")
+        assert person.ended() == 0
+        secret = file.read_text(encoding="ascii")
+        assert PASSWORD not in person.shown
+        assert secret not in person.shown
+        assert (file.stat().st_mode & 0o777, secret.count(",")) == (0o600, 63)

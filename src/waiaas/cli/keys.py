@@ -26,7 +26,8 @@ from waiaas.cli.context import (
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_key, read_password
 from waiaas.directory import require_initialised
-from waiaas.domain.enums import KeyFormat, NetworkType
+from waiaas.domain.assets import networks_of
+from waiaas.domain.enums import ChainType, KeyFormat, NetworkType
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore.guarded import Guarded
@@ -44,10 +45,21 @@ def import_key(
     *,
     key_format: Annotated[KeyFormat, typer.Option("--format", help="How the key is written.")],
     name: Annotated[str, typer.Option(help="Of the agent, for people; need not be unique.")],
-    network: Annotated[NetworkType, typer.Option(help="Of Solana.")] = NetworkType.DEVNET,
+    chain: Annotated[
+        ChainType | None,
+        typer.Option(help="Of a mnemonic, which is for any; other formats say it themselves."),
+    ] = None,
+    network: Annotated[
+        NetworkType | None,
+        typer.Option(help="Of the chain; without, Solana's devnet. Ethereum's testnet is Sepolia."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Which the key must have: another passphrase is another key."),
+    ] = None,
     profile: Annotated[
         ProfileName | None,
-        typer.Option(help="Rules to begin with, as for `agent create`; without, none."),
+        typer.Option(help="Rules to begin with, as for `agent create`; without, none. In SOL."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -65,8 +77,19 @@ def import_key(
     ] = None,
     account: Annotated[
         int,
-        typer.Option(min=0, max=_ACCOUNT_MAX, help="Which of a mnemonic's keys: m/44'/501'/N'/0'."),
+        typer.Option(
+            min=0,
+            max=_ACCOUNT_MAX,
+            help="Which of a mnemonic's keys: m/44'/501'/N'/0', of Ethereum m/44'/60'/0'/0/N.",
+        ),
     ] = 0,
+    file_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="File with the password of a file of Web3 Secret Storage (mode 0600).",
+        ),
+    ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
@@ -86,6 +109,16 @@ def import_key(
     has_passphrase = passphrase or passphrase_file is not None
     if not is_mnemonic and (has_passphrase or account):
         fail("--passphrase, --passphrase-file and --account are for mnemonics", code=ExitCode.USAGE)
+    if file_password_file is not None and key_format is not KeyFormat.WEB3_SECRET_STORAGE:
+        fail(f"--file-password-file is for {KeyFormat.WEB3_SECRET_STORAGE}", code=ExitCode.USAGE)
+    of_chain = _chain_of(key_format, chain)
+    of_network = _network_of(of_chain, network)
+    if profile is not None and of_chain is not ChainType.SOLANA:
+        fail(
+            f"no profile has rules for {of_chain}: their amounts are of SOL",
+            hint="Set rules with `waiaas policy set` once something can be paid there.",
+            code=ExitCode.USAGE,
+        )
 
     def read_passphrase() -> Guarded:
         if not has_passphrase:
@@ -106,14 +139,23 @@ def import_key(
         secret = partial(
             read_key, file=file, descriptor=descriptor, name="Mnemonic" if is_mnemonic else None
         )
+        file_password = partial(_file_password, file_password_file, confirm=False)
         password = partial(read_password, file=password_file, descriptor=password_fd)
         with working("deriving the keys") as line:
             agent = make_agent(
                 directory,
-                Written(key_format, line.pausing(secret), line.pausing(read_passphrase), account),
+                Written(
+                    key_format,
+                    of_chain,
+                    line.pausing(secret),
+                    line.pausing(file_password),
+                    line.pausing(read_passphrase),
+                    account,
+                ),
                 name=name,
-                network=network,
+                network=of_network,
                 profile=profile,
+                address=address,
                 password=line.pausing(password),
                 clock=SystemClock(),
             )
@@ -130,6 +172,48 @@ def import_key(
     explained(work)
 
 
+def _chain_of(key_format: KeyFormat, chain: ChainType | None) -> ChainType:
+    """Return whose key it is, by its format or, of a mnemonic, by the operator's word."""
+    said = {
+        KeyFormat.SOLANA_KEYGEN: ChainType.SOLANA,
+        KeyFormat.WEB3_SECRET_STORAGE: ChainType.ETHEREUM,
+        KeyFormat.MNEMONIC: chain,
+    }[key_format]
+    if said is None:
+        fail(
+            "a mnemonic does not say of which chain its keys are",
+            hint=f"Say --chain {' or --chain '.join(ChainType)}.",
+            code=ExitCode.USAGE,
+        )
+    if chain not in {None, said}:
+        fail(f"{key_format} is for keys of {said}, not of {chain}", code=ExitCode.USAGE)
+    return said
+
+
+def _network_of(chain: ChainType, network: NetworkType | None) -> NetworkType:
+    """Return where the agent is to live; real money is never guessed."""
+    known = networks_of(chain)
+    if network is None and NetworkType.DEVNET in known:
+        return NetworkType.DEVNET
+    if network is None or network not in known:
+        fail(
+            f"--network is to be one of {chain}'s: {', '.join(known)}",
+            hint="It cannot be changed later.",
+            code=ExitCode.USAGE,
+        )
+    return network
+
+
+def _file_password(file: Path | None, *, confirm: bool) -> Guarded:
+    """Return the password of a file of Web3 Secret Storage, which is not the master password."""
+    return read_password(
+        file=file,
+        confirm=confirm,
+        name="password of the file",
+        hint="Use --file-password-file FILE (mode 0600).",
+    )
+
+
 @key_app.command("export")
 def export_key(
     context: typer.Context,
@@ -139,6 +223,20 @@ def export_key(
         Path,
         typer.Option(parser=file_path, help="New file for the key, for you alone (mode 0600)."),
     ],
+    as_format: Annotated[
+        KeyFormat | None,
+        typer.Option(
+            "--format",
+            help="How it is written; without, as wallets of the agent's chain do.",
+        ),
+    ] = None,
+    file_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="File with the password for the new file of Web3 Secret Storage (mode 0600).",
+        ),
+    ] = None,
     yes: Annotated[
         bool,
         typer.Option("--yes", help="Without a question; then say where the password comes from."),
@@ -147,11 +245,13 @@ def export_key(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an agent's key to a file, as solana-keygen does. No daemon may run.
+    """Write an agent's key to a file, as solana-keygen or geth does. No daemon may run.
 
     Whoever has the file spends the agent's money past every limit, for ever.
     """
     directory = directory_of(context)
+    if as_format is KeyFormat.MNEMONIC:
+        fail("a mnemonic cannot be had back from a key", code=ExitCode.USAGE)
     has_password = password_file is not None or password_fd is not None
     if not sys.stdin.isatty() and not (yes and has_password):
         fail(
@@ -172,19 +272,28 @@ def export_key(
     def work() -> None:
         require_initialised(directory)
         with loading():
+            from waiaas.custody import EXPORTED_AS
             from waiaas.custody import export_key as write_key
 
         password = partial(read_password, file=password_file, descriptor=password_fd)
+        file_password = partial(_file_password, file_password_file, confirm=True)
         with working("deriving the key") as line:
             exported = write_key(
                 directory,
                 agent,
                 file=file,
+                as_format=as_format,
                 confirm=line.pausing(confirm),
                 password=line.pausing(password),
+                file_password=line.pausing(file_password),
                 clock=SystemClock(),
             )
-        facts = {"id": exported.id, "publicKey": exported.public_key, "file": str(file)}
+        facts = {
+            "id": exported.id,
+            "publicKey": exported.public_key,
+            "format": EXPORTED_AS[exported.chain],
+            "file": str(file),
+        }
         show(facts, as_json=as_json)
 
     explained(work)

@@ -122,6 +122,27 @@ class KeyFormat(StrEnum):
     """A JSON array of 64 numbers: the ed25519 seed, then the public key."""
     MNEMONIC = "mnemonic"
     """12 to 24 English words (BIP-39)."""
+    WEB3_SECRET_STORAGE = "web3-secret-storage"  # noqa: S105 -- a format, not a secret
+    """A JSON object with a secp256k1 secret under a password, as Ethereum's wallets write it."""
+
+
+class ImportProblem(StrEnum):
+    """Why a key was not taken."""
+
+    NOT_THE_FORMAT = "NOT_THE_FORMAT"
+    """What was given is not written in that format, or not whole."""
+    CHECKSUM = "CHECKSUM"
+    """It is, and contradicts itself: a word or a number is another one than it was."""
+    WRONG_PASSWORD = "WRONG_PASSWORD"  # noqa: S105 -- a finding, not a secret
+    """The password of the file does not open it, or the file was changed."""
+    GUESSABLE = "GUESSABLE"
+    """Whoever tries finds it."""
+    OTHER_ADDRESS = "OTHER_ADDRESS"
+    """It is the key of another address than was said."""
+    DUPLICATE = "DUPLICATE"
+    """An agent has it, or had it."""
+    NO_KEY = "NO_KEY"
+    """The curve has no such key."""
 
 
 class AuditAction(StrEnum):

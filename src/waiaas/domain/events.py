@@ -13,6 +13,7 @@ from waiaas.domain.backup import BackupMode
 from waiaas.domain.enums import (
     AuditAction,
     ChainType,
+    ImportProblem,
     KeyFormat,
     NetworkType,
     NotificationEventType,
@@ -274,7 +275,15 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
         AuditAction.AUTH_FAILED: Event("Somebody entered a wrong master password.", (_LOGIN,)),
         AuditAction.OPERATION_REFUSED: Event(
             "The operator tried what cannot be done now; nothing was changed.",
-            ({"operation": TEXT, "code": CODE}, _REFUSAL),
+            (
+                {"operation": TEXT, "code": CODE},
+                _REFUSAL,
+                {
+                    "operation": either("import key"),
+                    "format": one_of(KeyFormat),
+                    "problem": one_of(ImportProblem),
+                },
+            ),
         ),
         AuditAction.RATE_LIMIT_EXCEEDED: Event(
             "A credential was refused so often that its refusals leave no rows for a while.",
@@ -318,7 +327,7 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
         AuditAction.KEY_EXPORTED: Event(
             "The operator had an agent's key written to a file, which is made after this row: who"
             " has it spends past every limit.",
-            ({"format": either(KeyFormat.SOLANA_KEYGEN)},),
+            ({"format": either(KeyFormat.SOLANA_KEYGEN, KeyFormat.WEB3_SECRET_STORAGE)},),
         ),
         AuditAction.LEDGER_FULL: Event(
             "The disk is full: nothing is admitted until there is room."

@@ -11,7 +11,7 @@ A node is 64 bytes: the key, then the chain code.
 from collections.abc import Sequence
 from typing import Final
 
-from waiaas.domain.enums import ChainType
+from waiaas.domain.enums import ChainType, ImportProblem
 from waiaas.keystore import secp256k1
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
@@ -158,4 +158,5 @@ def _no_key() -> ImportRefused:
     return ImportRefused(
         "There is no key at this place: the curve has none for what is derived here.",
         remedy="Take another --account. It is so once in 2^127 places, so look twice.",
+        why=ImportProblem.NO_KEY,
     )

@@ -7,7 +7,7 @@ A message names files, agents and limits; it never holds a password, a key or th
 
 from pathlib import Path
 
-from waiaas.domain.enums import ChainType
+from waiaas.domain.enums import ChainType, ImportProblem
 from waiaas.domain.ids import AgentId
 
 
@@ -55,6 +55,16 @@ class PasswordRefused(KeystoreError):
         super().__init__(
             "This password is too short or too long.",
             remedy=f"Choose one of {bytes_min} to {bytes_max} bytes.",
+        )
+
+
+class PasswordUnchanged(KeystoreError):
+    """A new password was to be set, and is the one that is set: nobody is kept out by it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The new password is the old one; nothing was rewritten.",
+            remedy="Choose another one.",
         )
 
 
@@ -227,6 +237,10 @@ class KeyRefused(KeystoreError):
 
 class ImportRefused(KeystoreError):
     """What was to be imported is no key that is used; nothing of it is repeated here."""
+
+    def __init__(self, problem: str, *, remedy: str, why: ImportProblem) -> None:
+        self.why = why
+        super().__init__(problem, remedy=remedy)
 
 
 class PayloadRefused(KeystoreError):

@@ -17,6 +17,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
+from waiaas.domain.enums import ImportProblem
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
 
@@ -43,6 +44,7 @@ def entropy_of(mnemonic: Guarded) -> Guarded:
         raise ImportRefused(
             f"A mnemonic has 12, 15, 18, 21 or 24 words; these are {len(words)}.",
             remedy="Give all of them, in their order. Fewer than 12 are too easily guessed.",
+            why=ImportProblem.NOT_THE_FORMAT,
         )
     places = _english()
     number = 0
@@ -51,6 +53,7 @@ def entropy_of(mnemonic: Guarded) -> Guarded:
             raise ImportRefused(
                 f"Word {place} of the mnemonic is not in the English list of BIP-39.",
                 remedy="Look at how it is spelled: small letters, no accents.",
+                why=ImportProblem.CHECKSUM,
             )
         number = number << WORD_BITS | places[word]
     checksum_bits = len(words) * WORD_BITS // _CHECKSUM_OF_BITS
@@ -60,6 +63,7 @@ def entropy_of(mnemonic: Guarded) -> Guarded:
         raise ImportRefused(
             "The words of the mnemonic do not belong together: their checksum is wrong.",
             remedy="Look for a word in the wrong place, or for another word of the list.",
+            why=ImportProblem.CHECKSUM,
         )
     return Guarded.copy_of(entropy)
 
@@ -97,7 +101,9 @@ def _salt(passphrase: Guarded) -> bytes:
             text = None
     if text is None:
         raise ImportRefused(
-            "The passphrase is not UTF-8 text.", remedy="Write it in a UTF-8 terminal or file."
+            "The passphrase is not UTF-8 text.",
+            remedy="Write it in a UTF-8 terminal or file.",
+            why=ImportProblem.NOT_THE_FORMAT,
         )
     return ("mnemonic" + unicodedata.normalize("NFKD", text)).encode()
 

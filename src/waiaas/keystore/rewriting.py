@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from waiaas.keystore import kdf, vault
-from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing
+from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing, PasswordUnchanged
 from waiaas.keystore.files import PrivateDirectory
-from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.guarded import Guarded, guarded_copy
 
 
 class Rewrite(NamedTuple):
@@ -42,13 +42,26 @@ def password_change(
 
     Raises:
         PasswordRefused: the new password is shorter than 12 bytes or longer than 1024.
+        PasswordUnchanged: it is the old one.
         WrongPassword, DamagedKeystore, KeystoreMissing, KeystoreError: as `open_keystore` does.
     """
     private, opened = _read(directory)
     with _root(opened, password, path=directory / vault.FILE_NAME) as root:
         chosen = new_password()
         vault.check_new_password(chosen)
+        _require_another(chosen, password)
         yield _rewrite(private, root, chosen, cost=opened.kdf.raised_to(kdf.CURRENT))
+
+
+def _require_another(chosen: Guarded | bytes, password: Guarded | bytes) -> None:
+    with (
+        guarded_copy(chosen) as new,
+        guarded_copy(password) as old,
+        new.readable() as new_view,
+        old.readable() as old_view,
+    ):
+        if hmac.compare_digest(new_view, old_view):
+            raise PasswordUnchanged
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import ctypes
 from typing import Final
 
 from waiaas.domain.addresses import solana_address
+from waiaas.domain.enums import ImportProblem
 from waiaas.keystore.ed25519 import SEED_BYTES, Ed25519Key
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
@@ -29,7 +30,11 @@ def seed_of(text: Guarded) -> Guarded:
     try:
         with text.readable() as source, both.writable() as target:
             if not _read_numbers(source, target):
-                raise ImportRefused("This is no array of 64 numbers from 0 to 255.", remedy=_REMEDY)
+                raise ImportRefused(
+                    "This is no array of 64 numbers from 0 to 255.",
+                    remedy=_REMEDY,
+                    why=ImportProblem.NOT_THE_FORMAT,
+                )
         with both.readable() as view:
             seed = Guarded.copy_of(view[:SEED_BYTES])
             written = solana_address(bytes(view[SEED_BYTES:]))
@@ -42,6 +47,7 @@ def seed_of(text: Guarded) -> Guarded:
         raise ImportRefused(
             f"The public half of this key is {written}, which is not what its secret half gives.",
             remedy=_REMEDY,
+            why=ImportProblem.CHECKSUM,
         )
     return seed
 
