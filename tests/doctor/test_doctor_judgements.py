@@ -15,7 +15,7 @@ from waiaas.doctor.answers import Answer
 from waiaas.doctor.finding import Finding, State, Subject, mend
 from waiaas.doctor.ledger import AgentFacts, LedgerFacts, LedgerRead
 from waiaas.doctor.machine import Machine
-from waiaas.domain.enums import AgentStatus, KillSwitchState, NetworkType
+from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState, NetworkType
 
 NOW_S = 1_900_000_000
 ID = "01890000-0000-7000-8000-000000000000"
@@ -30,7 +30,7 @@ MACHINE = Machine(
     umask=0o077,
     guarded_problem=None,
 )
-AGENT = AgentFacts(ID, "a", AgentStatus.ACTIVE, has_policy=True)
+AGENT = AgentFacts(ID, "a", ChainType.SOLANA, AgentStatus.ACTIVE, has_policy=True)
 FACTS = LedgerFacts("d", NOW_S - 5, NOW_S - 7200, None, KillSwitchState.NORMAL, (AGENT,))
 CHAIN = Verification(rows=3, hash="ab" * 32, anchors=0, fault=None)
 EXAMINED = Examined(4096, 0, 1, (), CHAIN, FACTS)
@@ -212,6 +212,14 @@ def test_agents_that_cannot_pay_are_named_and_need_no_policy(
     read = says(agents=(replace(AGENT, status=status, has_policy=False),))
     assert worst(ledger.check_agents(read))[0] is state
     assert worst(ledger.check_policies(read))[0] is State.FINE
+
+
+def test_an_agent_on_a_chain_without_an_adapter_needs_no_policy() -> None:
+    agent = replace(AGENT, chain=ChainType.ETHEREUM, has_policy=False)
+    assert worst(ledger.check_policies(says(agents=(agent,))))[0] is State.FINE
+    seen, text = worst(ledger.check_agents(says(agents=(agent, AGENT))))
+    assert (seen, "no adapter yet" in text) == (State.NOTE, True)
+    assert "1 may pay, of 2" in [*ledger.check_agents(says(agents=(agent, AGENT)))][-1].found
 
 
 def test_no_backup_is_wrong_once_there_is_a_key_to_lose(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.writer import WAL_PAGES_ALARM
 from waiaas.directory import sentence
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.domain.assets import CHAINS_WITH_ADAPTER
 from waiaas.domain.clock import TOLERANCE_S
-from waiaas.domain.enums import AgentStatus, KillSwitchState
+from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import LedgerTransaction
 from waiaas.upkeep import CHECKED_AT
@@ -38,8 +39,14 @@ class AgentFacts:
 
     id: str
     name: str
+    chain: ChainType
     status: AgentStatus
     has_policy: bool
+
+    @property
+    def may_pay(self) -> bool:
+        """Whether it may spend, as far as its state and its chain are concerned."""
+        return self.status is AgentStatus.ACTIVE and self.chain in CHAINS_WITH_ADAPTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,10 @@ def _facts(tx: LedgerTransaction) -> LedgerFacts:
         restored_s=restored_at(tx),
         switch=tx.kill_switch.current().state,
         agents=tuple(
-            AgentFacts(each.id, each.name, each.status, bool(tx.policies.applying_to(each.id)))
+            AgentFacts(
+                *(each.id, each.name, each.chain, each.status),
+                has_policy=bool(tx.policies.applying_to(each.id)),
+            )
             for each in agents
         ),
     )
@@ -235,8 +245,15 @@ def check_agents(read: LedgerRead) -> Iterator[Finding]:
             Subject.AGENTS,
             f"{_who(each)} is suspended; the operator lets it pay: `waiaas agent resume {each.id}`",
         )
-    active = sum(each.status is AgentStatus.ACTIVE for each in agents)
-    yield fine(Subject.AGENTS, f"{active} may pay, of {len(agents)} there ever were")
+    for each in _first(agents, AgentStatus.ACTIVE):
+        if not each.may_pay:
+            yield note(
+                Subject.AGENTS,
+                f"{_who(each)} has a key of {each.chain}, for which there is no adapter yet:"
+                " it pays nothing",
+            )
+    can_pay = sum(each.may_pay for each in agents)
+    yield fine(Subject.AGENTS, f"{can_pay} may pay, of {len(agents)} there ever were")
 
 
 def check_policies(read: LedgerRead) -> Iterator[Finding]:
@@ -244,11 +261,7 @@ def check_policies(read: LedgerRead) -> Iterator[Finding]:
     if read.facts is None:
         yield unknown(Subject.POLICIES, _NOT_READ)
         return
-    without = [
-        each
-        for each in read.facts.agents
-        if each.status is AgentStatus.ACTIVE and not each.has_policy
-    ]
+    without = [each for each in read.facts.agents if each.may_pay and not each.has_policy]
     for each in without[:_TOLD_MAX]:
         yield mend(
             Subject.POLICIES,
