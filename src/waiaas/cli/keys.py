@@ -59,7 +59,9 @@ def import_key(
     ] = None,
     profile: Annotated[
         ProfileName | None,
-        typer.Option(help="Rules to begin with, as for `agent create`; without, none. In SOL."),
+        typer.Option(
+            help="Rules to begin with, as for `agent create`; without, none. Of Solana only."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
