@@ -124,3 +124,19 @@ def test_none_is_made_by_the_daemon(desk: "Desk", operator: str, hired: tuple[st
     body = {"name": "a", "chain": "ethereum", "network": "mainnet"}
     assert desk.ask("POST", "/v1/agents", body, token=operator).code == "NOT_SUPPORTED_YET"
     assert len(desk.rows("agents")) == 1
+
+
+def test_no_rule_and_no_constraint_is_set_that_nobody_could_read(
+    desk: "Desk", operator: str, hired: tuple[str, str]
+) -> None:
+    agent_id, _ = hired
+    rule = {"agentId": agent_id, "type": "WHITELIST", "rules": {"addresses": [TRANSFERS[1]["to"]]}}
+    session = {"agentId": agent_id, "constraints": {"maxTransactions": 1}}
+    for method, path, body in (
+        ("PUT", "/v1/policies", rule),
+        ("POST", "/v1/policies", rule),
+        ("POST", "/v1/sessions", session),
+    ):
+        assert desk.ask(method, path, body, token=operator).code == "NOT_SUPPORTED_YET"
+    assert desk.rows("policies") == []
+    assert len(desk.rows("sessions")) == 1

@@ -207,6 +207,7 @@ ROUTES = (
         body=CreateSession,
         status=201,
         codes=(
+            ErrorCode.NOT_SUPPORTED_YET,
             ErrorCode.AGENT_NOT_FOUND,
             ErrorCode.AGENT_NOT_ACTIVE,
             ErrorCode.SESSION_LIMIT_EXCEEDED,

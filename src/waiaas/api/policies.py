@@ -6,6 +6,7 @@ those that there are. Whatever changes a rule needs a login; the cookie may look
 
 import json
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from msgspec import UNSET
 
@@ -105,6 +106,12 @@ def _render(policy: PolicyRecord) -> Policy:
     )
 
 
+_SET_CODES: Final = (
+    ErrorCode.NOT_SUPPORTED_YET,
+    ErrorCode.AGENT_NOT_FOUND,
+    ErrorCode.KILL_SWITCH_ACTIVE,
+)
+
 ROUTES = (
     Route(
         "GET",
@@ -122,7 +129,7 @@ ROUTES = (
         put,
         Policy,
         body=SetPolicy,
-        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
+        codes=_SET_CODES,
     ),
     Route(
         "POST",
@@ -132,7 +139,7 @@ ROUTES = (
         Policy,
         body=SetPolicy,
         status=201,
-        codes=(ErrorCode.AGENT_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
+        codes=_SET_CODES,
     ),
     Route(
         "PUT",
@@ -141,7 +148,11 @@ ROUTES = (
         change,
         Policy,
         body=ChangePolicy,
-        codes=(ErrorCode.POLICY_NOT_FOUND, ErrorCode.KILL_SWITCH_ACTIVE),
+        codes=(
+            ErrorCode.NOT_SUPPORTED_YET,
+            ErrorCode.POLICY_NOT_FOUND,
+            ErrorCode.KILL_SWITCH_ACTIVE,
+        ),
     ),
     Route(
         "DELETE",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
+from waiaas.domain.assets import require_adapter
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, PolicyType
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -47,8 +48,8 @@ async def set_policy(
         generate_id: names a new one.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, or if several could be meant; AGENT_NOT_FOUND,
-            KILL_SWITCH_ACTIVE.
+        Refusal: VALIDATION_FAILED with the field, or if several could be meant; NOT_SUPPORTED_YET,
+            AGENT_NOT_FOUND, KILL_SWITCH_ACTIVE.
     """
     rule = _parsed(kind, rules, agent_id)
     wall_s = clock.now_s()
@@ -106,8 +107,8 @@ async def add_policy(
     """Set a rule beside those that there are; a second one of a type only restricts further.
 
     Raises:
-        Refusal: VALIDATION_FAILED with the field, or if there are too many; AGENT_NOT_FOUND,
-            KILL_SWITCH_ACTIVE.
+        Refusal: VALIDATION_FAILED with the field, or if there are too many;
+            NOT_SUPPORTED_YET, AGENT_NOT_FOUND, KILL_SWITCH_ACTIVE.
     """
     rule = _parsed(kind, rules, agent_id)
     wall_s = clock.now_s()
@@ -143,7 +144,8 @@ async def change_policy(
     """Change what is given of a rule, and leave the rest as it is.
 
     Raises:
-        Refusal: KILL_SWITCH_ACTIVE, POLICY_NOT_FOUND, or VALIDATION_FAILED with the field.
+        Refusal: NOT_SUPPORTED_YET, KILL_SWITCH_ACTIVE, POLICY_NOT_FOUND, or VALIDATION_FAILED with
+            the field.
     """
     wall_s = clock.now_s()
 
@@ -247,6 +249,7 @@ def _require_own_network(tx: LedgerTransaction, rule: Rule, agent_id: AgentId | 
     agent = tx.agents.get(agent_id) if is_id(agent_id) else None
     if agent is None:
         raise Refusal(ErrorCode.AGENT_NOT_FOUND, "there is no agent with this id")
+    require_adapter(agent.lives_on)  # What a rule would name there, we could not read.
     try:
         require_own_network(rule, agent.lives_on)
     except RuleRefused as refused:

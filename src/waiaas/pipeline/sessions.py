@@ -9,6 +9,7 @@ from waiaas.domain.access import (
     SESSION_TTL_S_DEFAULT,
     SESSIONS_PER_AGENT_DEFAULT,
 )
+from waiaas.domain.assets import require_adapter
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -66,8 +67,8 @@ async def issue_session(
     Of what nobody says (None), the *rules* decide.
 
     Raises:
-        Refusal: KILL_SWITCH_ACTIVE, VALIDATION_FAILED with the field, AGENT_NOT_FOUND,
-            AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
+        Refusal: KILL_SWITCH_ACTIVE, VALIDATION_FAILED with the field, NOT_SUPPORTED_YET for any
+            constraint, AGENT_NOT_FOUND, AGENT_NOT_ACTIVE, SESSION_LIMIT_EXCEEDED.
     """
     written = None if constraints is None else _written(constraints)
     token = SESSION_TOKEN_PREFIX + generate_secret()
@@ -153,6 +154,7 @@ def _written(constraints: str) -> Written:
 
 
 def _require_own_network(written: Written, agent: AgentRecord) -> None:
+    require_adapter(agent.lives_on)  # What constraints would name there, we could not read.
     try:
         written.require_on(agent.lives_on)
     except RuleRefused as refused:
