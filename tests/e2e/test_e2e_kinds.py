@@ -20,6 +20,7 @@ MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
 CONFIRMED = {"commitment": "confirmed"}
 CONFIRMED_WITH_RENT = {"status": "CONFIRMED", "rent": "2039280"}
 PREFLIGHT = {"preflightCommitment": "confirmed"}
+DEVNET = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
 OTHER_PROGRAM = "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"
 
 
@@ -107,6 +108,24 @@ def call(program: str, data: bytes = b"paid") -> dict[str, Any]:
     }
 
 
+def nothing_is_guessed_of_a_token(agent: Any, recipient: str, mint: str) -> None:
+    """Neither of which network it is, nor what becomes of more decimals than it has."""
+    sent = {"type": "TOKEN_TRANSFER", "to": recipient}
+    elsewhere = {"token": {"assetId": f"{DEVNET}/token:{mint}"}, "amount": "1"}
+    finer = {"token": {"address": mint}, "humanAmount": "0.001"}
+    for told, code in (elsewhere, "VALIDATION_FAILED"), (finer, "INVALID_AMOUNT"):
+        with pytest.raises(Exception, match=code):
+            agent.ask("POST", "/v1/transactions/send", sent | told)
+
+
+def a_batch_is_told_all_that_is_wrong(sender: Sender, right: object, too_much: object) -> None:
+    parts = [right, too_much, call(OTHER_PROGRAM)]
+    denied = sender.denied(*sender.file({"type": "BATCH", "instructions": parts}))
+    assert "instructions[1]: daily_max" in denied
+    assert "instructions[2]: no policy grants" in denied
+    assert "instructions[0]" not in denied
+
+
 def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
     waiaas: Any,
     chain_of: Callable[[Any], Any],
@@ -126,20 +145,22 @@ def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
         operator.ask("PUT", "/v1/policies", policy)
 
     for kind, rules in (
-        ("SPENDING_LIMIT", {"asset": world.mint, "instant_max": "100", "daily_max": "100"}),
+        ("SPENDING_LIMIT", {"asset": world.asset_id, "instant_max": "100", "daily_max": "100"}),
         ("CONTRACT_WHITELIST", {"contracts": [MEMO], "tier": "INSTANT"}),
         ("APPROVED_SPENDERS", {"spenders": [recipient]}),
         ("SPENDING_LIMIT", {"asset": "native", "instant_max": "1000"}),
     ):
         set_policy(kind, rules)
 
-    refused = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
-    assert agent.ended(refused["id"])["error"].startswith("RENT_NOT_GRANTED: ")
+    sixty = ("--to", recipient, "--amount", "60", "--token")
+    ended = agent.ended(sender.pay(*sixty, world.mint)["id"])
+    assert ended["error"].startswith("RENT_NOT_GRANTED: ")
     assert chain_of(waiaas).balance(wallet["address"]) == 5 * SOL, "no rent, and no fee either"
     set_policy("SPENDING_LIMIT", {"asset": "native", "instant_max": str(10 * SOL)})
-    paid = sender.pay("--to", recipient, "--amount", "60", "--token", world.mint)
-    assert agent.ended(paid["id"]).items() >= CONFIRMED_WITH_RENT.items()
+    ended = agent.ended(sender.pay(*sixty, world.asset_id)["id"])
+    assert ended.items() >= CONFIRMED_WITH_RENT.items()
     assert world.tokens(recipient) == 60
+    nothing_is_guessed_of_a_token(agent, recipient, world.mint)
     too_much = sender.denied("--to", recipient, "--amount", "41", "--token", world.asset_id)
     assert "SPENDING_LIMIT_EXCEEDED" in too_much
 
@@ -159,11 +180,7 @@ def test_every_kind_is_done_within_its_rules_and_denied_outside_of_them(
     batch = sender.pay(*sender.file({"type": "BATCH", "instructions": parts}))
     assert sender.ends(batch) == "CONFIRMED"
     assert (chain_of(waiaas).balance(recipient), world.tokens(recipient)) == (SOL, 100)
-    parts = [payment, {**tokens, "amount": "101"}, call(OTHER_PROGRAM)]
-    denied = sender.denied(*sender.file({"type": "BATCH", "instructions": parts}))
-    assert "instructions[1]: daily_max" in denied
-    assert "instructions[2]: no policy grants" in denied
-    assert "instructions[0]" not in denied
+    a_batch_is_told_all_that_is_wrong(sender, payment, {**tokens, "amount": "101"})
 
     assert sender.ends(waiting) == "CONFIRMED"
     assert world.tokens(wallet["address"]) == 900

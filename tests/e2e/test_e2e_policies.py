@@ -13,6 +13,8 @@ BOB = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
 TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 MINT = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
+MANY, ALL, MOST = 2**63 - 1, 2**63, 2**64 - 1
+"""Of a token of Solana: the most that still is a limit; the least and the most that are none."""
 SIMULATE = "/v1/transactions/simulate"
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EPOCH_DAY = 3
@@ -93,7 +95,8 @@ def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> 
     hours["windows"] += from_midnight_on(today + 1)["windows"]  # midnight may come meanwhile
     elsewhere = from_midnight_on(today + 3)
     spenders = {"spenders": [ALICE, MEMO], "tier": "INSTANT"}
-    most = {"token": TOKEN, "amount_max": "9"}
+    unlimited = permit(MEMO, MOST)
+    most, limited = {"token": TOKEN, "amount_max": "9"}, {"block_unlimited": True}
     methods = {"contracts": [{"address": MEMO, "methods": [f"0x{b'paidpaid'.hex()}"]}]}
     # fmt: off
     rows: list[tuple[str, dict[str, Any], dict[str, Any], str, dict[str, Any]]] = [
@@ -104,6 +107,8 @@ def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> 
         ("ALLOWED_TOKENS",        {"tokens": [TOKEN]}, send(TOKEN),    "INSTANT", send(MINT)),
         ("METHOD_WHITELIST",      methods,          call(b"paidpaid"), "INSTANT", call(b"no")),
         ("APPROVED_SPENDERS",     spenders,         permit(MEMO),      "INSTANT", permit(BOB)),
+        ("APPROVED_SPENDERS",     spenders,         permit(MEMO, ALL), "APPROVAL", {}),
+        ("APPROVE_AMOUNT_LIMIT",  limited,          permit(MEMO, MANY), "INSTANT", unlimited),
         ("APPROVE_AMOUNT_LIMIT",  most,             permit(MEMO, 9),   "INSTANT", permit(MEMO, 10)),
         ("APPROVE_TIER_OVERRIDE", {"tier": "NOTIFY"}, permit(ALICE, 8), "NOTIFY", {}),
     ]
