@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nacl.encoding import Base64Encoder
 from tests.fakes.chain import paid_by
-from tests.simulation.changes import change_policies, draw_constraints, narrow
-from tests.simulation.start import AGENTS, OWNERS, RECIPIENTS, TOKEN, draw_request
+from tests.simulation.changes import (
+    change_policies,
+    draw_constraints,
+    hold_to,
+    narrow,
+    overtaken,
+    toggle,
+)
+from tests.simulation.start import (
+    AGENTS,
+    AMOUNTS_SMALL,
+    OWNERS,
+    RECIPIENTS,
+    TOKEN,
+    draw_request,
+)
 from tests.simulation.told import require
 
 from waiaas.database import open_ledger
@@ -21,6 +35,7 @@ from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId
 from waiaas.domain.owner import PAYMENT_ACTIONS, OwnerAction, Proof
 from waiaas.domain.owner_message import Letterhead
+from waiaas.domain.request import Request, Transfer
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.agent_life import AgentVerbs
 from waiaas.pipeline.challenge import ask_message
@@ -37,7 +52,7 @@ from waiaas.pipeline.owner import (
 from waiaas.pipeline.sessions import SessionRules, issue_session, revoke_session
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Process, Simulation
+    from tests.simulation.world import Asked, Process, Simulation
 
 RECOVERY_WAIT_S: Final = 60
 SESSION_TTL_S: Final = 604_800
@@ -131,9 +146,13 @@ def ask(world: "Simulation") -> None:
         request = draw_request(source, len(world.truth.asked), amounts=world.luck.amounts)
         if world.asked and source.random() < 1 / 6:
             request = source.choice(world.asked).request
-        asked = world.new_request(agent_id, request)
-        world.truth.asked[paid_by(request, world.address_of(agent_id))] += 1
+        asked = _new(world, agent_id, request)
     do(world, world.admit(asked, world.sessions[asked.agent_id], world.newest))
+
+
+def _new(world: "Simulation", agent_id: AgentId, request: Request) -> "Asked":
+    world.truth.asked[paid_by(request, world.address_of(agent_id))] += 1
+    return world.new_request(agent_id, request)
 
 
 # ── people ─────────────────────────────────────────────────────────────────────────────────────
@@ -297,6 +316,25 @@ def change(world: "Simulation") -> None:
     do(world, change_policies(world))
 
 
+def overtake(world: "Simulation") -> None:
+    """Let something small overtake what waits; then lower a limit to what that one needs."""
+    source, found = world.source, overtaken(world)
+    if found:
+        do(world, hold_to(world, *source.choice(found)))
+    else:
+        agent_id = world.truth.permitted.payments[source.choice(waiting(world))].agent_id
+        small = Transfer(source.choice(RECIPIENTS), source.choice(AMOUNTS_SMALL))
+        asked = _new(world, AgentId(agent_id), small)
+        do(world, world.admit(asked, world.sessions[asked.agent_id], world.newest))
+
+
+def interrupt(world: "Simulation") -> None:
+    """Take a limit away between payload and signature; where nothing is there, give one again."""
+    found = prepared(world)
+    payments = world.truth.permitted.payments
+    do(world, toggle(world, payments[world.source.choice(found)].agent_id if found else None))
+
+
 def issue_another(world: "Simulation") -> None:
     do(world, issued(world, world.source.choice(AGENTS)))
 
@@ -348,6 +386,16 @@ def is_rude(world: "Simulation") -> bool:
     return world.source.random() < 1 / 8
 
 
+def waiting(world: "Simulation") -> list[str]:
+    return [each for each, status in world.truth.told.statuses.items() if status == "QUEUED"]
+
+
+def prepared(world: "Simulation") -> list[str]:
+    told = world.truth.told
+    executing = [each for each, status in told.statuses.items() if status == "EXECUTING"]
+    return [each for each in executing if not told.signatures[each]]
+
+
 def can_decide(world: "Simulation") -> bool:
     return bool(world.payments) and (bool(world.waiting_for_person()) or is_rude(world))
 
@@ -385,6 +433,8 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "revoke": Act(0.7, revoke),
         "issue": Act(12, issue, can_issue),
         "change_policies": Act(3, change),
+        "overtake": Act(1, overtake, waiting),
+        "interrupt": Act(0.5, interrupt),
         "issue_another": Act(0.5, issue_another),
         "narrow": Act(1, narrow, lambda world: world.luck.constrained),
         "reconcile": Act(12, reconcile, is_quarantined),

@@ -7,12 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, update
+from tests.simulation.permitted import WINDOWS_S
 from tests.simulation.start import AGENTS, CONTRACT, RECIPIENTS, TIERS, TOKEN
 
 from waiaas.database import sessions
 from waiaas.database.statements import Statement
-from waiaas.domain.enums import PolicyType
+from waiaas.domain.enums import PolicyType, TransactionStatus
+from waiaas.domain.ids import AgentId
 from waiaas.domain.records import PolicyRecord
+from waiaas.domain.transaction import MOVED_NOTHING
 from waiaas.pipeline.policies import add_policy, change_policy, remove_policy, set_policy
 from waiaas.ports import LedgerTransaction
 
@@ -127,6 +130,73 @@ def _scaled(world: "Simulation", policy: PolicyRecord) -> str:
             for name, value in json.loads(policy.rules).items()
         }
     )
+
+
+async def toggle(world: "Simulation", agent_id: str | None) -> None:
+    """Take a limit of that agent out of force; of None, put one back that anybody's was taken."""
+    agents = AGENTS if agent_id is None else [AgentId(agent_id)]
+    found = world.ledger.read(lambda tx: [rule for each in agents for rule in tx.policies.of(each)])
+    alike = [
+        each
+        for each in found
+        if each.type is PolicyType.SPENDING_LIMIT and bool(each.enabled) is (agent_id is not None)
+    ]
+    if alike:
+        await change_policy(
+            world.source.choice(alike).id,
+            rules=None,
+            priority=None,
+            enabled=agent_id is None,
+            ip_address=None,
+            ledger=world.ledger,
+            clock=world.clock,
+        )
+
+
+async def hold_to(world: "Simulation", limit: PolicyRecord, bound: int) -> None:
+    """Let the windows of a limit hold so much, also the longest, which no clock here gets past."""
+    rules = json.loads(limit.rules)
+    rules.pop("per_transaction_max", None)  # It may not be more than a window.
+    windows = [*(name for name in rules if name in WINDOWS_S), "monthly_max"]
+    await change_policy(
+        limit.id,
+        rules=json.dumps(rules | dict.fromkeys(windows, str(bound))),
+        priority=None,
+        enabled=None,
+        ip_address=None,
+        ledger=world.ledger,
+        clock=world.clock,
+    )
+
+
+def overtaken(world: "Simulation") -> list[tuple[PolicyRecord, int]]:
+    """Return limits of payments that wait, and were overtaken by others that cannot be called back.
+
+    Each with what it has to hold for the one and for all before it: by what its own decision rests
+    on it has room then; beside what has gone out since, it has none.
+    """
+    return [each for agent_id in AGENTS for each in _overtaken(world, agent_id)]
+
+
+def _overtaken(world: "Simulation", agent_id: AgentId) -> list[tuple[PolicyRecord, int]]:
+    def look(tx: LedgerTransaction) -> list[tuple[PolicyRecord, int]]:
+        newest = tx.transactions.newest(agent_id=agent_id, before=None, most=100)
+        payments = [each for each in newest if each.status not in MOVED_NOTHING]
+        found = []
+        for limit in tx.policies.of(agent_id):
+            asset = json.loads(limit.rules).get("asset", "")
+            taken = {each.id: tx.reservations.amount_of(each.id, asset=asset) for each in payments}
+            gone = [each.id for each in payments if each.tx_hash is not None and taken[each.id]]
+            found += [
+                (limit, sum(taken[each] for each in taken if each <= waiting.id))
+                for waiting in payments
+                if waiting.status is TransactionStatus.QUEUED
+                and taken[waiting.id]
+                and any(each > waiting.id for each in gone)
+            ]
+        return found
+
+    return world.ledger.read(look)
 
 
 def draw_constraints(world: "Simulation") -> str | None:

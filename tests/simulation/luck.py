@@ -147,6 +147,42 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
             },
             {"ask": 4, "pass_time": 0.5, "change_policies": 12, **CALM, **QUIET},
         ),
+        "overtaken": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.1,
+                "waits_s": (3, 10),
+                "amounts": (40, 100),
+                "policies": [3],
+                "owner": OwnerState.NONE,
+                "constrained": 0.0,
+            },
+            {
+                "go_on": 4,
+                "ask": 5,
+                "overtake": 60,
+                "decide": 2,
+                "sign": 0,
+                "fill_disk": 0,
+                "interrupt": 0,
+                "change_policies": 0,
+                **CALM,
+                **QUIET,
+            },
+        ),
+        "interrupted": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.6,
+                "waits_s": (1, 3),
+                "amounts": AMOUNTS_SMALL,
+                "policies": [4],
+                "constrained": 0.0,
+            },
+            {"ask": 4, "interrupt": 60, "change_policies": 0, "overtake": 0, **CALM, **QUIET},
+        ),
         "constrained": (
             {
                 "trouble": 0.9,

@@ -25,11 +25,15 @@ from tests.simulation.variants import (
     Variant,
     constraints_forgotten,
     decided_anew,
+    gone_forgotten,
+    judged_before_the_payload,
     not_stopped,
     policies_unchanged,
     refuse_requests,
+    rewritten,
     uncounted,
     unreserved,
+    untold,
 )
 from tests.simulation.world import Simulation, simulate
 
@@ -165,6 +169,14 @@ CONTROLS: Final = {
         *("tightened", Variant(worker_sees=policies_unchanged), WEAK),
         r"let through against|is over \w+ of",
     ),
+    "judged before the payload": (
+        *("interrupted", Variant(worker_sees=judged_before_the_payload), WEAK),
+        r"let through against|is over \w+ of",
+    ),
+    "overtaken": (
+        *("overtaken", Variant(worker_sees=gone_forgotten), WEAK),
+        r"is over \w+ of",
+    ),
     "constrained once": (
         *("constrained", Variant(worker_sees=constraints_forgotten), WEAK),
         r"signed against its session",
@@ -177,6 +189,8 @@ CONTROLS: Final = {
         *("jumping", Variant(guard=Believing), WEAK),
         r"is over \w+ of",
     ),
+    "untold": ("any", Variant(seen_as=untold), STRONG, r"and was told to be|was not told"),
+    "rewritten": ("any", Variant(seen_as=rewritten), STRONG, r"signed bytes have changed"),
     "decided anew": ("decided", Variant(seen_as=decided_anew), STRONG, r"was decided twice"),
 }
 """By name, the kind of its worlds, what is wrong in them, how many, and as what it is noticed."""

@@ -16,12 +16,14 @@ from tests.fakes.events import details_of
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import pending_approvals
+from waiaas.database.schema import attempts
 from waiaas.database.statements import Statement
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, KillSwitchState
-from waiaas.domain.ids import AgentId
-from waiaas.domain.records import KillSwitch
+from waiaas.domain.ids import AgentId, TransactionId
+from waiaas.domain.records import AttemptRecord, KillSwitch, PolicyRecord, Sums
 from waiaas.domain.request import Request
+from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.kill_switch import activate
 from waiaas.pipeline.reconcile import Reconciler, Reconciliation
@@ -141,6 +143,37 @@ _DECIDE: Final = Statement(
 )
 
 
+def untold(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose audit log does not hear that a payment was made."""
+    append = tx.audit.append
+
+    def some(event: AuditEvent, *, now_s: int) -> None:
+        if event.action is not AuditAction.TX_CONFIRMED:
+            append(event, now_s=now_s)
+
+    return _Instead(tx, audit=_Instead(tx.audit, append=some))
+
+
+def rewritten(tx: LedgerTransaction) -> Any:
+    """Show a ledger that writes what was signed anew once it is sent; base64 minds no new line."""
+    run = tx.attempts._run  # type: ignore[attr-defined]  # -- nothing else lets it be done wrong
+    move = tx.attempts.compare_and_set_state
+
+    def move_and_write(tx_id: str, **states: Any) -> bool:
+        if states["new"] is AttemptState.SENT:
+            run(_REWRITE, {"of_tx": tx_id})
+        return move(TransactionId(tx_id), **states)
+
+    return _Instead(tx, attempts=_Instead(tx.attempts, compare_and_set_state=move_and_write))
+
+
+_REWRITE: Final = Statement(
+    update(attempts)
+    .where(attempts.c.tx_id == bindparam("of_tx"))
+    .values(signed=attempts.c.signed + "\n")
+)
+
+
 def not_stopped(tx: LedgerTransaction) -> Any:
     """Show a ledger whose kill switch is off."""
     return _Instead(tx, kill_switch=_Instead(tx.kill_switch, current=KillSwitch))
@@ -199,6 +232,42 @@ def policies_unchanged(tx: LedgerTransaction) -> Any:
     applying = tx.policies.applying_to
     return _Instead(
         tx, policies=_Instead(tx.policies, applying_to=lambda agent: _Alike(applying(agent)))
+    )
+
+
+def judged_before_the_payload(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose policies seem to be those of the decision once a payload is recorded."""
+    applying, of_transaction = tx.policies.applying_to, tx.attempts.of_transaction
+    is_recorded = False
+
+    def look(tx_id: TransactionId) -> AttemptRecord | None:
+        nonlocal is_recorded
+        attempt = of_transaction(tx_id)
+        is_recorded = attempt is not None
+        return attempt
+
+    def applying_to(agent_id: AgentId) -> list[PolicyRecord]:
+        policies = applying(agent_id)
+        return _Alike(policies) if is_recorded else policies
+
+    return _Instead(
+        tx,
+        attempts=_Instead(tx.attempts, of_transaction=look),
+        policies=_Instead(tx.policies, applying_to=applying_to),
+    )
+
+
+def gone_forgotten(tx: LedgerTransaction) -> Any:
+    """Show a ledger of which nothing is signed and nothing has moved, whatever overtook a payment.
+
+    What remains of judging it again is what its own decision rested on.
+    """
+    nothing = Sums([], 0, -1)
+    return _Instead(
+        tx,
+        reservations=_Instead(
+            tx.reservations, signed=lambda *_, **__: 0, sums=lambda *_, **__: nothing
+        ),
     )
 
 
