@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from waiaas.database import generate_id, sessions, transactions
+from waiaas.database.schema import terms
 from waiaas.domain.errors import ErrorCode
 from waiaas.pipeline.admit import Admission, Caller
 from waiaas.pipeline.asked import Tampered
@@ -62,6 +63,24 @@ def test_money_that_did_not_move_is_given_back_but_the_transaction_was_made(
     assert bound(office, caller, 10) == "maxTotalAmount"
     (row,) = office.rows("session_totals")
     assert (row.transactions, row.total) == (2, "10")
+
+
+@pytest.mark.parametrize("damage", ["", "[]"])
+def test_what_was_not_counted_gives_nothing_back_of_what_others_use(
+    damage: str, office: "Office"
+) -> None:
+    """Constraints that came later do not count what was there, nor does a decision that is lost."""
+    caller = office.hire(limits=WAITING, constraints={"maxTotalAmount": "20"} if damage else None)
+    waits = office.ask_now(caller, 10)
+    if damage:
+        office.execute(terms.update().values(document=damage))
+    else:
+        office.narrow(caller, '{"maxTotalAmount": "10"}')
+    assert bound(office, caller, 4) is None
+    (before,) = office.rows("session_totals")
+    call_off(office, waits)
+    assert office.rows("session_totals") == [before]
+    assert bound(office, caller, 7) == "maxTotalAmount"
 
 
 def test_what_was_denied_is_not_counted(office: "Office") -> None:

@@ -6,11 +6,14 @@ asked again, as they stand then.
 
 from typing import Final
 
+import msgspec
+
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.money import NATIVE
 from waiaas.domain.records import AcceptedRequest, SessionRecord, TransactionRecord
 from waiaas.domain.request import parts_of
 from waiaas.pipeline.asked import Tampered, asked
+from waiaas.pipeline.decisions import read_terms
 from waiaas.pipeline.rent import rent_held
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import parse_constraints
@@ -42,13 +45,22 @@ def give_back(
         base_units: how much; None: all that is set aside.
     """
     session = None if transaction.session_id is None else tx.sessions.get(transaction.session_id)
-    if session is None or session.constraints is None:
+    if session is None or session.constraints is None or not _was_counted(tx, transaction):
         return
     if base_units is None:
         base_units = tx.reservations.amount_of(transaction.id, asset=NATIVE)
-    # What was admitted before the session had constraints was not counted.
-    base_units = min(base_units, tx.sessions.used(session.id).base_units)
     tx.sessions.add_use(session.id, transactions=0, base_units=-base_units)
+
+
+def _was_counted(tx: LedgerTransaction, transaction: TransactionRecord) -> bool:
+    """Tell whether the session had constraints when *transaction* was admitted.
+
+    Of what is not known any more nothing is given back: what others use stays counted.
+    """
+    try:
+        return read_terms(tx.decisions.terms_of(transaction.id)).constraints is not None
+    except (msgspec.MsgspecError, ValueError):
+        return False
 
 
 def objection(
