@@ -19,6 +19,8 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.canaries"]
+
 settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 -- not a setting of ours

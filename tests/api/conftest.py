@@ -20,6 +20,7 @@ from typing import Any, Final, Self, cast
 import msgspec
 import pytest
 from starlette.types import Message, Scope
+from tests.canaries import MARKER
 from tests.fakes.chain import LOCALNET
 
 from waiaas.api.allowance import Allowance
@@ -75,7 +76,7 @@ from waiaas.system import generate_secret
 from waiaas.wire.metrics import Exposition
 
 NOW_S: Final = 1_700_000_000
-PASSWORD: Final = "canary-pa55word-é"
+PASSWORD: Final = f"{MARKER}-pa55word-é"
 COOKIE: Final = OPERATOR_TOKEN_PREFIX + "C" * 43
 RECIPIENT: Final = "So11111111111111111111111111111111111111112"
 PORT: Final = 3100

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.api.app import ROUTES
 from waiaas.api.routes import Route
@@ -168,7 +169,7 @@ FOR_NOBODY: dict[str, Callable[[Keys], dict[str, Any]]] = {
     "as another header":  lambda keys: {"headers": [("x-authorization", f"Bearer {keys.right}"),
                                                     ("proxy-authorization", f"Bearer {keys.right}"),
                                                     ("x-agent-id", "1"),
-                                                    ("x-master-password", "canary-pa55word-e")]},
+                                                    ("x-master-password", f"{MARKER}-pa55word-e")]},
     "expired operator":   bearer(lambda keys: keys.expired_operator),
 }
 FOR_OTHERS: dict[Credential, dict[str, Callable[[Keys], dict[str, Any]]]] = {

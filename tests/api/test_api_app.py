@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from tests.canaries import MARKER
 from tests.fakes.chain import LOCALNET
 
 from waiaas.api import app
@@ -141,7 +142,7 @@ def test_a_ledger_that_was_closed_is_a_daemon_that_is_shutting_down(
 def test_without_keys_no_agent_is_made(
     desk: "Desk", operator: str, keystore_directory: Path
 ) -> None:
-    locked = open_keystore(keystore_directory, "canary-pa55word-é".encode())
+    locked = open_keystore(keystore_directory, f"{MARKER}-pa55word-é".encode())
     locked.lock()
     desk.rebuild(keystore=locked)
     answer = desk.ask("POST", "/v1/agents", {"name": "a", "network": "localnet"}, token=operator)

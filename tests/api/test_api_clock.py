@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.pipeline.clock_guard import ClockGuard
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
 NOW_S: Final = 1_700_000_000
-PASSWORD: Final = "canary-pa55word-é"
+PASSWORD: Final = f"{MARKER}-pa55word-é"
 COOKIE: Final = "wai_op_" + "C" * 43
 RECIPIENT: Final = "So11111111111111111111111111111111111111112"
 CLOCK: Final = "/v1/admin/clock"

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.canaries import MARKER
 
 if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
 COOKIE = "wai_op_" + "C" * 43
-PASSWORD = "canary-pa55word-é"
+PASSWORD = f"{MARKER}-pa55word-é"
 RECIPIENT = "So11111111111111111111111111111111111111112"
 LOCK, UNLOCK = "/v1/admin/lock", "/v1/admin/unlock"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import coincurve
 import pytest
 from nacl.signing import SigningKey
+from tests.canaries import MARKER
 
 from waiaas.domain.addresses import solana_address
 from waiaas.domain.evm_address import evm_address
@@ -14,7 +15,7 @@ from waiaas.domain.keccak import keccak256
 if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
-PASSWORD = "canary-pa55word-é"
+PASSWORD = f"{MARKER}-pa55word-é"
 COOKIE = "wai_op_" + "C" * 43
 RECIPIENT = "So11111111111111111111111111111111111111112"
 

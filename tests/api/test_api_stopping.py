@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.canaries import MARKER
 from tests.fakes.chain import LOCALNET
 
 from waiaas.database import generate_id
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tests.api.conftest import Desk, Hired
 
 NOW_S = 1_700_000_000
-PASSWORD = "canary-pa55word-é"
+PASSWORD = f"{MARKER}-pa55word-é"
 COOKIE = "wai_op_" + "C" * 43
 RECIPIENT = "So11111111111111111111111111111111111111112"
 SWITCH, RECOVER = "/v1/admin/kill-switch", "/v1/admin/recover"

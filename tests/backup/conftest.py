@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.file import OpenedBackup, open_backup
@@ -25,8 +26,8 @@ from waiaas.domain.records import AgentRecord
 from waiaas.keystore.signer import FileKeystore, open_keystore
 
 NOW_S = 1_700_000_000
-MASTER = b"canary-master-password"
-PASSWORD = b"canary-backup-password"
+MASTER = f"{MARKER}-master-password".encode()
+PASSWORD = f"{MARKER}-backup-password".encode()
 
 
 class StillClock:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+from tests.canaries import MARKER
 from tests.fakes.events import unchecked
 from typer.testing import CliRunner
 
@@ -37,7 +38,7 @@ def _append(event: AuditEvent, now_s: int, tx: LedgerTransaction) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory with three rows in its audit log, to be copied."""
     data = tmp_path_factory.mktemp("audit") / "data"
-    initialise(data, b"correct horse battery staple")
+    initialise(data, f"{MARKER} correct horse".encode())
     started = AuditEvent(AuditAction.DAEMON_STARTED, SYSTEM, details={"version": "\u00e9\u2028"})
     with open_ledger(data) as ledger:
         for now_s in range(3):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.canaries import MARKER
 from tests.fakes.agents import ask, insert_agent
 from tests.fakes.clock import NOW_S, FakeClock
 from typer.testing import CliRunner
@@ -246,7 +247,7 @@ def hire(agent_id: AgentId, tx: LedgerTransaction) -> Caller:
 def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory: one agent was let through, had to wait, was denied; so one other."""
     data = tmp_path_factory.mktemp("decided") / "data"
-    initialise(data, b"correct horse battery staple")
+    initialise(data, f"{MARKER} correct horse".encode())
     clock = FakeClock()
     with open_ledger(data) as ledger:
         for agent_id, amounts in ((AGENT, (50, 60, 2000)), (OTHER, (7,))):
@@ -355,7 +356,7 @@ def test_a_rule_that_could_not_be_set_is_not_tried(decided: Path, tmp_path: Path
 
 def test_without_a_ledger_there_is_nothing_to_test(tmp_path: Path) -> None:
     run("backtest", "--since", "0", code=1, directory=tmp_path / "none")
-    initialise(tmp_path / "data", b"correct horse battery staple")
+    initialise(tmp_path / "data", f"{MARKER} correct horse".encode())
     (tmp_path / "data" / "ledger.db").write_bytes(b"no ledger")
     run("backtest", "--since", "0", code=1, directory=tmp_path / "data")
 

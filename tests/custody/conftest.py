@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import pytest
 from sqlalchemy import select
+from tests.canaries import MARKER
 
 from waiaas.daemon import initialise
 from waiaas.database import audit_log
 from waiaas.database.connection import open_reader
 
-PASSWORD: Final = b"the first master password"
+PASSWORD: Final = f"{MARKER} the first master password".encode()
 
 Rows = list[tuple[str, str, Any]]
 

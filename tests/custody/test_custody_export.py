@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from solders.keypair import Keypair
+from tests.canaries import MARKER
 from typer.testing import CliRunner, Result
 
 from waiaas import custody
@@ -27,7 +28,7 @@ from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
 
-PASSWORD: Final = b"the first master password"
+PASSWORD: Final = f"{MARKER} the first master password".encode()
 PAIR: Final = Keypair.from_seed(bytes(range(32)))
 VECTORS: Final = Path(__file__).parents[1] / "keystore" / "web3_vectors.json"
 WEB3: Final[Any] = json.loads(VECTORS.read_text(encoding="ascii"))[-1]

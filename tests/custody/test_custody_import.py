@@ -9,6 +9,8 @@ from typing import Any, Final
 import coincurve
 import pytest
 from solders.keypair import Keypair
+from tests.canaries import MARKER
+from tests.canaries import SEED as SEED_OF_FILE
 from typer.testing import CliRunner, Result
 
 from waiaas import custody
@@ -30,14 +32,14 @@ from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
 
-PASSWORD: Final = b"the first master password"
+PASSWORD: Final = f"{MARKER} the first master password".encode()
 WORDS: Final = "ozone drill grab fiber curtain grace pudding thank cruise elder eight picnic"
 SEED: Final = (
     "274ddc525802f7c828d8ef7ddbcdc5304e87ac3535913611fbbfa986d0c9e547"
     "6c91689f9c8a54fd55bd38606aa6a8595ad213d4c9c9f9aca3fb217069a41028"
 )
 """What BIP-39's example gives for these words and the passphrase TREZOR."""
-PAIR: Final = Keypair.from_seed(bytes(range(32)))
+PAIR: Final = Keypair.from_seed(SEED_OF_FILE)
 WALLET: Final = ("--format", "mnemonic", "--chain", "solana")
 ETHEREUM: Final = ("--format", "web3-secret-storage", "--file", "x")
 VECTORS: Final = Path(__file__).parents[1] / "keystore" / "web3_vectors.json"

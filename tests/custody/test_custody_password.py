@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import pytest
 from structlog.testing import capture_logs
+from tests.canaries import MARKER
 from typer.testing import CliRunner, Result
 
 from waiaas.cli.app import app
@@ -21,7 +22,7 @@ from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
 
-OLD: Final = b"the first master password"
+OLD: Final = f"{MARKER} the first master password".encode()
 NEW: Final = b"the second master password"
 NAME: Final = "keystore/keystore.json"
 

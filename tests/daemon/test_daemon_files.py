@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.chains.localnet import process as localnet_process
 from waiaas.daemon import initialise
@@ -31,7 +32,7 @@ from waiaas.directory import (
 )
 from waiaas.offline import stop_localnet
 
-PASSWORD = b"correct horse battery staple"
+PASSWORD = f"{MARKER} correct horse battery staple".encode()
 
 
 @pytest.fixture

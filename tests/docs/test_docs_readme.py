@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.database import DatabaseConnection
 from waiaas.domain.addresses import solana_address
@@ -18,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "operators-guide.md").read_text(encoding="utf-8")
 RECIPIENT = solana_address(bytes(range(32)))
-PASSWORD = "correct horse battery staple"
-NEW_PASSWORD = "incorrect horse battery staple"
+PASSWORD = f"{MARKER} correct horse battery staple"
+NEW_PASSWORD = f"{MARKER} incorrect horse battery staple"
 NEEDS_PASSWORD = {
     ("init",), ("start",), ("password", "change"), ("agent", "create"), ("agent", "fund"),
     ("policy", "set"), ("session", "create"), ("backup", "create"), ("backup", "verify"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.daemon import initialise
 from waiaas.doctor.answers import Answer
@@ -20,7 +21,7 @@ NOBODY = Answer(None, None, None)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("made") / "data"
-    assert initialise(directory, b"correct horse battery staple")
+    assert initialise(directory, f"{MARKER} correct horse".encode())
     return directory
 
 

@@ -26,8 +26,9 @@ from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Commitment
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from tests.canaries import MARKER
 
-PASSWORD: Final = "correct horse battery staple"
+PASSWORD: Final = f"{MARKER} correct horse battery staple"
 WAIT_S_MAX: Final = 50.0
 """The longest anything may take, on a machine with much else to do; it takes two seconds."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import libfaketime  # type: ignore[import-untyped]  # -- only its place is wanted
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.chains.solana.chain import GENESIS
 from waiaas.domain.enums import NetworkType
@@ -30,7 +31,7 @@ TWO_HOURS_AHEAD: Final = {
     "FAKETIME": "+2h",
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
 }
-PASSWORD: Final = "correct horse battery staple"
+PASSWORD: Final = f"{MARKER} correct horse battery staple"
 PAYMENT: Final = {"to": "So11111111111111111111111111111111111111112", "amount": "1"}
 
 

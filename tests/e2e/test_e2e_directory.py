@@ -172,7 +172,8 @@ def test_a_password_is_the_first_line_however_it_ends(running: Any) -> None:
     waiaas, _ = running
     file = waiaas.folder / "another-password-file"
     file.touch(mode=0o600)
-    file.write_bytes(b"correct horse battery staple\r\nnotes to myself\n")
+    password = waiaas.password_file.read_bytes().strip()
+    file.write_bytes(password + b"\r\nnotes to myself\n")
     create = ("agent", "create", "--name", "n", "--network", "localnet")
     assert waiaas.json(*create, "--password-file", str(file))["status"] == "ACTIVE"
 
@@ -187,7 +188,7 @@ def test_a_password_that_could_never_log_in_is_refused_at_once(fresh: Any) -> No
 def test_a_password_by_descriptor_needs_no_end_of_the_pipe(waiaas: Any) -> None:
     reading, writing = os.pipe()
     try:
-        os.write(writing, b"correct horse battery staple\n")  # And it stays open.
+        os.write(writing, waiaas.password_file.read_bytes())  # And it stays open.
         process = waiaas.spawn(
             *(*START, "--password-fd", str(reading)), pass_fds=[reading], stdout=subprocess.PIPE
         )

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.canaries import MARKER
 
 pytestmark = pytest.mark.e2e
 
 SOL = 10**9
 AMOUNT = SOL // 10
-PASSWORD = "correct horse battery staple"
+PASSWORD = f"{MARKER} correct horse battery staple"
 SEND = "/v1/transactions/send"
 SIMULATE = "/v1/transactions/simulate"
 

@@ -9,13 +9,14 @@ import coincurve
 import pytest
 from nacl.signing import SigningKey
 from solders.pubkey import Pubkey
+from tests.canaries import MARKER
 
 from waiaas.domain.evm_address import evm_address
 from waiaas.domain.keccak import keccak256
 
 pytestmark = pytest.mark.e2e
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = f"{MARKER} correct horse battery staple"
 
 
 class Wallet:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.canaries import MARKER
 from tests.e2e import memory
 
 from waiaas.database import generate_id
@@ -20,7 +21,7 @@ from waiaas.keystore.signer import create_keystore, open_keystore
 
 pytestmark = pytest.mark.e2e
 
-CANARY = "canary-password-7f3a91"
+CANARY = f"{MARKER}-password"
 
 
 @pytest.mark.timeout(180)
@@ -142,5 +143,11 @@ def _texts(
     outputs = {
         f"output of {done.args[5:]}": (done.stdout + done.stderr).encode() for done in printed
     }
-    lines = "\n".join(program.processes().values()).encode()
-    return {**files, **outputs, "the daemon's log": daemon.log.read_bytes(), "ps": lines}
+    ours = program.processes()
+    return {
+        **files,
+        **outputs,
+        "the daemon's log": daemon.log.read_bytes(),
+        "ps": "\n".join(ours.values()).encode(),
+        "an environment": b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in ours),
+    }

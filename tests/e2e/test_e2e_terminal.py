@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.custody import Written, import_key
 from waiaas.daemon import initialise
@@ -20,7 +21,7 @@ from waiaas.system import SystemClock
 
 pytestmark = pytest.mark.e2e
 
-PASSWORD = "typed by a person"
+PASSWORD = f"{MARKER} typed by a person"
 WORDS = b"ozone drill grab fiber curtain grace pudding thank cruise elder eight picnic"
 OWNER = "0x52908400098527886E0F7030069857D2E4169EE7"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.canaries import MARKER
 
 from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.ids import AgentId
@@ -24,7 +25,7 @@ from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
 
 @pytest.fixture(scope="session")
 def password() -> bytes:
-    return b"canary-pa55word-\xc3\xa9"
+    return f"{MARKER}-pa55word-é".encode()
 
 
 @pytest.fixture(scope="session")

@@ -112,8 +112,10 @@ def every_error(
     path.chmod(0o600)
     yield lambda: keystore.store(agents[0])
     yield lambda: keystore.generate(agents[0], chain=ChainType.SOLANA, network=NetworkType.LOCALNET)
-    (home / f"{agents[0]}.json").write_text(json.dumps({"version": 1, "seed": leaked}))
+    leaking = home / f"{agents[0]}.json"
+    leaking.write_text(json.dumps({"version": 1, "seed": leaked}))
     yield lambda: keystore.sign(agents[0], b"pay")
+    leaking.unlink()  # No run leaves a secret behind (tests/canaries.py).
     keystore.lock()
     yield lambda: keystore.sign(agents[1], b"pay")
 
