@@ -12,6 +12,10 @@ DAEMON = {"apsw", "asyncio", "solders", "sqlalchemy", "starlette", "uvicorn", "w
 OTHERS = {"argon2", "httpx2", "nacl", "structlog", "waiaas.config", "waiaas.pipeline"}
 
 
+VALIDATION = {"pydantic"}
+"""What Typer reads options with that are not plain."""
+
+
 def loaded_by(code: str, *arguments: str) -> set[str]:
     """Return what a new interpreter has loaded at the end of *code*, and the words it printed."""
     program = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
@@ -50,7 +54,11 @@ def test_a_command_loads_nothing_that_only_the_daemon_needs(
     given = [str(tmp_path / "token") if part == "token" else part for part in command]
     loaded = loaded_by_command("--data-dir", str(tmp_path / "nobodys"), *given)
     assert "waiaas.cli.app" in loaded
-    assert loaded.isdisjoint(DAEMON | OTHERS)
+    assert loaded.isdisjoint(DAEMON | OTHERS | VALIDATION)
+
+
+def test_control_an_option_that_is_not_plain_is_read_by_typer_and_noticed() -> None:
+    assert loaded_by_command("localnet", "--port", "many") >= VALIDATION
 
 
 def test_whoever_stops_a_daemon_loads_none(tmp_path: Path) -> None:
@@ -89,12 +97,12 @@ def test_only_tables_load_what_draws_them(tmp_path: Path) -> None:
 
 def test_the_help_of_the_program_loads_no_resource_and_nothing_to_draw_or_validate_with() -> None:
     resources = {f"waiaas.cli.{each.module}" for each in RESOURCES.values()}
-    heavy = {"rich", "pydantic", "http.client"}
+    heavy = {"rich", "http.client"} | VALIDATION
     of_all = loaded_by_command("--help")
     assert of_all.isdisjoint(DAEMON | OTHERS | resources | heavy | {"waiaas.cli.secret"})
     of_one = loaded_by_command("tx", "--help")
     assert of_one & resources == {"waiaas.cli.transactions"}
-    assert of_one.isdisjoint(heavy - {"pydantic"})  # With which Typer reads any option.
+    assert of_one.isdisjoint(heavy)
 
 
 def test_control_a_resource_that_is_loaded_is_noticed() -> None:

@@ -27,6 +27,7 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
 from waiaas.cli.progress import working
+from waiaas.cli.values import read_plain_values
 from waiaas.directory import (
     DaemonError,
     is_initialised,
@@ -54,6 +55,7 @@ def main() -> None:
     """Run the command line."""
     _open_standard_streams()
     harden_process()
+    read_plain_values()
     app()
 
 
