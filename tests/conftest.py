@@ -10,6 +10,7 @@ import gc
 import os
 import random  # noqa: TID251 -- reproducible cases, not secrets
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -37,6 +38,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # noqa: TID251 -- as above
     # Coverage measures this process by now. The hundreds that tests start go without: it takes
     # longer to start than the program, and what they alone run is 4 % of the lines.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # noqa: TID251 -- as above
+
+# Where nothing compiled is kept, as images of containers like to have it, each of the hundreds of
+# programs that tests start compiles itself first, and each worker all of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # noqa: TID251 -- as above
 
 
 @pytest.hookimpl(wrapper=True)
