@@ -5,6 +5,7 @@ it. A file that is not committed yet counts too: a rule speaks before the commit
 """
 
 import ast
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -61,9 +62,16 @@ class Files:
         """Return what a rule finds in texts, by path, where it finds anything."""
         return self.whose_path(lambda path: breaks(_text(ROOT / path)))
 
-    def whose_code(self, breaks: Callable[[ast.Module], object]) -> dict[str, object]:
-        """Return what a rule finds in parsed modules, by path, where it finds anything."""
-        return self.whose_path(lambda path: breaks(_tree(ROOT / path)))
+    def whose_code(
+        self, breaks: Callable[[ast.Module], object], *, saying: str = ""
+    ) -> dict[str, object]:
+        """Return what a rule finds in parsed modules, by path, where it finds anything.
+
+        Those that do not say what the rule is about (a pattern) need not be parsed.
+        """
+        return self.whose_path(
+            lambda path: re.search(saying, _text(ROOT / path)) and breaks(_tree(ROOT / path))
+        )
 
 
 @cache

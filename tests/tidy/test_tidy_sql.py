@@ -55,8 +55,9 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.JoinedStr)
         for value in node.values
     }
+    left_out = prose | pieces
     for node in ast.walk(tree):
-        if id(node) in prose | pieces:
+        if id(node) in left_out:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
