@@ -9,12 +9,15 @@ printed as one table at the end of the run.
 import gc
 import os
 import random  # noqa: TID251 -- reproducible cases, not secrets
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
@@ -58,6 +61,32 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+TESTS: Final = Path(__file__).parent
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- what is made in it has a private name
+MEMORY_FREE_BYTES: Final = 2**30
+"""A container may have little of it; then a disk serves."""
+
+IN_MEMORY: Final = frozenset(
+    {"api", "contract", "custody", "database", "keystore", "ledger", "pipeline"}
+)
+"""Whose files nobody takes the power from: to sync each to a real disk would only take its time.
+
+The program itself, crashes and backups are tried on a disk.
+"""
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Yield a folder of the test's own; pytest's, which is on a disk, or one in memory."""
+    is_light = request.path.relative_to(TESTS).parts[0] in IN_MEMORY and MEMORY.is_dir()
+    if not is_light or shutil.disk_usage(MEMORY).free < MEMORY_FREE_BYTES:
+        factory = request.getfixturevalue("tmp_path_factory")
+        yield factory.mktemp(re.sub(r"\W", "_", request.node.name)[:30])
+        return
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
