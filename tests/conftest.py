@@ -85,8 +85,11 @@ def tmp_path(request: pytest.FixtureRequest) -> Iterator[Path]:
         factory = request.getfixturevalue("tmp_path_factory")
         yield factory.mktemp(re.sub(r"\W", "_", request.node.name)[:30])
         return
+    from tests.canaries import require_clean  # noqa: PLC0415 -- a plugin: pytest imports it first
+
     with TemporaryDirectory(dir=MEMORY) as folder:
         yield Path(folder)
+        require_clean(Path(folder))  # Before it goes; what stays is searched at the end.
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from solders.keypair import Keypair
-from tests.canaries import MARKER, SEED, find_leaks
+from tests.canaries import MARKER, SEED, find_leaks, require_clean
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "wai_sess_" + "A-_9" * 10 + "abc"
@@ -44,6 +44,17 @@ def test_a_planted_secret_is_found_wherever_it_lies(secret: bytes, place: str) -
         base / "popen-gw0" / "test_a0" / place,
         base / "test_b0" / place,
     }
+
+
+@pytest.mark.parametrize("what", ["a password", "a seed", "a session's token", "an operator's"])
+def test_a_folder_that_goes_with_its_test_is_searched_before(what: str) -> None:
+    with TemporaryDirectory() as name:
+        test = Path(name)
+        (test / "keystore.json").touch()
+        require_clean(test)
+        (test / "ledger.db-wal").write_bytes(PLANTED[what])
+        with pytest.raises(AssertionError, match=r"ledger\.db-wal"):
+            require_clean(test)
 
 
 def test_nothing_is_found_where_nothing_is_or_where_it_belongs() -> None:
