@@ -260,6 +260,7 @@ ANYTHING = st.recursive(
 )
 
 
+assert settings.default is not None
 more = settings(max_examples=4 * settings.default.max_examples)
 """Making a document takes much longer than reading it: each is read as every kind of message."""
 

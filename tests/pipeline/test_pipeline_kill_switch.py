@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.fakes.events import BACKUP
+from tests.pipeline.poisons import POISONS, tamper
 
 from waiaas.database import generate_id
 from waiaas.domain.addresses import solana_address
@@ -410,6 +411,18 @@ def on_alone(office: "Office") -> None:
     done = asyncio.run(activate(None, ip_address=None, ledger=small, clock=office.clock))
     assert (done.switch.state, done.agents_suspended, done.sessions_revoked) == (ACTIVATED, 0, 0)
     assert office.rows("audit_log")[-1].event_type == "KILL_SWITCH_ACTIVATED"
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
+def test_a_payment_that_cannot_be_read_does_not_keep_the_others_from_being_stopped(
+    poison: str, office: "Office"
+) -> None:
+    poisoned = office.ask_now(office.hire(limits={"instant_max": 0}), AMOUNT).transaction
+    other = office.hire()
+    tamper(office, poison, poisoned.id)
+    assert turn_on(office) is state(office) is ACTIVATED
+    assert office.rows("audit_log")[-1].event_type == "KILL_SWITCH_ACTIVATED"
+    assert office.refused(other).code in {ErrorCode.KILL_SWITCH_ACTIVE, ErrorCode.SESSION_REVOKED}
 
 
 # ── the way back ───────────────────────────────────────────────────────────────────────────────

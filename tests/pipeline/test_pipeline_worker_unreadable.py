@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.pipeline.poisons import NOT_TEXT, POISONS, tamper
 
-from waiaas.database import create_database
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.transaction import ReservationState
@@ -15,27 +15,12 @@ from waiaas.pipeline.recover import Found, read_unfinished
 from waiaas.pipeline.worker import RETRY_MS_MIN, SET_ASIDE_MS_MAX, Worker, count_unfinished
 
 if TYPE_CHECKING:
-    from tests.pipeline.conftest import Office, Shift, Site
+    from tests.pipeline.conftest import Shift, Site
 
-NOT_TEXT = "UPDATE transactions SET to_address = CAST(x'ff' AS TEXT) WHERE id = ?"
-POISONS = {
-    "its text is none": NOT_TEXT,
-    "its tier is none": "UPDATE transactions SET tier = 'NONE' WHERE id = ?",
-    "its request is gone": "DELETE FROM requests WHERE tx_id = ?",
-    "its request is no text": "UPDATE requests SET request = CAST(x'ff' AS TEXT) WHERE tx_id = ?",
-}
 MEND = "UPDATE transactions SET to_address = ?2 WHERE id = ?1"
 KILL_SWITCH_UNREADABLE = (
     "INSERT INTO kill_switch (number, state, since_at) VALUES (9, 'PERHAPS', 1)"
 )
-
-
-def tamper(office: "Office", sql: str, *values: str | None) -> None:
-    """Write to the ledger what it would refuse, as a defect or a foreign program might."""
-    with create_database(office.ledger.path) as connection:
-        for setting in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
-            connection.sqlite.execute(f"PRAGMA {setting}")
-        connection.sqlite.execute(sql, values)
 
 
 def ask(site: "Site", count: int, **limits: int) -> list[Any]:

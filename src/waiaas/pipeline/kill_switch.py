@@ -116,9 +116,9 @@ async def activate(
 ) -> Activation:
     """Turn it on; what is on already stays on, and what is new since then is stopped, too.
 
-    Where even the reserve of a full disk has no room for all of it, only the state is recorded,
-    which is what the signer asks for. The rest follows when it is turned on once more, or at the
-    latest with the first step of the way back.
+    Where even the reserve of a full disk has no room for all of it, or something of it cannot be
+    read, only the state is recorded, which is what the signer asks for. The rest follows when it is
+    turned on once more, or at the latest with the first step of the way back.
     """
     wall_s = clock.now_s()
 
@@ -135,7 +135,11 @@ async def activate(
         _record_activation(tx, done, now_s=now_s, ip_address=ip_address)
         return done
 
-    return await ledger.write_from_reserve(whole, smaller=state_alone)
+    try:
+        return await ledger.write_from_reserve(whole, smaller=state_alone)
+    except Exception:  # noqa: BLE001 -- one unreadable payment must not keep all from being stopped
+        # What is wrong with the whole ledger is raised from here.
+        return await ledger.write_from_reserve(state_alone, smaller=state_alone)
 
 
 async def recover(
