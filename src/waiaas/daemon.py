@@ -53,6 +53,7 @@ from waiaas.directory import (
     DaemonError,
     in_use,
     is_initialised,
+    require_assertions,
     require_initialised,
     require_private,
     sentence,
@@ -137,7 +138,7 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
         DaemonError: the password is refused, or the directory is not private or cannot be used;
             the message says what to do.
     """
-    _require_assertions()
+    require_assertions()
     _require_time()
     os.umask(0o077)
     try:
@@ -172,7 +173,7 @@ def run(
     Raises:
         DaemonError: it cannot start, and nothing was changed; or it had to stop.
     """
-    _require_assertions()
+    require_assertions()
     _require_time()
     require_initialised(directory)
     os.umask(0o077)
@@ -436,11 +437,6 @@ def _classify(ledger: Ledger, keystore: FileKeystore, clock: ClockGuard) -> dict
 def _end_localnet(directory: Path, life: Life) -> None:
     if life.ends_localnet:
         localnet_process.stop(directory / LOCALNET_NAME)
-
-
-def _require_assertions() -> None:
-    if not __debug__:
-        raise DaemonError("waiaas relies on its assertions: start Python without -O")
 
 
 def _require_time() -> None:

@@ -134,6 +134,16 @@ def _is_free(descriptor: int) -> bool:
 # ── files ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def require_assertions() -> None:
+    """Return if this Python checks assertions, on which all the rest relies.
+
+    Raises:
+        DaemonError: it was told not to.
+    """
+    if not __debug__:
+        raise DaemonError("waiaas relies on its assertions: start Python without -O")
+
+
 def require_initialised(directory: Path) -> None:
     """Return if `initialise` has made *directory*.
 
