@@ -12,26 +12,10 @@ from waiaas.cli.app import app
 from waiaas.cli.values import NotPlain, plain_value
 
 ODD: Final[tuple[object, ...]] = (
-    *(
-        None,
-        "",
-        " ",
-        "0",
-        "7",
-        "007",
-        "-1",
-        "+1",
-        " 1",
-        "1 ",
-        "1_000",
-        "1.0",
-        "1e3",
-        "٣",
-        "²",
-        "true",
-    ),
+    *(None, "", " ", " 1", "1 ", "٣", "²"),
+    *("0", "7", "007", "-1", "+1", "1_000", "1.0", "1e3", "true"),
     *("99999", "123456789", "1234567890", "9" * 30, "a/b", "localnet", "LOCALNET", "cautious"),
-    *("true", "SPENDING_LIMIT", "json", 0, -1, 7, 99_999, 2.5, True, False, [], ["a"], ()),
+    *("SPENDING_LIMIT", "json", 0, -1, 7, 99_999, 2.5, True, False, [], ["a"], ()),
 )
 """What the forms of a number, a name and nothing could be mistaken for."""
 
