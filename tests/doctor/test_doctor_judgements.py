@@ -24,13 +24,14 @@ MACHINE = Machine(
     is_root=False,
     free_bytes=10**10,
     file_system="ext4",
+    read_only=(),
     lock_holder=0,
     locked_bytes_max=8 * 1024 * 1024,
     core_bytes_max=0,
     umask=0o077,
     guarded_problem=None,
 )
-AGENT = AgentFacts(ID, "a", ChainType.SOLANA, AgentStatus.ACTIVE, has_policy=True)
+AGENT = AgentFacts(ID, "a", ChainType.SOLANA, "A", AgentStatus.ACTIVE, has_policy=True)
 FACTS = LedgerFacts("d", NOW_S - 5, NOW_S - 7200, None, KillSwitchState.NORMAL, (AGENT,))
 CHAIN = Verification(rows=3, hash="ab" * 32, anchors=0, fault=None)
 EXAMINED = Examined(4096, 0, 1, (), CHAIN, FACTS)
@@ -82,6 +83,7 @@ def test_secrets_that_the_daemon_could_not_lock_are_told() -> None:
         (machine.check_file_system, {"file_system": None}, State.UNKNOWN),
         (machine.check_file_system, {"file_system": "nfs4"}, State.MEND),
         (machine.check_file_system, {"file_system": "tmpfs"}, State.MEND),
+        (machine.check_file_system, {"read_only": (Path("/data"),)}, State.MEND),
         (machine.check_space, {}, State.FINE),
         (machine.check_space, {"free_bytes": None}, State.UNKNOWN),
         (machine.check_space, {"free_bytes": machine.SPACE_BYTES_MIN}, State.FINE),

@@ -8,15 +8,13 @@ from waiaas.applied import solana_urls
 from waiaas.config.reading import load_config
 from waiaas.config.registry import Config
 from waiaas.directory import sentence
-from waiaas.doctor import answers, files, ledger, machine, nodes
+from waiaas.doctor import answers, files, keys, ledger, machine, nodes
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.finding import Finding, Subject, fine, mend
 from waiaas.doctor.ledger import LedgerRead
 from waiaas.doctor.machine import Machine
-from waiaas.domain.enums import AgentStatus, NetworkType
+from waiaas.domain.enums import NetworkType
 from waiaas.place import ConfigError
-
-_WITHOUT_KEY = (AgentStatus.CREATING, AgentStatus.TERMINATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,8 @@ def _of_ledger(
     yield files.check_last_stop(directory, is_running=answer.is_running)
     yield files.check_ballast(directory)
     yield from (files.check_restore(directory), ledger.check_restored(read))
-    yield from files.check_keys(directory, _with_keys(read))
+    yield keys.check_keystore(directory)
+    yield from keys.check_keys(directory, None if read.facts is None else read.facts.agents)
     yield ledger.check_kill_switch(read)
     yield from ledger.check_agents(read)
     yield from ledger.check_policies(read)
@@ -129,10 +128,3 @@ def _asked_nodes(config: Config, answer: Answer) -> dict[NetworkType, str | None
     if answer.status is not None and answer.status["localnetUrl"] is not None:
         urls[NetworkType.LOCALNET] = answer.status["localnetUrl"]
     return nodes.ask_nodes(urls)
-
-
-def _with_keys(read: LedgerRead) -> list[str] | None:
-    facts = read.facts
-    if facts is None:
-        return None
-    return [each.id for each in facts.agents if each.status not in _WITHOUT_KEY]

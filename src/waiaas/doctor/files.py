@@ -11,13 +11,12 @@ from waiaas.database.ballast import BALLAST_BYTES, BALLAST_NAME
 from waiaas.database.clean_stop import CLEAN_STOP_NAME
 from waiaas.directory import (
     JOURNAL_NAME,
-    KEYSTORE_NAME,
     DaemonError,
     is_initialised,
     require_private,
     sentence,
 )
-from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.doctor.finding import Finding, Subject, fine, mend, note
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -38,6 +37,10 @@ def check_directory(directory: Path) -> Finding:
             )
     except (DaemonError, OSError) as error:
         return mend(Subject.DIRECTORY, sentence(error), "Do as it says, as the user who owns it.")
+    if not directory.stat().st_mode & stat.S_IWUSR:
+        return mend(
+            Subject.DIRECTORY, f"nothing can be made in {directory}", f"chmod u+rwx {directory}"
+        )
     for parent in directory.resolve().parents:
         mode = parent.stat().st_mode
         if mode & _OTHERS_WRITE and not mode & stat.S_ISVTX:
@@ -137,23 +140,3 @@ def check_restore(directory: Path) -> Finding:
             "Run `waiaas start`: it ends what was begun.",
         )
     return fine(Subject.RESTORE, "none was cut off")
-
-
-def check_keys(directory: Path, agent_ids: list[str] | None) -> Iterator[Finding]:
-    """Has every agent that can still pay its key file?"""
-    if agent_ids is None:
-        yield unknown(Subject.KEYS, "the ledger could not be read")
-        return
-    missing = [
-        agent_id
-        for agent_id in agent_ids
-        if not (directory / KEYSTORE_NAME / f"{agent_id}.json").exists()
-    ]
-    for agent_id in missing[:_TOLD_MAX]:
-        yield mend(
-            Subject.KEYS,
-            f"the key of agent {agent_id} is not in the keystore",
-            "Its money is out of reach without it: restore the newest backup that has it.",
-        )
-    if not missing:
-        yield fine(Subject.KEYS, f"{len(agent_ids)} agents, each with its key")

@@ -42,6 +42,7 @@ class Subject(StrEnum):
     LAST_STOP = "last stop"
     BALLAST = "ballast"
     RESTORE = "restore"
+    KEYSTORE = "keystore"
     KEYS = "keys"
     KILL_SWITCH = "kill switch"
     AGENTS = "agents"

@@ -40,6 +40,7 @@ class AgentFacts:
     id: str
     name: str
     chain: ChainType
+    public_key: str
     status: AgentStatus
     has_policy: bool
 
@@ -97,7 +98,7 @@ def _facts(tx: LedgerTransaction) -> LedgerFacts:
         switch=tx.kill_switch.current().state,
         agents=tuple(
             AgentFacts(
-                *(each.id, each.name, each.chain, each.status),
+                *(each.id, each.name, each.chain, each.public_key, each.status),
                 has_policy=bool(tx.policies.applying_to(each.id)),
             )
             for each in agents

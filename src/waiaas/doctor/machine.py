@@ -6,12 +6,15 @@ Everything is read first (`read_machine`), then judged: the checks are functions
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from waiaas.backups.create import BACKUPS_NAME
+from waiaas.database.ledger import LEDGER_NAME
+from waiaas.directory import KEYSTORE_NAME
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded
@@ -30,6 +33,9 @@ NETWORK_FILE_SYSTEMS: Final = frozenset(
 
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"ramfs", "tmpfs"})
 
+_WRITTEN: Final = (LEDGER_NAME, KEYSTORE_NAME, BACKUPS_NAME)
+"""What may have a mount of its own, in a container say."""
+
 _UMASK: Final = 0o077
 _KEY_BYTES: Final = 32
 _PROC: Final = Path("/proc")
@@ -44,6 +50,8 @@ class Machine:
     is_root: bool
     free_bytes: int | None
     file_system: str | None
+    read_only: tuple[Path, ...]
+    """What of the directory lies on a file system that takes no writes."""
     lock_holder: int | None
     """The process that holds the directory's lock; 0 if none does."""
     locked_bytes_max: int | None
@@ -73,6 +81,7 @@ def read_machine(directory: Path, *, pid: int | None) -> Machine:
         is_root=os.geteuid() == 0,
         free_bytes=free_bytes,
         file_system=file_system_of(directory.resolve(), _read("self", "mountinfo")),
+        read_only=read_only_in(directory),
         lock_holder=holder,
         locked_bytes_max=locked if pid is None else limit_in(limits, "Max locked memory"),
         core_bytes_max=limit_in(limits, "Max core file size"),
@@ -119,6 +128,18 @@ def file_system_of(path: Path, mounts: str) -> str | None:
     return best[1]
 
 
+def read_only_in(
+    directory: Path, *, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs
+) -> tuple[Path, ...]:
+    """Return what a daemon writes to in *directory* and cannot, because of how it is mounted."""
+    found = []
+    for path in (directory, *(directory / name for name in _WRITTEN)):
+        with suppress(OSError):  # What is not there is made by the daemon.
+            if statvfs(path).f_flag & os.ST_RDONLY:
+                found.append(path)
+    return tuple(found)
+
+
 def limit_in(limits: str, name: str) -> int | None:
     """Return a limit that holds, by what /proc/PID/limits says; -1: there is no limit."""
     for line in limits.splitlines():
@@ -162,6 +183,12 @@ def check_file_system(machine: Machine) -> Finding:
             Subject.FILE_SYSTEM,
             f"the data directory is on a network file system ({kind})",
             "Stop the daemon and move the directory to a disk of this machine.",
+        )
+    if machine.read_only:
+        return mend(
+            Subject.FILE_SYSTEM,
+            f"{machine.read_only[0]} is mounted read-only",
+            "Mount it to be written: a daemon that cannot write there does not start.",
         )
     if kind in VOLATILE_FILE_SYSTEMS:
         return mend(

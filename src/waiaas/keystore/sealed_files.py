@@ -4,8 +4,13 @@ from pathlib import Path
 from typing import Final
 
 from waiaas.domain.ids import AgentId
-from waiaas.keystore import backup_key, documents, keyfile, vault
-from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing, UnsupportedVersion
+from waiaas.keystore import backup_key, keyfile, vault
+from waiaas.keystore.errors import (
+    DamagedKeystore,
+    KeystoreMissing,
+    UnknownAgent,
+    UnsupportedVersion,
+)
 from waiaas.keystore.files import FILE_BYTES_MAX, PrivateDirectory
 
 VAULT_NAME: Final = vault.FILE_NAME
@@ -37,13 +42,49 @@ def read_sealed_files(directory: Path) -> dict[str, bytes]:
     return files
 
 
+def check_vault(directory: Path) -> None:
+    """Return if keystore.json in *directory* is whole, as far as can be told without a password.
+
+    Raises:
+        KeystoreMissing: there is none.
+        DamagedKeystore, UnsupportedVersion: no password opens it here.
+        UnsafeFile, FileUnavailable: it was not read.
+    """
+    path = directory / vault.FILE_NAME
+    content = PrivateDirectory(directory).read(vault.FILE_NAME)
+    if content is None:
+        raise KeystoreMissing(path)
+    vault.read(content, path=path)
+
+
+def check_key_file(directory: Path, *, agent_id: AgentId, public_key: str) -> None:
+    """Return if an agent's file in *directory* is whole, as far as can be told without a password.
+
+    Raises:
+        UnknownAgent: there is none.
+        DamagedKeystore, UnsupportedVersion: it is not whole, or holds another key.
+        UnsafeFile, FileUnavailable: it was not read.
+    """
+    name = keyfile.file_name(agent_id)
+    content = PrivateDirectory(directory).read(name)
+    if content is None:
+        raise UnknownAgent(agent_id)
+    _check_content(content, agent_id=agent_id, public_key=public_key, path=directory / name)
+
+
 def is_whole_key_file(content: bytes | None, *, agent_id: AgentId, public_key: str) -> bool:
     """Tell whether a file says it is this agent's, as far as can be told without a password."""
     if content is None:
         return False
     path = Path(keyfile.file_name(agent_id))
     try:
-        file = documents.decode(content, into=keyfile.KeyFile, version=keyfile.VERSION, path=path)
+        _check_content(content, agent_id=agent_id, public_key=public_key, path=path)
     except (DamagedKeystore, UnsupportedVersion):
         return False
-    return (file.agent_id, file.public_key) == (agent_id, public_key)
+    return True
+
+
+def _check_content(content: bytes, *, agent_id: AgentId, public_key: str, path: Path) -> None:
+    file = keyfile.described(content, path=path)
+    if (file.agent_id, file.public_key) != (agent_id, public_key):
+        raise DamagedKeystore(path, problem="it holds the key of another agent")
