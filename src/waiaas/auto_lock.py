@@ -1,11 +1,13 @@
-"""Locking the keystore when nothing was signed for a while."""
+"""Locking the keystore without being told: when nothing was signed for a while, or never will be.
+
+Why the kill switch and a clock in doubt do not lock is told in docs/keystore.md.
+"""
 
 from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from waiaas.database.errors import DatabaseError
 from waiaas.domain.audit import SYSTEM
 from waiaas.pipeline.locking import Locking
 from waiaas.ports import Clock
@@ -31,7 +33,22 @@ async def lock_when_idle(
             seen, since_s = count, now_s
         elif now_s - since_s >= idle_s:
             log.info("the keystore is locked: nothing was signed for a while", idle_s=idle_s)
-            try:
-                await locking.lock(actor=SYSTEM)
-            except DatabaseError as error:
-                log.warning("the locking could not be recorded", reason=str(error))
+            problem = await locking.lock(actor=SYSTEM)
+            if problem is not None:
+                log.warning("the locking could not be recorded yet", reason=problem)
+
+
+async def lock_when_damaged(
+    locking: Locking, clock: Clock, *, is_damaged: Callable[[], bool]
+) -> None:
+    """Lock once the ledger is damaged, and write down lockings that were missed, until cancelled.
+
+    A damaged ledger takes no writes until the next start, which asks for the password: till then
+    there is nothing that the keys are good for.
+    """
+    while True:
+        await clock.sleep(CHECK_INTERVAL_S)
+        if is_damaged() and not locking.keystore.is_locked:
+            log.critical("the keystore is locked: the ledger is damaged, and nothing is signed")
+            await locking.lock(actor=SYSTEM)
+        await locking.write_missed()

@@ -24,7 +24,7 @@ from waiaas.api.self_check import RoutesUnfit, require_fit
 from waiaas.api.server import listen
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
-from waiaas.auto_lock import lock_when_idle
+from waiaas.auto_lock import lock_when_damaged, lock_when_idle
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
@@ -373,15 +373,23 @@ async def _serve(
         figures.forget_requests()
         life.server.config.app = api
         # Not supervised: a damaged ledger, which ends every worker, must not keep keys in memory.
-        lock = partial(
-            lock_when_idle,
-            services.locking,
-            clock,
-            count_uses=keystore.count_uses,
-            idle_s=config.keystore.auto_lock_seconds,
+        locks = (
+            partial(
+                lock_when_idle,
+                services.locking,
+                clock,
+                count_uses=keystore.count_uses,
+                idle_s=config.keystore.auto_lock_seconds,
+            ),
+            partial(
+                lock_when_damaged,
+                services.locking,
+                clock,
+                is_damaged=lambda: ledger.damage is not None,
+            ),
         )
         await _answer(
-            opened, cookie, (supervisor.run, lock), announce=announce, start=start, life=life
+            opened, cookie, (supervisor.run, *locks), announce=announce, start=start, life=life
         )
     stop_in_ledger(ledger, clock)
     log.info("stopped")

@@ -19,10 +19,11 @@ def test_the_cookie_locks_and_no_login_survives_it(
 ) -> None:
     assert desk.ask("GET", "/v1/policies", token=operator).status == 200
     locked = desk.ask("POST", LOCK, token=COOKIE)
-    assert (locked.status, locked.json) == (200, {"locked": True})
+    assert (locked.status, locked.json) == (200, {"locked": True, "auditProblem": None})
     assert desk.ask("GET", "/v1/policies", token=operator).code == "INVALID_TOKEN"
     assert desk.ask("GET", "/health").json["status"] == "locked"
-    assert desk.ask("GET", "/v1/admin/status", token=COOKIE).json["status"] == "locked"
+    status = desk.ask("GET", "/v1/admin/status", token=COOKIE).json
+    assert (status["status"], status["locked"]) == ("locked", True)
     assert desk.ask("GET", "/v1/wallet/address", token=hired.token).status == 200
 
 
@@ -46,7 +47,7 @@ def test_a_login_works_while_locked_and_changes_nothing_about_it(desk: "Desk") -
 def test_cookie_and_password_unlock(desk: "Desk", hired: "Hired") -> None:
     desk.ask("POST", LOCK, token=COOKIE)
     unlocked = desk.ask("POST", UNLOCK, {"password": PASSWORD}, token=COOKIE)
-    assert (unlocked.status, unlocked.json) == (200, {"locked": False})
+    assert (unlocked.status, unlocked.json) == (200, {"locked": False, "auditProblem": None})
     assert desk.ask("GET", "/health").json["status"] == "ok"
     body = {"to": RECIPIENT, "amount": "1"}
     assert desk.ask("POST", "/v1/transactions/send", body, token=hired.token).status == 201

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from waiaas.auto_lock import CHECK_INTERVAL_S, lock_when_idle
+from waiaas.auto_lock import CHECK_INTERVAL_S, lock_when_damaged, lock_when_idle
 from waiaas.database.errors import DatabaseError
 from waiaas.pipeline.locking import Locking
-from waiaas.ports import Keystore, Ledger
+from waiaas.ports import Keystore, LedgerWithReserve
 
 
 class Minutes:
@@ -45,7 +45,7 @@ class Keys:
 class NoLedger:
     """It takes no writes, which keeps nothing open."""
 
-    async def write_async(self, _unit: object) -> None:
+    async def write_from_reserve(self, _unit: object, **_: object) -> None:
         raise DatabaseError("the disk is full")
 
 
@@ -60,7 +60,11 @@ def locked_at(
 
     clock = Minutes(on_wait)
     locking = Locking(
-        cast("Keystore", keys), cast("Ledger", NoLedger()), clock, forget_logins, lambda: None
+        cast("Keystore", keys),
+        cast("LedgerWithReserve", NoLedger()),
+        clock,
+        forget_logins,
+        lambda: None,
     )
     with suppress(asyncio.CancelledError):
         asyncio.run(lock_when_idle(locking, clock, count_uses=lambda: keys.uses, idle_s=idle_s))
@@ -107,3 +111,23 @@ def test_once_unlocked_it_is_locked_again_after_as_long() -> None:
 
     assert locked_at(keys, idle_s=300, on_wait=unlock) == [300, 1300]
     assert CHECK_INTERVAL_S == 10
+
+
+def test_a_damaged_ledger_leaves_no_keys_in_memory_however_long_they_may_idle() -> None:
+    keys, told = Keys(), list[float]()
+
+    def is_damaged() -> bool:
+        assert keys.is_locked or clock.passed_s <= 1000, "within one look"
+        return clock.passed_s >= 1000
+
+    clock = Minutes(lambda _: None)
+    locking = Locking(
+        cast("Keystore", keys),
+        cast("LedgerWithReserve", NoLedger()),
+        clock,
+        lambda: told.append(clock.passed_s),
+        lambda: None,
+    )
+    with suppress(asyncio.CancelledError):
+        asyncio.run(lock_when_damaged(locking, clock, is_damaged=is_damaged))
+    assert told == [1000]

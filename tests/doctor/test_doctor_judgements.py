@@ -37,6 +37,7 @@ CHAIN = Verification(rows=3, hash="ab" * 32, anchors=0, fault=None)
 EXAMINED = Examined(4096, 0, 1, (), CHAIN, FACTS)
 STATUS: dict[str, Any] = {
     "status": "ok",
+    "locked": False,
     "daemonId": "d",
     "version": "1",
     "ledgerProblem": None,
@@ -243,7 +244,11 @@ def test_no_backup_is_wrong_once_there_is_a_key_to_lose(tmp_path: Path) -> None:
         (answers.check_daemon(answer(daemonId="e"), read()), State.MEND, "answers is e"),
         (answers.check_daemon(answer(daemonId="e"), UNREADABLE), State.FINE, "process 7"),
         (answers.check_daemon(answer(ledgerProblem="full"), read()), State.MEND, "full"),
-        (answers.check_daemon(answer(status="locked"), read()), State.MEND, "nothing is signed"),
+        (
+            answers.check_daemon(answer(status="read_only", locked=True), read()),
+            State.MEND,
+            "nothing is signed",
+        ),
         (answers.check_version(answer(), version="1"), State.FINE, "1"),
         (answers.check_version(answer(), version="2"), State.MEND, "this command 2"),
         (answers.check_version(Answer(None, None, None), version="2"), State.FINE, "no daemon"),

@@ -124,7 +124,8 @@ def test_an_unknown_commit_ends_the_daemon_and_the_payment_is_made_once_after_th
 def ledger_events(waiaas: Any) -> list[str]:
     table = read_tables(waiaas.data)["audit_log"]
     column = table.columns.index("event_type")
-    return [str(row[column]) for row in table.rows if str(row[column]).startswith("LEDGER_")]
+    told = ("LEDGER_", "KEYSTORE_LOCKED")
+    return [str(row[column]) for row in table.rows if str(row[column]).startswith(told)]
 
 
 def refusal(agent: Any, recipient: str, *, key: str) -> dict[str, Any]:
@@ -176,8 +177,10 @@ def test_a_full_disk_refuses_payments_reads_on_and_goes_on_when_there_is_space(
     full.touch()
     done = waiaas.json("kill-switch", "on")
     assert (done["state"], done["agentsSuspended"]) == ("ACTIVATED", 1)
-    status = waiaas.json("status")
-    assert (status["status"], status["killSwitch"]) == ("read_only", "ACTIVATED")
+    # So are the keys locked; that they are is told beside the full disk.
+    locked, status = waiaas.json("lock"), waiaas.json("status")
+    told = (status["status"], status["killSwitch"], status["locked"], ledger_events(waiaas)[-1])
+    assert (locked["locked"], *told) == (True, "read_only", "ACTIVATED", True, "KEYSTORE_LOCKED")
     full.unlink()
 
     daemon.process.terminate()

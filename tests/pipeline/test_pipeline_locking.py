@@ -6,6 +6,7 @@ What was due meanwhile is made once it is unlocked, and made once.
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ from waiaas.domain.request import Transfer
 from waiaas.pipeline.admit import Admission, Caller, admit
 from waiaas.pipeline.asked import Asked
 from waiaas.pipeline.locking import Locking, SignerLocked
-from waiaas.ports import Keystore, Ledger
+from waiaas.ports import Keystore, LedgerTransaction, LedgerWithReserve
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Office, Shift, Site
@@ -45,7 +46,7 @@ class Keys:
 class Room:
     """A keystore, a ledger, and who is told when it is locked and unlocked."""
 
-    def __init__(self, office: "Office", ledger: Ledger | None = None) -> None:
+    def __init__(self, office: "Office", ledger: LedgerWithReserve | None = None) -> None:
         self.office = office
         self.keys = Keys()
         self.told: list[str] = []
@@ -57,8 +58,8 @@ class Room:
             resume=lambda: self.told.append("goes on"),
         )
 
-    def lock(self, actor: str = OPERATOR) -> None:
-        asyncio.run(self.locking.lock(actor=actor, ip_address="127.0.0.1"))
+    def lock(self, actor: str = OPERATOR) -> str | None:
+        return asyncio.run(self.locking.lock(actor=actor, ip_address="127.0.0.1"))
 
     def unlock(self) -> None:
         asyncio.run(self.locking.unlock(PASSWORD, actor=OPERATOR, ip_address="127.0.0.1"))
@@ -70,10 +71,28 @@ class Room:
 
 
 class FullLedger:
-    """A ledger that takes no writes."""
+    """A ledger that takes no writes, until there is space; it may have a reserve."""
 
-    async def write_async(self, _unit: object) -> None:
-        raise OSError("no space left")
+    def __init__(self, office: "Office", *, has_reserve: bool = False) -> None:
+        self.ledger = office.ledger
+        self.is_full = True
+        self.has_reserve = has_reserve
+
+    async def write_async(self, unit: Callable[[LedgerTransaction], object]) -> object:
+        if self.is_full:
+            raise OSError("no space left")
+        return await self.ledger.write_async(unit)
+
+    async def write_from_reserve(
+        self, unit: Callable[[LedgerTransaction], object], *, smaller: object
+    ) -> object:
+        assert smaller is unit
+        return self.ledger.write(unit) if self.has_reserve else await self.write_async(unit)
+
+
+def full(office: "Office", *, has_reserve: bool = False) -> tuple[Room, FullLedger]:
+    ledger = FullLedger(office, has_reserve=has_reserve)
+    return Room(office, cast("LedgerWithReserve", ledger)), ledger
 
 
 def test_locking_ends_logins_and_is_written_down_once(office: "Office") -> None:
@@ -98,16 +117,41 @@ def test_unlocking_is_written_down_once_and_what_was_held_goes_on(office: "Offic
     assert [row[0] for row in room.rows()] == ["KEYSTORE_LOCKED", "KEYSTORE_UNLOCKED"]
 
 
-def test_a_ledger_that_takes_no_writes_keeps_nothing_open(office: "Office") -> None:
-    room = Room(office, cast("Ledger", FullLedger()))
-    with pytest.raises(OSError, match="space"):
-        room.lock()
+def test_on_a_full_disk_it_is_locked_and_written_down_in_the_reserve(office: "Office") -> None:
+    room, _ = full(office, has_reserve=True)
+    assert room.lock() is None
     assert room.keys.is_locked
+    assert room.rows() == [("KEYSTORE_LOCKED", "operator", "127.0.0.1")]
+
+
+def test_a_ledger_that_takes_no_writes_keeps_nothing_open(office: "Office") -> None:
+    room, _ = full(office)
+    assert room.lock() == "no space left"
+    assert room.keys.is_locked
+    assert room.lock() == "no space left", "and says so until it is written"
     room.told.clear()
     with pytest.raises(OSError, match="space"):
         room.unlock()
     assert room.keys.is_locked
     assert room.told == []
+
+
+@pytest.mark.parametrize("next_step", ["the watch", "a lock", "an unlock"])
+def test_a_locking_that_found_no_room_is_written_down_once_as_soon_as_there_is_some(
+    office: "Office", next_step: str
+) -> None:
+    room, ledger = full(office)
+    room.lock()
+    with pytest.raises(OSError, match="space"):
+        room.unlock()
+    assert room.rows() == []
+    ledger.is_full = False
+    if next_step == "the watch":
+        assert asyncio.run(room.locking.write_missed()) is None
+    elif next_step == "a lock":
+        assert room.lock() is None
+    room.unlock()
+    assert [row[0] for row in room.rows()] == ["KEYSTORE_LOCKED", "KEYSTORE_UNLOCKED"]
 
 
 class SlowKeys(Keys):

@@ -73,6 +73,7 @@ async def get_status(call: Call) -> Status:
     )
     return Status(
         status=_status(condition, doubt, is_locked=services.keystore.is_locked),
+        locked=services.keystore.is_locked,
         version=services.about.version,
         uptime=_uptime_s(call),
         timestamp=services.clock.now_s(),

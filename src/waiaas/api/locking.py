@@ -10,8 +10,8 @@ from waiaas.wire.locking import KeystoreState, Unlock
 
 async def lock(call: Call) -> KeystoreState:
     """Drop every key, and end every login. Doing it twice is harmless."""
-    await call.services.locking.lock(actor=OPERATOR, ip_address=call.ip_address)
-    return KeystoreState(locked=call.services.keystore.is_locked)
+    problem = await call.services.locking.lock(actor=OPERATOR, ip_address=call.ip_address)
+    return KeystoreState(locked=call.services.keystore.is_locked, audit_problem=problem)
 
 
 async def unlock(call: Call) -> KeystoreState:

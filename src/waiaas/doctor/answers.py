@@ -47,7 +47,7 @@ def check_daemon(answer: Answer, read: LedgerRead) -> Iterator[Finding]:
         )
     else:
         yield fine(Subject.DAEMON, f"process {answer.pid} answers: {status['status']}")
-    if status is not None and status["status"] == "locked":
+    if status is not None and status["locked"]:
         yield mend(
             Subject.DAEMON,
             "its keys were dropped: nothing is signed",

@@ -78,6 +78,9 @@ class Status(Message, frozen=True):
     """What the daemon is doing."""
 
     status: Literal["ok", "read_only", "clock_in_doubt", "locked"]
+    """The first of these that is so."""
+    locked: bool
+    """Whether its keys were dropped, whatever else is the matter."""
     version: str
     uptime: int
     timestamp: int

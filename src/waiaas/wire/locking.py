@@ -20,3 +20,6 @@ class KeystoreState(Message, frozen=True):
     """Whether the daemon can sign."""
 
     locked: bool
+    audit_problem: str | None = None
+    """Why the audit log has no row of it yet, which follows as soon as the ledger can be written.
+    The keys are gone all the same."""
