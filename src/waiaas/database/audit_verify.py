@@ -24,8 +24,9 @@ from sqlalchemy import (
     select,
 )
 
+from waiaas.database.at_rest import is_sealed, open_resting
 from waiaas.database.chain import Anchor, Verification, verify_chain
-from waiaas.database.connection import DatabaseConnection, open_reader
+from waiaas.database.connection import DatabaseConnection
 from waiaas.database.errors import DatabaseError, NotADatabase
 from waiaas.database.identity import identify, require_ours_or_empty
 from waiaas.database.key_value import DAEMON_ID, KeyValues
@@ -147,10 +148,12 @@ def read_owners_acts(connection: DatabaseConnection) -> list[tuple[int, int, str
 def audit_snapshot(path: Path) -> Iterator[DatabaseConnection]:
     """Open a ledger's file for reading one snapshot, whether or not a daemon has it open.
 
+    It may lie where nothing can be written.
+
     Raises:
         DatabaseError: it is no ledger of ours, or cannot be read.
     """
-    with open_reader(path) as connection:
+    with open_resting(path, is_at_rest=is_sealed(path)) as connection:
         connection.db.begin("DEFERRED")
         with _errors_translated(connection):
             identity = identify(connection.sqlite)

@@ -6,16 +6,16 @@ them, and SQLite may rebuild the index of the WAL, as every reader does.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import apsw
 
+from waiaas.database.at_rest import is_sealed, open_resting, wal_bytes
 from waiaas.database.audit_verify import verify_audit
 from waiaas.database.chain import Verification
-from waiaas.database.connection import open_reader, require_sound_sqlite
+from waiaas.database.connection import require_sound_sqlite
 from waiaas.database.errors import DatabaseError, NotADatabase
 from waiaas.database.identity import identify, require_ours_or_empty
 from waiaas.database.integrity import CheckKind, findings_in
@@ -61,9 +61,9 @@ def examine(
         DatabaseError: it is no ledger for this program, or cannot be read.
         OSError: it is not there.
     """
-    size_bytes, wal_bytes = path.stat().st_size, _wal_bytes(path)
-    is_at_rest = not is_in_use and not wal_bytes
-    with open_reader(path, is_at_rest=is_at_rest) as connection:
+    size_bytes, log_bytes = path.stat().st_size, wal_bytes(path)
+    is_at_rest = is_sealed(path) or (not is_in_use and not log_bytes)
+    with open_resting(path, is_at_rest=is_at_rest) as connection:
         connection.db.begin("DEFERRED")
         try:
             identity = identify(connection.sqlite)
@@ -76,22 +76,14 @@ def examine(
             value = None if found else query(Tables(connection.db.execute))
         except (apsw.Error, UnicodeDecodeError) as error:
             raise translated(error, {}, connection.path) from error
-    if is_at_rest and _wal_bytes(path):
-        raise DatabaseError("somebody began to use the ledger meanwhile: look again")
     return Examined(
         size_bytes,
-        wal_bytes,
+        log_bytes,
         identity.user_version,
         tuple(map(str, found)) if is_small else None,
         chain,
         value,
     )
-
-
-def _wal_bytes(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.with_name(f"{path.name}-wal").stat().st_size
-    return 0
 
 
 def describe_sqlite() -> str:
