@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from waiaas.backups.create import guarded
+from waiaas.backups.disk import sync_folder
 from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import AlreadyOpen, DatabaseError
@@ -246,8 +247,9 @@ def export_key(
         exported = AuditEvent(
             AuditAction.KEY_EXPORTED, OPERATOR, agent_id=agent.id, details=details
         )
-        _remember(ledger, guard, exported)
-        _write_new(file, text)
+        with _new_file(file, size_bytes=len(text)) as descriptor:
+            _remember(ledger, guard, exported)
+            _write(descriptor, text)
         return agent
 
 
@@ -259,21 +261,32 @@ def _under_password(
         return Guarded.copy_of(web3_storage.write(seed, guarded_password, cost=cost))
 
 
-def _write_new(file: Path, secret: Guarded) -> None:
-    """Write a file that did not exist, from guarded memory; if it cannot be whole it is gone."""
+@contextlib.contextmanager
+def _new_file(file: Path, *, size_bytes: int) -> Iterator[int]:
+    """Make a file that did not exist, with room for its content; if it cannot be whole it is gone.
+
+    What stands in the way of one shows before the block begins, as far as it can.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(file, flags, 0o600)
     try:
-        with secret.readable() as view:
-            written = 0
-            while written < len(view):
-                written += os.write(descriptor, view[written:])
+        os.posix_fallocate(descriptor, 0, size_bytes)
+        yield descriptor
         os.fsync(descriptor)
+        sync_folder(file.parent)
     except BaseException:
         file.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
+
+
+def _write(descriptor: int, secret: Guarded) -> None:
+    """Write from guarded memory, without a copy."""
+    with secret.readable() as view:
+        written = 0
+        while written < len(view):
+            written += os.write(descriptor, view[written:])
 
 
 class _Adopting(NamedTuple):

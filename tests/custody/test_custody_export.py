@@ -1,6 +1,8 @@
 """Exporting a key: written down first, into a new private file, and only if a person wants it."""
 
+import errno
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -131,16 +133,51 @@ def test_without_a_terminal_nobody_exports_by_accident(
     assert len(rows()) == 2
 
 
-def test_the_row_is_there_before_the_file(
+def test_the_row_is_there_before_anything_of_the_key_and_after_the_file(
     data: Path, agent_id: str, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "id.json"
+    file, write = tmp_path / "id.json", custody._write
     seen = []
-    monkeypatch.setattr(
-        custody, "_write_new", lambda path, _secret: seen.append((rows()[2:], path.exists()))
-    )
+
+    def watched(descriptor: int, secret: Guarded) -> None:
+        seen.append((rows()[2:], file.read_bytes().strip(b"\0")))
+        write(descriptor, secret)
+
+    monkeypatch.setattr(custody, "_write", watched)
     export(data, agent_id, file)
-    assert seen == [([EXPORTED], False)]
+    assert seen == [([EXPORTED], b"")]
+    assert file.read_text() == PAIR.to_json()
+
+
+def test_where_no_file_can_be_made_nothing_was_exported_and_no_row_says_so(
+    data: Path, agent_id: str, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int, _offset: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DaemonError, match="No such file"):
+        export(data, agent_id, tmp_path / "none" / "id.json")
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DaemonError, match="No space"):
+        export(data, agent_id, tmp_path / "id.json")
+    assert not (tmp_path / "id.json").exists()
+    assert len(rows()) == 2
+
+
+def test_a_file_that_the_disk_does_not_promise_to_keep_is_removed(
+    data: Path, agent_id: str, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content was on the disk already, so the row stands."""
+
+    def unkept(folder: Path) -> None:
+        assert (folder / "id.json").read_text() == PAIR.to_json()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(custody, "sync_folder", unkept)
+    with pytest.raises(DaemonError, match="Input/output"):
+        export(data, agent_id, tmp_path / "id.json")
+    assert not (tmp_path / "id.json").exists()
+    assert rows()[2:] == [EXPORTED]
 
 
 def test_a_person_who_says_no_is_not_asked_for_a_password_and_leaves_no_row(
@@ -156,6 +193,11 @@ def test_a_person_who_says_no_is_not_asked_for_a_password_and_leaves_no_row(
     assert len(rows()) == 2
 
 
+def make(file: Path) -> None:
+    with custody._new_file(file, size_bytes=1):
+        raise AssertionError("it was made")
+
+
 def test_a_file_that_is_there_is_never_overwritten(
     data: Path, agent_id: str, tmp_path: Path, rows: Rows
 ) -> None:
@@ -165,7 +207,7 @@ def test_a_file_that_is_there_is_never_overwritten(
         with pytest.raises(DaemonError, match="was not overwritten"):
             export(data, agent_id, tmp_path / name)
         with pytest.raises(FileExistsError):
-            custody._write_new(tmp_path / name, Guarded(1))
+            make(tmp_path / name)
     assert (tmp_path / "id.json").read_text() == "precious"
     assert not (tmp_path / "elsewhere").exists()
     assert len(rows()) == 2

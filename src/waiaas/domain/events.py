@@ -325,8 +325,8 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
             ),
         ),
         AuditAction.KEY_EXPORTED: Event(
-            "The operator had an agent's key written to a file, which is made after this row: who"
-            " has it spends past every limit.",
+            "The operator had an agent's key written to a new file after this row: who has it"
+            " spends past every limit.",
             ({"format": either(KeyFormat.SOLANA_KEYGEN, KeyFormat.WEB3_SECRET_STORAGE)},),
         ),
         AuditAction.LEDGER_FULL: Event(
