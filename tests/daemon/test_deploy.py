@@ -13,6 +13,7 @@ from waiaas.config.registry import SETTINGS
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 UNIT = (DEPLOY / "waiaas.service").read_text(encoding="utf-8")
 CONTAINER = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+PAGE = (DEPLOY.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
 COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 
 RULES = {
@@ -65,6 +66,12 @@ def secrets_in(text: str) -> list[str]:
     ]
 
 
+def installs_by_name(text: str) -> list[str]:
+    """Return the commands that install whatever somebody has put in a registry under a name."""
+    found = re.findall(r"pip install .*", text)
+    return [each for each in found if "--require-hashes" not in each and "--no-deps" not in each]
+
+
 def test_the_unit_keeps_every_rule() -> None:
     assert not broken(UNIT)
 
@@ -99,9 +106,19 @@ def test_the_container_is_nobodys_root_and_checks_itself_without_another_program
     assert CONTAINER.rindex("USER ") > CONTAINER.rindex("RUN "), "nothing is run as root after it"
     assert 'CMD ["waiaas", "health", "--live"]' in CONTAINER
     assert "curl" not in CONTAINER
-    installs = re.findall(r"pip install .*", CONTAINER)
-    assert all("--require-hashes" in each or "--no-deps" in each for each in installs)
     assert "VOLUME /data" in CONTAINER
+
+
+def test_nothing_is_installed_by_a_name_that_anybody_may_register() -> None:
+    for text in (CONTAINER, PAGE):
+        assert "pip install --require-hashes -r requirements/runtime.txt" in text.replace(
+            " --no-cache-dir", ""
+        )
+        assert not installs_by_name(text)
+
+
+def test_control_an_installation_by_name_is_noticed() -> None:
+    assert installs_by_name("# /opt/waiaas/bin/pip install waiaas")
 
 
 def test_compose_gives_it_a_read_only_root_and_publishes_nothing() -> None:
