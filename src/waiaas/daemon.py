@@ -6,14 +6,12 @@ It also holds the few functions through which offline commands reach the keystor
 import asyncio
 import contextlib
 import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import structlog
 import uvloop
 
@@ -21,7 +19,6 @@ from waiaas.api.allowance import Allowance
 from waiaas.api.app import Api
 from waiaas.api.operator import OperatorAccess
 from waiaas.api.self_check import RoutesUnfit, require_fit
-from waiaas.api.server import listen
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.auto_lock import lock_when_damaged, lock_when_idle
@@ -45,8 +42,6 @@ from waiaas.database.errors import (
 )
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.directory import (
-    ADDRESS_NAME,
-    COOKIE_NAME,
     KEYSTORE_NAME,
     LOCALNET_NAME,
     Address,
@@ -57,7 +52,6 @@ from waiaas.directory import (
     require_initialised,
     require_private,
     sentence,
-    write_locked,
     write_private,
 )
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX
@@ -67,6 +61,7 @@ from waiaas.domain.errors import ErrorCode
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
+from waiaas.doors import Doors, answer, open_doors, require_room
 from waiaas.figures import Figures
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
@@ -208,6 +203,8 @@ def run(
         raise DaemonError(start.told(in_use(directory) or str(error))) from error
     except (*_SAID, localnet_process.LocalnetError, RoutesUnfit, DaemonError) as error:
         raise DaemonError(start.told(sentence(error))) from error
+    if life.failure is not None and start.failed is not None:
+        raise DaemonError(start.told(sentence(life.failure))) from life.failure
     if life.failure is not None:
         raise DaemonError("the daemon had to stop; its log says why") from life.failure
 
@@ -220,7 +217,7 @@ class _Opened(NamedTuple):
     ledger: Ledger
     keystore: FileKeystore
     clock: ClockGuard
-    listener: socket.socket
+    doors: Doors
 
 
 def _open(
@@ -234,6 +231,7 @@ def _open(
     """Open what blocks while it is opened; *stack* closes it."""
     with start.stage(Stage.DIRECTORY):
         lock = stack.enter_context(claimed(directory))
+        require_room(directory)
     clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
     file = directory / LEDGER_NAME
     size_bytes = file.stat().st_size if file.exists() else 0
@@ -256,8 +254,8 @@ def _open(
     with start.stage(Stage.CLOCK):
         start_clock(ledger, clock)
     with start.stage(Stage.LISTENER):
-        listener = stack.enter_context(listen(HOST, config.daemon.port))
-    return _Opened(directory, config, ledger, keystore, clock, listener)
+        doors = stack.enter_context(open_doors(HOST, config.daemon.port))
+    return _Opened(directory, config, ledger, keystore, clock, doors)
 
 
 async def _serve(
@@ -269,10 +267,10 @@ async def _serve(
     life: Life,
 ) -> None:
     """Serve until told to stop."""
-    directory, config, ledger, keystore, clock, listener = opened
+    directory, config, ledger, keystore, clock, doors = opened
     own = {} if localnet_url is None else {NetworkType.LOCALNET: localnet_url}
     cookie = OPERATOR_TOKEN_PREFIX + generate_secret()
-    port = listener.getsockname()[1]
+    port = doors.port
     async with contextlib.AsyncExitStack() as stack:
         with start.stage(Stage.CHAINS):
             chains = await stack.enter_async_context(
@@ -388,47 +386,17 @@ async def _serve(
                 is_damaged=lambda: ledger.damage is not None,
             ),
         )
-        await _answer(
-            opened, cookie, (supervisor.run, *locks), announce=announce, start=start, life=life
+        await answer(
+            doors,
+            directory,
+            cookie,
+            works=(supervisor.run, *locks),
+            announce=announce,
+            start=start,
+            life=life,
         )
     stop_in_ledger(ledger, clock)
     log.info("stopped")
-
-
-async def _answer(
-    opened: _Opened,
-    cookie: str,
-    works: Sequence[Callable[[], Awaitable[object]]],
-    *,
-    announce: Callable[[Address], None],
-    start: Start,
-    life: Life,
-) -> None:
-    """Listen, be found, answer and work."""
-    directory, listener = opened.directory, opened.listener
-
-    def be_found() -> None:
-        address = Address(url=f"http://{HOST}:{listener.getsockname()[1]}", pid=os.getpid())
-        write_private(directory / COOKIE_NAME, cookie.encode())
-        # Left open on purpose: the kernel gives the lock up, when the process is gone.
-        write_locked(directory / ADDRESS_NAME, msgspec.json.encode(address))
-        listening.close()
-        life.begin()
-        announce(address)
-        log.info("ready", url=address.url, pid=address.pid, ms=round(1000 * start.since_s()))
-
-    life.server.when_listening = be_found
-    try:
-        with contextlib.ExitStack() as listening:
-            listening.enter_context(start.stage(Stage.SERVING))
-            async with asyncio.TaskGroup() as group:
-                besides = [group.create_task(life.last(work)) for work in works]
-                await life.last(lambda: life.server.serve(sockets=[listener]))
-                for task in besides:
-                    task.cancel()
-    finally:
-        for name in (ADDRESS_NAME, COOKIE_NAME):
-            (directory / name).unlink(missing_ok=True)
 
 
 def _classify(ledger: Ledger, keystore: FileKeystore, clock: ClockGuard) -> dict[Found, int]:

@@ -44,8 +44,11 @@ class Life:
             await work()
         except Exception as error:
             log.critical("the daemon cannot go on", exc_info=error)
-            self.failure = error
-            self.server.should_exit = True
+            self.end_by_failure(error)
+
+    def end_by_failure(self, error: Exception) -> None:
+        self.failure = error
+        self.server.should_exit = True
 
     @contextlib.contextmanager
     def ended_by_signals(self) -> Iterator[None]:

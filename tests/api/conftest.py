@@ -753,7 +753,6 @@ def serving(
     server.config.app = desk.api
     if limits is not None:
         server.config.http = protocol_within(limits)
-    listener.listen(128)  # Whoever connects early waits in the queue.
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )

@@ -1,6 +1,7 @@
 """The data directory and the settings: what is refused, how it says so, and who may read what."""
 
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -114,6 +115,14 @@ def test_a_port_in_use_is_refused_with_the_way_out(waiaas: Any) -> None:
     assert f"port {port} of 127.0.0.1 cannot be used (Address already in use)" in refused
     assert "--port" in refused
     assert waiaas.processes() == {}
+
+
+def test_a_start_with_too_few_file_descriptors_says_so_and_is_not_aborted(waiaas: Any) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+
+    told = waiaas.run("start", "--port", "0", password=True, code=1, preexec_fn=few).stderr
+    assert "waiaas: cannot start, at directory: only 20 files may be open" in told
 
 
 def test_a_mistake_in_the_settings_or_the_environment_is_named(waiaas: Any) -> None:

@@ -31,7 +31,7 @@ from waiaas.wire.admin import (
 
 
 async def get_health(call: Call) -> Health:
-    """Answer that the daemon is ready; it does not listen before it is."""
+    """Answer that the daemon is ready; nobody is answered before it is."""
     services = call.services
     return Health(
         status=_status(

@@ -48,7 +48,10 @@ def server_config() -> uvicorn.Config:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the daemon's port. Without IPPROTO_TCP asyncio would leave Nagle's delay on.
+    """Take the daemon's port. Without IPPROTO_TCP asyncio would leave Nagle's delay on.
+
+    It listens at once, because two may bind one port and only one may listen at it. Who connects
+    waits for the server.
 
     Raises:
         OSError: it cannot be used; the message says what to do.
@@ -57,6 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise OSError(

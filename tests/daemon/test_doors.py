@@ -1,0 +1,108 @@
+"""Where the daemon listens: held early, refused with a sentence, and how it comes to be found."""
+
+import asyncio
+import os
+import resource
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from waiaas.directory import DaemonError
+from waiaas.doors import DESCRIPTORS_MIN, Doors, answer, open_doors, require_room
+from waiaas.life import Life
+from waiaas.stages import Stage, Start
+from waiaas.system import SystemClock
+
+HOST = "127.0.0.1"
+PLACES = ("daemon.json", "operator.cookie")
+
+
+def test_a_port_is_held_by_one_before_anybody_is_answered() -> None:
+    with open_doors(HOST, 0) as doors:
+        told = rf"port {doors.port} of 127\.0\.0\.1 cannot be used .* another with --port"
+        with pytest.raises(OSError, match=told), open_doors(HOST, doors.port):
+            pass
+
+
+def test_control_a_port_that_is_only_bound_is_held_by_two() -> None:
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind((HOST, 0))
+        second.bind(first.getsockname())
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, a_link])
+def test_what_is_in_the_place_of_a_file_of_its_own_is_named_and_left_alone(
+    tmp_path: Path, make: Callable[[Path], None], name: str
+) -> None:
+    make(tmp_path / name)
+    before = (tmp_path / name).lstat()
+    with pytest.raises(DaemonError, match=f"{name} is in the place of .* move it away"):
+        require_room(tmp_path)
+    assert (tmp_path / name).lstat() == before
+
+
+def test_its_own_files_are_in_nobodys_way_whoever_left_them(tmp_path: Path) -> None:
+    require_room(tmp_path)
+    for name in PLACES:
+        (tmp_path / name).touch()
+    require_room(tmp_path)
+
+
+@pytest.mark.parametrize("allowed", [0, 12, DESCRIPTORS_MIN - 1])
+def test_too_few_file_descriptors_are_refused_with_a_sentence(tmp_path: Path, allowed: int) -> None:
+    with pytest.raises(DaemonError, match=rf"only {allowed} files .* \(`ulimit -n 1024`"):
+        require_room(tmp_path, descriptors_max=allowed)
+
+
+@pytest.mark.parametrize("allowed", [DESCRIPTORS_MIN, 10**6, resource.RLIM_INFINITY])
+def test_enough_file_descriptors_are_not(tmp_path: Path, allowed: int) -> None:
+    require_room(tmp_path, descriptors_max=allowed)
+
+
+async def nobody(_scope: object, _receive: object, _send: object) -> None:
+    """Be the application that nobody asks."""
+
+
+def answered(directory: Path, doors: Doors) -> tuple[Start, Life, list[str]]:
+    """Answer until whoever waits for the announcement ends it."""
+    start, life = Start(SystemClock(), end=lambda _: None), Life()
+    life.server.config.app = nobody
+    seen: list[str] = []
+
+    def look(_: object) -> None:
+        seen.extend(sorted(path.name for path in directory.iterdir()))
+        life.server.should_exit = True
+
+    asyncio.run(
+        answer(doors, directory, "wai_op_x", works=(), announce=look, start=start, life=life)
+    )
+    return start, life, seen
+
+
+def test_it_is_found_while_it_answers_and_leaves_nothing(tmp_path: Path) -> None:
+    with open_doors(HOST, 0) as doors:
+        start, life, seen = answered(tmp_path, doors)
+    assert seen == sorted(PLACES)
+    assert (start.failed, life.failure) == (None, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_keeps_it_from_being_found_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "operator.cookie").mkdir()
+    with open_doors(HOST, 0) as doors, capture_logs() as logs:
+        start, life, seen = answered(tmp_path, doors)
+    assert (start.failed, seen) == (Stage.SERVING, [])
+    assert isinstance(life.failure, IsADirectoryError)
+    assert stat.S_ISDIR((tmp_path / "operator.cookie").lstat().st_mode)
+    assert not [line for line in logs if line["log_level"] == "critical"]
