@@ -40,7 +40,9 @@ Written by `tools/make_reference_pages.py` from the route table
 ([api/app.py](../src/waiaas/api/app.py)) and the messages
 ([waiaas.wire](../src/waiaas/wire/__init__.py)): change those, not this page.
 
-The daemon listens on 127.0.0.1 only; `waiaas status` shows where. Bodies are JSON objects with
+The daemon listens at a port of 127.0.0.1 and, for programs of its own user, at the Unix socket
+`daemon.sock` in its data directory ([two doors](daemon.md#two-doors)); `waiaas status` shows both.
+At either, `Host` is `127.0.0.1` or `localhost` with the port. Bodies are JSON objects with
 exactly the members below, amounts digits in base units, times Unix seconds.
 `send` and `simulate` take the header `Idempotency-Key`
 ([twice, and too much](requests.md#twice-and-too-much)). An error is `application/problem+json`

@@ -254,7 +254,7 @@ def _open(
     with start.stage(Stage.CLOCK):
         start_clock(ledger, clock)
     with start.stage(Stage.LISTENER):
-        doors = stack.enter_context(open_doors(HOST, config.daemon.port))
+        doors = stack.enter_context(open_doors(directory, HOST, config.daemon.port))
     return _Opened(directory, config, ledger, keystore, clock, doors)
 
 

@@ -22,6 +22,9 @@ The daemon holds a lock on it for as long as it lives, so what a crash left behi
 for a daemon, whoever has its port or its process id by now: no secret is sent there.
 """
 
+SOCKET_NAME: Final = "daemon.sock"
+"""At which the daemon listens besides its port; only who may enter the directory can reach it."""
+
 LOCALNET_NAME: Final = "localnet"
 """The folder of a local network that a daemon brought along."""
 
@@ -37,6 +40,8 @@ class Address(msgspec.Struct, frozen=True):
 
     url: str
     pid: int
+    socket: str | None = None
+    """The name of its Unix socket in the data directory, if it has one."""
 
 
 # ── the running daemon, as its clients see it ──────────────────────────────────────────────────

@@ -1,7 +1,8 @@
 """Where the daemon listens, how its clients find it, and how it answers until it is to end.
 
-It listens at a port of 127.0.0.1, which is held from an early stage of the start on: who calls then
-waits, and is answered when the daemon is ready.
+It listens at a port of 127.0.0.1, which every user of the machine can reach, and at a Unix socket
+in the data directory, which its own user alone can. Both are held from an early stage of the start
+on: who calls then waits, and is answered when the daemon is ready.
 """
 
 import asyncio
@@ -22,18 +23,21 @@ from waiaas.api.server import listen
 from waiaas.directory import (
     ADDRESS_NAME,
     COOKIE_NAME,
+    SOCKET_NAME,
     Address,
     DaemonError,
+    sentence,
     write_locked,
     write_private,
 )
 from waiaas.life import Life
+from waiaas.local_socket import listen_at
 from waiaas.stages import Stage, Start
 
 DESCRIPTORS_MIN: Final = 128
-"""A daemon that does nothing has 24 open, and half of what it may have are for connections."""
+"""A daemon that does nothing has 26 open, and half of what it may have are for connections."""
 
-_PLACES: Final = {ADDRESS_NAME: stat.S_ISREG, COOKIE_NAME: stat.S_ISREG}
+_PLACES: Final = {ADDRESS_NAME: stat.S_ISREG, COOKIE_NAME: stat.S_ISREG, SOCKET_NAME: stat.S_ISSOCK}
 
 log = structlog.get_logger()
 
@@ -44,9 +48,15 @@ class Doors(NamedTuple):
     host: str
     port: int
     tcp: socket.socket
+    local: socket.socket | None
+    """None where there cannot be a Unix socket."""
 
     def address(self) -> Address:
-        return Address(url=f"http://{self.host}:{self.port}", pid=os.getpid())
+        return Address(
+            url=f"http://{self.host}:{self.port}",
+            pid=os.getpid(),
+            socket=None if self.local is None else SOCKET_NAME,
+        )
 
 
 def require_room(directory: Path, *, descriptors_max: int | None = None) -> None:
@@ -79,18 +89,26 @@ def require_room(directory: Path, *, descriptors_max: int | None = None) -> None
 
 
 @contextlib.contextmanager
-def open_doors(host: str, port: int) -> Iterator[Doors]:
-    """Take the port.
+def open_doors(directory: Path, host: str, port: int) -> Iterator[Doors]:
+    """Take the port and the socket; only for who holds the lock of *directory*.
 
     Args:
+        directory: where the socket's file is made.
         host: the address that *port* is of.
         port: 0 for any that is free.
 
     Raises:
         OSError: the port cannot be used; the message says what to do.
     """
-    with listen(host, port) as tcp:
-        yield Doors(host, tcp.getsockname()[1], tcp)
+    with contextlib.ExitStack() as stack:
+        tcp = stack.enter_context(listen(host, port))
+        local = None
+        try:
+            local = stack.enter_context(listen_at(directory / SOCKET_NAME))
+        except OSError as error:  # Not every file system has them.
+            reason = sentence(error)
+            log.warning("no Unix socket: clients on this machine use the port", reason=reason)
+        yield Doors(host, tcp.getsockname()[1], tcp, local)
 
 
 async def answer(
@@ -115,6 +133,7 @@ async def answer(
         life: how it is told to end, and what it says went wrong.
     """
     server = life.server
+    server.local = doors.local
 
     async def serve() -> None:
         try:
@@ -136,7 +155,7 @@ async def answer(
         life.begin()
         announce(address)
         ms = round(1000 * start.since_s())
-        log.info("ready", url=address.url, pid=address.pid, ms=ms)
+        log.info("ready", url=address.url, socket=address.socket, pid=address.pid, ms=ms)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -53,7 +53,7 @@ STAGES: Final[Mapping[Stage, Plan]] = {
     Stage.LEDGER: Plan(60, "check, open and upgrade the ledger", _DISK),
     Stage.KEYSTORE: Plan(60, "derive the key from the password and open the keystore", _LOAD),
     Stage.CLOCK: Plan(20, "compare the clock with what the ledger knows of time", _DISK),
-    Stage.LISTENER: Plan(5, "take the port", _LOAD),
+    Stage.LISTENER: Plan(5, "take the port and the Unix socket", _LOAD),
     Stage.LOCALNET: Plan(60, "find or start the local network", _LOAD),
     Stage.CHAINS: Plan(20, "prepare the chains' clients, and ask for their time", _LOAD),
     Stage.RECORD: Plan(20, "record the start", _DISK),

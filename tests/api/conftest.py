@@ -63,6 +63,7 @@ from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Request
 from waiaas.domain.workers import WorkerCondition, WorkerName, WorkerState
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore
+from waiaas.local_socket import connect_to, listen_at
 from waiaas.logs import log_to_stderr
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.admit import AdmissionRules
@@ -722,6 +723,9 @@ class Served:
         """Read one answer."""
         return read_answer(connection)
 
+    def connect_locally(self) -> socket.socket:
+        return connect_to(Path(self.desk.ledger.path).parent / "daemon.sock", timeout_s=PATIENCE_S)
+
     def exchange(self, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         """Send bytes on a new connection, return the first answer."""
         with self.connect() as connection:
@@ -753,14 +757,15 @@ def serving(
     server.config.app = desk.api
     if limits is not None:
         server.config.http = protocol_within(limits)
-    thread = threading.Thread(
-        target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
-    )
-    thread.start()
-    yield Served(desk, desk.port)
-    server.should_exit = True
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
+    with listen_at(directory / "daemon.sock") as server.local:
+        thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
+        )
+        thread.start()
+        yield Served(desk, desk.port)
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
     listener.close()
     desk.close()
     assert desk.defects == []

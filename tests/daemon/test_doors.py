@@ -18,13 +18,13 @@ from waiaas.stages import Stage, Start
 from waiaas.system import SystemClock
 
 HOST = "127.0.0.1"
-PLACES = ("daemon.json", "operator.cookie")
+PLACES = ("daemon.json", "operator.cookie", "daemon.sock")
 
 
-def test_a_port_is_held_by_one_before_anybody_is_answered() -> None:
-    with open_doors(HOST, 0) as doors:
+def test_a_port_is_held_by_one_before_anybody_is_answered(tmp_path: Path) -> None:
+    with open_doors(tmp_path, HOST, 0) as doors:
         told = rf"port {doors.port} of 127\.0\.0\.1 cannot be used .* another with --port"
-        with pytest.raises(OSError, match=told), open_doors(HOST, doors.port):
+        with pytest.raises(OSError, match=told), open_doors(tmp_path, HOST, doors.port):
             pass
 
 
@@ -34,6 +34,15 @@ def test_control_a_port_that_is_only_bound_is_held_by_two() -> None:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         first.bind((HOST, 0))
         second.bind(first.getsockname())
+
+
+def test_without_a_unix_socket_there_is_the_port_and_a_word_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "daemon.sock").mkdir()
+    with capture_logs() as logs, open_doors(tmp_path, HOST, 0) as doors:
+        assert doors.local is None
+        assert doors.address().socket is None
+    assert [line["log_level"] for line in logs] == ["warning"]
+    assert "Address already in use" in logs[0]["reason"]
 
 
 def a_link(path: Path) -> None:
@@ -54,8 +63,10 @@ def test_what_is_in_the_place_of_a_file_of_its_own_is_named_and_left_alone(
 
 def test_its_own_files_are_in_nobodys_way_whoever_left_them(tmp_path: Path) -> None:
     require_room(tmp_path)
-    for name in PLACES:
+    for name in PLACES[:2]:
         (tmp_path / name).touch()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "daemon.sock"))
     require_room(tmp_path)
 
 
@@ -91,7 +102,7 @@ def answered(directory: Path, doors: Doors) -> tuple[Start, Life, list[str]]:
 
 
 def test_it_is_found_while_it_answers_and_leaves_nothing(tmp_path: Path) -> None:
-    with open_doors(HOST, 0) as doors:
+    with open_doors(tmp_path, HOST, 0) as doors:
         start, life, seen = answered(tmp_path, doors)
     assert seen == sorted(PLACES)
     assert (start.failed, life.failure) == (None, None)
@@ -100,7 +111,7 @@ def test_it_is_found_while_it_answers_and_leaves_nothing(tmp_path: Path) -> None
 
 def test_what_keeps_it_from_being_found_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "operator.cookie").mkdir()
-    with open_doors(HOST, 0) as doors, capture_logs() as logs:
+    with open_doors(tmp_path, HOST, 0) as doors, capture_logs() as logs:
         start, life, seen = answered(tmp_path, doors)
     assert (start.failed, seen) == (Stage.SERVING, [])
     assert isinstance(life.failure, IsADirectoryError)

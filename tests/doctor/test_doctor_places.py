@@ -55,6 +55,18 @@ def test_a_new_directory_is_in_order_and_looking_changes_nothing(place: Path) ->
     assert {each.subject for each in findings} == set(Subject), "every subject is told of"
 
 
+def test_the_socket_of_a_daemon_that_was_killed_is_in_order(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place / "daemon.sock"))
+    (place / "daemon.sock").chmod(0o600)
+    assert wrong(look(place)) == {}
+
+
+def another_socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(place / "other.sock"))
+
+
 def open_to_others(place: Path) -> None:
     place.chmod(0o755)
 
@@ -137,6 +149,7 @@ def unreachable_node(place: Path) -> None:
         (readable_key, Subject.FILES, "keystore.json is open"),
         (link, Subject.FILES, "elsewhere is a symbolic link"),
         (fifo, Subject.FILES, "pipe is no ordinary file"),
+        (another_socket, Subject.FILES, "other.sock is no ordinary file"),
         (unwritable, Subject.FILES, "you may not read and write"),
         (settings_by_others, Subject.FILES, "config.toml is open"),
         (unknown_setting, Subject.SETTINGS, "daemon.port"),

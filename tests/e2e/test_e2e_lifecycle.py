@@ -80,6 +80,7 @@ def test_a_signal_ends_the_daemon_cleanly_and_leaves_the_network(
     assert waiaas.wal_bytes() == 0
     assert not (waiaas.data / "daemon.json").exists()
     assert not (waiaas.data / "operator.cookie").exists()
+    assert not (waiaas.data / "daemon.sock").exists()
     assert list(waiaas.processes()) == [waiaas.localnet()["pid"]]
     assert "local network was stopped" in waiaas.run("stop").stdout
     assert waiaas.processes() == {}
@@ -128,6 +129,7 @@ def test_what_a_crash_left_is_not_taken_for_a_daemon(waiaas: Any) -> None:
     daemon = waiaas.start(localnet=False)
     daemon.kill()
     left = waiaas.data / "daemon.json"
+    assert (waiaas.data / "daemon.sock").is_socket()
     with stranger() as other, socket.socket() as trap:
         trap.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trap.bind(("127.0.0.1", urlsplit(daemon.url).port))
@@ -143,6 +145,7 @@ def test_what_a_crash_left_is_not_taken_for_a_daemon(waiaas: Any) -> None:
         with pytest.raises(BlockingIOError):
             trap.accept()
     assert health(waiaas.start(localnet=False).url)
+    assert waiaas.json("status")["status"] == "ok"  # At a new socket.
 
 
 def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothing(

@@ -7,15 +7,26 @@ affair (`timeout_keep_alive`), and so is a body, whose size `waiaas.api.app` bou
 """
 
 import asyncio
+import os
 import resource
-from dataclasses import dataclass
+import socket
+import struct
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CONNECTIONS_MAX: Final = 512
+LOCAL_RESERVE: Final = 16
+"""Connections that the Unix socket takes when strangers hold all that the port may have."""
+
+_CREDENTIALS: Final = struct.Struct("iII")
+"""`struct ucred` of unix(7): pid, uid, gid."""
 
 _TOO_LARGE: Final = b"the headers of a request may have %d bytes\n"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +178,54 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+class LocalProtocol(BoundedProtocol):
+    """A connection to the Unix socket, from users who are let in.
+
+    The modes of socket and directory keep all others out. This is for the day on which somebody
+    has loosened them, or has handed an open socket on.
+    """
+
+    users: ClassVar[frozenset[int]]
+    _turned_away: ClassVar[set[int]]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # -- as above
+        super().connection_made(transport)
+        user = _user_of(transport)
+        if user is None or user in self.users:
+            return
+        transport.abort()
+        if user not in self._turned_away:  # A line for each, or they could fill the log.
+            self._turned_away.add(user)
+            log.warning("another user was turned away from the Unix socket", uid=user)
+
+
+def _user_of(transport: asyncio.Transport) -> int | None:
+    """Return who connected, by the kernel's word; None where it does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):  # Linux has it.
+        return None
+    # A copy, because uvloop's own sockets tell no options.
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as peer:
+        told = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(told)
+    return int(user)
+
+
 def protocol_within(limits: Limits) -> type[BoundedProtocol]:
     """Return the class of connections within *limits*."""
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+
+
+def local_protocol_within(limits: Limits, *, users: frozenset[int]) -> type[LocalProtocol]:
+    """Return the class of connections to the Unix socket, beside a port's within *limits*.
+
+    Args:
+        limits: of the port; both count each other's connections.
+        users: ids of those who are let in.
+    """
+    more = replace(limits, connections_max=limits.connections_max + LOCAL_RESERVE)
+    return type(
+        "LocalProtocol", (LocalProtocol,), {"limits": more, "users": users, "_turned_away": set()}
+    )
 
 
 def connections_max(descriptors_max: int) -> int:

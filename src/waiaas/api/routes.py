@@ -33,7 +33,7 @@ class Call:
 
     @property
     def ip_address(self) -> str | None:
-        """The caller's address, from the socket; headers can be forged."""
+        """The caller's address, by the kernel's word; None for one at the Unix socket."""
         return None if self.request.client is None else self.request.client.host
 
 

@@ -1,6 +1,8 @@
 """The HTTP server: uvicorn, as the daemon wants it."""
 
+import asyncio
 import contextlib
+import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -8,9 +10,16 @@ from typing import Final
 
 import uvicorn
 
-from waiaas.api.protocol import Limits, connections_max, protocol_within
+from waiaas.api.protocol import (
+    BoundedProtocol,
+    Limits,
+    connections_max,
+    local_protocol_within,
+    protocol_within,
+)
 
 _STOP_S_MAX: Final = 10
+_ROOT: Final = 0
 
 
 class Server(uvicorn.Server):
@@ -19,6 +28,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.when_listening: Callable[[], None] = _nothing
+        self.local: socket.socket | None = None
+        """A Unix socket at which it listens, too."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -26,8 +37,23 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self.local is not None:
+            self.servers.append(await self._listen_locally(self.local))
         if not self.should_exit:
             self.when_listening()
+
+    async def _listen_locally(self, listener: socket.socket) -> asyncio.Server:
+        beside = self.config.http_protocol_class
+        assert issubclass(beside, BoundedProtocol), "as `server_config` has it"
+        users = frozenset({os.geteuid(), _ROOT})
+        protocol = local_protocol_within(beside.limits, users=users)
+        return await asyncio.get_running_loop().create_unix_server(
+            lambda: protocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            ),
+            sock=listener,
+            backlog=self.config.backlog,
+        )
 
 
 def server_config() -> uvicorn.Config:

@@ -232,7 +232,9 @@ def status(context: typer.Context, *, as_json: JsonOption = False) -> None:
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show({"url": client.url, **client.get("/v1/admin/status")}, as_json=as_json)
+            socket = None if client.socket is None else str(client.socket)
+            found = client.get("/v1/admin/status")
+            show({"url": client.url, "socket": socket, **found}, as_json=as_json)
 
     explained(ask)
 

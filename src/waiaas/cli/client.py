@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail
 from waiaas.cli.progress import working
-from waiaas.directory import DaemonError, find_daemon, read_cookie
+from waiaas.directory import SOCKET_NAME, DaemonError, find_daemon, read_cookie
 
 if TYPE_CHECKING:
     from waiaas.keystore.guarded import Guarded
@@ -54,14 +54,15 @@ class NoAnswer(Exception):  # noqa: N818 -- a state of the world, named as one
 
 
 class Client:
-    """Speaks to the daemon at *url* with one token, or none.
+    """Speaks to the daemon at *url* with one token, or none; through its Unix socket if it has one.
 
     With the standard library: there are no proxies, no redirects and no TLS on the way to a process
     of this machine, and what can do all that takes longer to load than the daemon to answer.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, *, socket: Path | None = None) -> None:
         self.url = url
+        self.socket = socket
         self._headers: Final = {} if token is None else {"Authorization": f"Bearer {token}"}
         from http.client import HTTPConnection  # A tenth of a start, and `--help` asks nobody.
 
@@ -77,7 +78,8 @@ class Client:
         address = find_daemon(directory)
         if address is None:
             raise NotReachable(f"no daemon runs on {directory}")
-        return cls(address.url, token)
+        socket = None if address.socket is None else directory / SOCKET_NAME
+        return cls(address.url, token, socket=socket)
 
     @classmethod
     def with_cookie(cls, directory: Path) -> Self:
@@ -87,7 +89,7 @@ class Client:
             NotReachable: no daemon runs.
         """
         with cls.to_daemon(directory) as anybody:
-            return cls(anybody.url, read_cookie(directory))
+            return cls(anybody.url, read_cookie(directory), socket=anybody.socket)
 
     @classmethod
     def logged_in(cls, directory: Path, password: "Callable[[], Guarded | bytes]") -> Self:
@@ -107,7 +109,7 @@ class Client:
             body = {"password": as_text(password())}
             with working("logging in"):  # The daemon derives a key.
                 token = local_user.post("/v1/admin/login", body)["token"]
-            return cls(local_user.url, token)
+            return cls(local_user.url, token, socket=local_user.socket)
 
     def get(self, path: str) -> Json:
         """Return the answer to a GET."""
@@ -154,11 +156,16 @@ class Client:
     ) -> Json:
         from http.client import HTTPException
 
+        from waiaas.local_socket import connect_to
+
         connection = self._connection
         connection.close()  # Anew each time: the daemon ends what was idle for some seconds.
         connection.timeout = seconds
         try:
-            connection.connect()
+            if self.socket is None:
+                connection.connect()
+            else:  # Never the port instead: who answers there may be anybody.
+                connection.sock = connect_to(self.socket, timeout_s=seconds)
         except OSError as error:
             raise NotReachable("the daemon takes no connections") from error
         content = None if body is None else json.dumps(body).encode()

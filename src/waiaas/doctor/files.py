@@ -11,6 +11,7 @@ from waiaas.database.ballast import BALLAST_BYTES, BALLAST_NAME
 from waiaas.database.clean_stop import CLEAN_STOP_NAME
 from waiaas.directory import (
     JOURNAL_NAME,
+    SOCKET_NAME,
     DaemonError,
     is_initialised,
     require_private,
@@ -86,6 +87,8 @@ def _all_in(directory: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _remedy(path: Path, found: os.stat_result, *, is_config: bool) -> tuple[str, str] | None:
     """Return what is wrong with one file and how to mend it, if anything is."""
     kind, is_folder = stat.S_IFMT(found.st_mode), stat.S_ISDIR(found.st_mode)
+    if kind == stat.S_IFSOCK and path.name == SOCKET_NAME:  # Used, or left by a crash.
+        kind = stat.S_IFREG
     if kind == stat.S_IFLNK:
         return f"{path} is a symbolic link", "Put the file itself there."
     if kind not in {stat.S_IFREG, stat.S_IFDIR}:

@@ -1,0 +1,33 @@
+"""The Unix socket of the real daemon: open to every client, and the only way of ours."""
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_other_clients_reach_it_at_its_socket_and_our_command_line_only_there(running: Any) -> None:
+    waiaas, daemon = running
+    place = waiaas.data / json.loads((waiaas.data / "daemon.json").read_bytes())["socket"]
+    connection = http.client.HTTPConnection(urlsplit(daemon.url).netloc)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(place))
+    cookie = (waiaas.data / "operator.cookie").read_text("ascii")
+    connection.request("GET", "/v1/admin/status", headers={"Authorization": f"Bearer {cookie}"})
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["status"]) == (200, "ok")
+    connection.close()
+
+    assert waiaas.json("status")["socket"] == str(place)
+    aside = place.rename(waiaas.folder / "aside")
+    try:
+        told = waiaas.run("status", code=3).stderr
+        assert "the daemon takes no connections" in told
+        assert daemon.operator().get("/v1/admin/status")["status"] == "ok"  # The port does.
+    finally:
+        aside.rename(place)
