@@ -1,7 +1,5 @@
 """What commands do in a data directory by themselves, beside a daemon or without one."""
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,6 +30,7 @@ from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import LOCALNET_NAME, DaemonError, require_initialised, sentence
+from waiaas.inputs import read_file
 from waiaas.owner_signatures import WalletSignatures
 
 LedgerContents = dict[str, TableRows]
@@ -50,7 +49,9 @@ def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verificati
         DaemonError: the ledger or the anchors cannot be read; that is no finding about the chain.
     """
     try:
-        anchors = [] if anchor_file is None else parse_anchors(_read_bounded(anchor_file))
+        anchors = list[Anchor]()
+        if anchor_file is not None:
+            anchors = parse_anchors(read_file(anchor_file, bytes_max=_ANCHOR_BYTES_MAX))
     except (OSError, ValueError) as error:
         raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
     with _audit_snapshot(directory) as connection:
@@ -115,16 +116,6 @@ def read_audit_head(directory: Path) -> str | None:
     with _audit_snapshot(directory) as connection:
         head = read_head(connection)
     return None if head is None else anchor_line(head)
-
-
-def _read_bounded(file: Path) -> bytes:
-    """Read an ordinary file: a device or a pipe may have no end."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _ANCHOR_BYTES_MAX:
-            raise ValueError(f"it is no ordinary file of at most {_ANCHOR_BYTES_MAX} bytes")
-        return stream.read()
 
 
 @contextmanager

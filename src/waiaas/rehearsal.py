@@ -39,6 +39,7 @@ from waiaas.domain.waiting import (
     DELAY_S_DEFAULT,
     DELAY_S_MAX,
 )
+from waiaas.inputs import JSON_BYTES_MAX, read_file, read_json
 from waiaas.pipeline.backtest import Change, NewRules, RentChange, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
@@ -51,8 +52,6 @@ from waiaas.policy.session_constraints import write_constraints
 from waiaas.policy.spending_limit import WINDOW_S_MAX
 from waiaas.policy.usage import InFlight
 from waiaas.policy.verdict import Allow, Verdict
-
-FILE_BYTES_MAX: Final = 1024 * 1024
 
 NOON: Final = "2026-01-01T12:00:00Z"
 """When a row is judged that does not say when: a Thursday."""
@@ -436,29 +435,14 @@ def read_time(written: str | int) -> int:
 def _read(file: Path, kind: Any) -> Any:  # noqa: ANN401 -- whatever is asked for
     """Read a file of JSON or TOML as *kind*; unknown and repeated members are refused."""
     try:
-        text = _content(file).decode("utf-8")
         if file.suffix == ".toml":
-            written = tomllib.loads(text)
+            content = read_file(file, bytes_max=JSON_BYTES_MAX)
+            written = tomllib.loads(content.decode("utf-8"))
         else:
-            written = json.loads(text, object_pairs_hook=_without_repeats)
+            written = read_json(file)
         return msgspec.convert(written, kind)
     except (OSError, ValueError, RecursionError) as error:
         raise Unusable(sentence(error)) from error
-
-
-def _content(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        content = stream.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise ValueError(f"it is longer than {FILE_BYTES_MAX} bytes")
-    return content
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object names a member twice")
-    return members
 
 
 def _records(

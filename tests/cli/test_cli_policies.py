@@ -19,9 +19,10 @@ from waiaas.daemon import initialise
 from waiaas.database import create_database, generate_id, open_ledger
 from waiaas.domain.ids import AgentId
 from waiaas.domain.request import Transfer
+from waiaas.inputs import JSON_BYTES_MAX
 from waiaas.pipeline.admit import Caller
 from waiaas.ports import LedgerTransaction
-from waiaas.rehearsal import FILE_BYTES_MAX, NOT_KNOWN, read_time
+from waiaas.rehearsal import NOT_KNOWN, read_time
 
 Run = Callable[..., Any]
 
@@ -208,11 +209,11 @@ def test_a_table_that_is_too_long_is_refused_and_not_judged_in_part(tmp_path: Pa
         expect = {{tier = "DELAY"}}
         """
     path = tmp_path / "table.toml"
-    path.write_text(head + "x" * (FILE_BYTES_MAX - len(head)), encoding="utf-8")
+    path.write_text(head + "x" * (JSON_BYTES_MAX - len(head)), encoding="utf-8")
     assert run("test", path)[0]["ok"]
     with path.open("a", encoding="utf-8") as file:
         file.write(rest)
-    assert f"longer than {FILE_BYTES_MAX} bytes" in run("test", path, code=2)
+    assert f"longer than {JSON_BYTES_MAX} bytes" in run("test", path, code=2)
 
 
 @pytest.mark.parametrize(

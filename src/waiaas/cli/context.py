@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from waiaas.inputs import parse_json
+
 
 class ExitCode(IntEnum):
     """How a command ended, for scripts."""
@@ -265,14 +267,6 @@ def printable(text: str) -> str:
 def read_json(option: str, text: str) -> Any:  # noqa: ANN401 -- whatever JSON can say
     """Return the JSON that somebody gave an option, or say that it is none and end."""
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        return parse_json(text)
     except ValueError as error:
         fail(f"{option} is not JSON: {error}", code=ExitCode.USAGE)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that names a member twice: one of the two bounds would be lost."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object names a member twice")
-    return members

@@ -1,7 +1,6 @@
 """`waiaas owner`: whose wallet approves an agent's large payments."""
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,10 +23,14 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.ending import YesOption, confirm
 from waiaas.cli.secret import read_password
+from waiaas.inputs import read_file
 
 owner_app = typer.Typer(help="Whose wallet approves.", no_args_is_help=True)
 
 SIGNATURE_CHARACTERS_MAX = 200
+
+_SIGNATURE_BYTES_MAX = 4096
+"""With the white space around it."""
 
 SignatureOption = Annotated[
     str,
@@ -174,11 +177,16 @@ def read_signature(source: str) -> str:
     """Return the signature in a file, or on standard input for `-`. It is no secret."""
     if not source:
         fail("--owner-signature is empty", code=ExitCode.USAGE)
-    read: Callable[[], bytes] = sys.stdin.buffer.read if source == "-" else Path(source).read_bytes
     try:
-        text = read().decode("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{source} cannot be read: {error}", code=ExitCode.USAGE)
+        if source == "-":
+            content = sys.stdin.buffer.read(_SIGNATURE_BYTES_MAX)
+        else:
+            content = read_file(Path(source), bytes_max=_SIGNATURE_BYTES_MAX)
+        text = content.decode("ascii").strip()
+    except OSError as error:
+        fail(f"{source} cannot be read: {error.strerror or error}", code=ExitCode.USAGE)
+    except ValueError as error:
+        fail(f"{source} does not hold a signature: {error}", code=ExitCode.USAGE)
     if not 0 < len(text) <= SIGNATURE_CHARACTERS_MAX:
         fail(f"{source} does not hold a signature", code=ExitCode.USAGE)
     return text

@@ -1,6 +1,5 @@
 """`waiaas tx`: pay as an agent does, with a session token; look at payments as the operator."""
 
-import json
 import re
 import signal
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from waiaas.cli.progress import working
 from waiaas.cli.secret import read_token
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.transaction import is_terminal
+from waiaas.inputs import read_json
 from waiaas.system import generate_secret
 
 tx_app = typer.Typer(
@@ -138,11 +138,11 @@ def _asked(to: str | None, amount: str | None, token: str | None, request: Path 
 
 def _read_request(path: Path) -> Json:
     try:
-        wanted = json.loads(path.read_text(encoding="utf-8"))
+        wanted = read_json(path)
     except OSError as error:
-        fail(f"{path}: {error.strerror or error}", code=ExitCode.USAGE)
-    except ValueError:
-        fail(f"{path} is not JSON", code=ExitCode.USAGE)
+        fail(f"{path} cannot be read: {error.strerror or error}", code=ExitCode.USAGE)
+    except ValueError as error:
+        fail(f"{path} is not JSON: {error}", code=ExitCode.USAGE)
     if not isinstance(wanted, dict):
         fail(f"{path} holds no JSON object", code=ExitCode.USAGE)
     return wanted
