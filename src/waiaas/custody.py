@@ -21,7 +21,14 @@ from waiaas.backups.disk import sync_folder
 from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import AlreadyOpen, DatabaseError
-from waiaas.directory import KEYSTORE_NAME, DaemonError, in_use, require_initialised, sentence
+from waiaas.directory import (
+    KEYSTORE_NAME,
+    DaemonError,
+    NotThePassword,
+    in_use,
+    require_initialised,
+    sentence,
+)
 from waiaas.domain.assets import CHAIN_IDS, Network
 from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent
 from waiaas.domain.enums import (
@@ -392,6 +399,8 @@ def _ledger(directory: Path, clock: Clock) -> Iterator[tuple[Ledger, Clock]]:
             yield own, guarded(clock, own)
     except AlreadyOpen as error:
         raise DaemonError(in_use(directory) or str(error)) from error
+    except WrongPassword as error:
+        raise NotThePassword(str(error)) from error
     except (OSError, DatabaseError, KeystoreError) as error:
         raise DaemonError(sentence(error)) from error
 

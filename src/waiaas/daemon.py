@@ -46,6 +46,7 @@ from waiaas.directory import (
     LOCALNET_NAME,
     Address,
     DaemonError,
+    NotThePassword,
     in_use,
     is_initialised,
     require_assertions,
@@ -63,7 +64,7 @@ from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
 from waiaas.doors import Doors, answer, open_doors, require_room
 from waiaas.figures import Figures
-from waiaas.keystore.errors import KeystoreError, KeystoreLocked
+from waiaas.keystore.errors import KeystoreError, KeystoreLocked, WrongPassword
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore, open_locked
 from waiaas.keystore.vault import check_new_password
@@ -201,6 +202,8 @@ def run(
                 )
     except AlreadyOpen as error:
         raise DaemonError(start.told(in_use(directory) or str(error))) from error
+    except WrongPassword as error:
+        raise NotThePassword(start.told(str(error))) from error
     except (*_SAID, localnet_process.LocalnetError, RoutesUnfit, DaemonError) as error:
         raise DaemonError(start.told(sentence(error))) from error
     if life.failure is not None and start.failed is not None:

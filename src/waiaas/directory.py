@@ -35,6 +35,14 @@ class DaemonError(Exception):
     """Something the operator has to put right; the message says what and how."""
 
 
+class NotThePassword(DaemonError):  # noqa: N818 -- what is the case, and may be a slip
+    """This password does not open what was to be opened."""
+
+
+class NotThatFile(DaemonError):  # noqa: N818 -- as above
+    """A file that was named cannot be read, or is something else."""
+
+
 class Address(msgspec.Struct, frozen=True):
     """Where the running daemon is."""
 

@@ -29,7 +29,13 @@ from waiaas.database.contents import TableRows, read_contents
 from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.lock import DirectoryLock
-from waiaas.directory import LOCALNET_NAME, DaemonError, require_initialised, sentence
+from waiaas.directory import (
+    LOCALNET_NAME,
+    DaemonError,
+    NotThatFile,
+    require_initialised,
+    sentence,
+)
 from waiaas.inputs import read_file
 from waiaas.owner_signatures import WalletSignatures
 
@@ -46,14 +52,15 @@ def verify_audit_log(directory: Path, *, anchor_file: Path | None) -> Verificati
     Like the two below it works beside a daemon and without one, and writes nothing.
 
     Raises:
-        DaemonError: the ledger or the anchors cannot be read; that is no finding about the chain.
+        DaemonError: the ledger or (NotThatFile) the anchors cannot be read; that is no finding
+            about the chain.
     """
     try:
         anchors = list[Anchor]()
         if anchor_file is not None:
             anchors = parse_anchors(read_file(anchor_file, bytes_max=_ANCHOR_BYTES_MAX))
     except (OSError, ValueError) as error:
-        raise DaemonError(f"{anchor_file} cannot be used: {sentence(error)}") from error
+        raise NotThatFile(f"{anchor_file} cannot be used: {sentence(error)}") from error
     with _audit_snapshot(directory) as connection:
         signed, forged = list[Anchor](), None
         with suppress(DatabaseError):  # What cannot be read is found below, and named.

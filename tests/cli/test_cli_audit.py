@@ -127,7 +127,7 @@ def test_what_was_done_to_it_is_said_and_ends_with_six(
 def test_an_anchor_file_without_an_end_is_refused(run: Run, tmp_path: Path, kind: str) -> None:
     places = {"device": Path("/dev/zero"), "pipe": tmp_path / "pipe", "folder": tmp_path}
     os.mkfifo(tmp_path / "pipe")
-    done = run("audit", "verify", "--anchor", places[kind], code=1)
+    done = run("audit", "verify", "--anchor", places[kind], code=2)
     assert f"{places[kind]} cannot be used" in done.stderr
 
 

@@ -8,6 +8,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waiaas import daemon
 from waiaas.cli.context import ExitCode, fail, printable, show, show_rows
 
 
@@ -52,8 +53,11 @@ def test_exit_codes_are_the_published_ones() -> None:
         "TIMEOUT": 5,
         "TAMPERED": 6,
         "UNEXPECTED": 7,
+        "LEDGER_FAILED": 70,
+        "OVERDUE": 71,
         "INTERRUPTED": 130,
     }
+    assert (daemon._EXIT_LEDGER_FAILED, daemon._EXIT_OVERDUE) == (70, 71)
 
 
 FACTS = {"name": "[red]x[/] [/nothing] [link=evil]", "error": "a\x1b]0;b", "amount": None}

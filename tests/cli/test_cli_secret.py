@@ -25,7 +25,6 @@ def file(tmp_path: Path) -> Path:
         (b"a b\nmore", "a b"),
         (b" a ", " a "),
         ("Žluťoučký 你好 😀\n".encode(), "Žluťoučký 你好 😀"),
-        (b"", ""),
     ],
 )
 def test_the_password_is_the_first_line(file: Path, content: bytes, password: str) -> None:
@@ -51,6 +50,23 @@ def test_a_password_that_could_not_be_sent_or_typed_is_refused(
     assert ended.value.exit_code == 2
     err = capsys.readouterr().err
     assert "UTF-8 text of visible characters and spaces" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\r\n", b"\nmore"])
+def test_an_empty_source_is_called_empty_and_no_password_is_tried(
+    file: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_bytes(content)
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    for source, name in (({"file": file}, file), ({"file": None, "descriptor": reading}, reading)):
+        with pytest.raises(typer.Exit) as ended:
+            read_password(**source)
+        assert ended.value.exit_code == 2
+        assert f"{name} is empty: there is no master password in it" in capsys.readouterr().err
+    if content:  # Somebody else may have chosen an empty one, for a file of his.
+        assert len(read_password(file=file, may_be_empty=True)) == 0
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o601, 0o777])

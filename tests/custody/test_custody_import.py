@@ -268,7 +268,7 @@ def test_what_is_asked_for_in_no_way_that_is_understood_makes_nothing(
 def test_a_wrong_password_is_written_down_and_makes_no_agent(home: Home, rows: Rows) -> None:
     home.password = home.file("password", "not the master password")
     file = home.file("id.json", PAIR.to_json())
-    assert "does not open" in home.run("--format", "solana-keygen", "--file", file, code=1).output
+    assert "does not open" in home.run("--format", "solana-keygen", "--file", file, code=4).output
     assert rows() == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
     assert home.key_files() == set()
 

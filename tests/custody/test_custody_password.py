@@ -64,7 +64,7 @@ def test_a_change_is_two_rows_that_name_the_new_file(
         ("KEY_ROTATED", "operator", {**expected, "stage": stage}) for stage in ("begun", "done")
     ]
     refused = run(old=OLD, new=NEW)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 4
     assert "does not open" in refused.output
     assert rows()[2:] == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
     assert sha256((data / NAME).read_bytes()).hexdigest() == digest

@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_an_error_and_no_finding(
     with pytest.raises(DaemonError, match="run `waiaas init` first"):
         verify_audit_log(tmp_path / "elsewhere", anchor_file=None)
     anchors = tmp_path / "anchors"
-    said = waiaas.run("audit", "verify", "--anchor", str(anchors), code=1).stderr
+    said = waiaas.run("audit", "verify", "--anchor", str(anchors), code=2).stderr
     assert "anchors cannot be used" in said
     anchors.write_text("\n{}\n", encoding="ascii")
     with pytest.raises(DaemonError, match="line 2 is not an anchor"):

@@ -87,7 +87,7 @@ def test_a_wrong_password_changes_no_file(waiaas: Any) -> None:
     before = waiaas.snapshot()
     waiaas.password_file.write_text("another password entirely\n", encoding="ascii")
 
-    refused = waiaas.run(*START, "--localnet", password=True, code=1)
+    refused = waiaas.run(*START, "--localnet", password=True, code=4)
 
     assert "This password does not open" in refused.stderr
     assert "another" not in refused.stderr

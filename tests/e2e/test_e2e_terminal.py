@@ -119,13 +119,21 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
         assert person.ended() == 0
 
 
-def test_ctrl_c_at_the_question_ends_it_and_makes_nothing(
-    fresh: Any, terminal: Callable[..., Any]
+@pytest.mark.parametrize(
+    ("pressed", "code", "said"),
+    [
+        (b"\x03", 130, "waiaas: interrupted. Nothing was done."),
+        (b"\x04", 2, "waiaas: the input ended before an answer: nothing was done"),
+    ],
+)
+def test_ctrl_c_or_d_at_the_question_ends_it_with_a_sentence_and_makes_nothing(
+    fresh: Any, terminal: Callable[..., Any], pressed: bytes, code: int, said: str
 ) -> None:
     with terminal(fresh.command("init")) as person:
         person.expect("Master password: ")
-        os.write(person._descriptor, b"\x03")
-        assert person.ended() not in (0, None)
+        os.write(person._descriptor, pressed)
+        person.expect(said)
+        assert person.ended() == code
         assert "Traceback" not in person.shown
     assert not fresh.data.exists()
 

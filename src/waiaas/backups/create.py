@@ -19,7 +19,7 @@ from typing import Final
 
 from waiaas.backups.disk import new_file, private_folder, sync_folder, work_folder
 from waiaas.backups.disk import remove_leftovers as remove_work_folders
-from waiaas.backups.errors import BackupError
+from waiaas.backups.errors import BackupError, WrongMasterPassword
 from waiaas.backups.file import (
     CONFIG_FILE,
     LEDGER_FILE,
@@ -47,7 +47,7 @@ from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.domain.enums import AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
-from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused
+from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused, WrongPassword
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
 from waiaas.keystore.sealed_files import read_sealed_files
@@ -340,6 +340,8 @@ def explained(*, remedy: str = UNCHANGED) -> Iterator[None]:
         yield
     except BackupError:
         raise
+    except WrongPassword as error:
+        raise WrongMasterPassword(error.problem, remedy=error.remedy) from error
     except KeystoreError as error:
         raise BackupError(error.problem, remedy=error.remedy) from error
     except (OSError, DatabaseError, DaemonError) as error:

@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from waiaas.directory import DaemonError
+from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 
 
 class BackupError(DaemonError):
@@ -21,7 +21,7 @@ class BackupError(DaemonError):
         super().__init__(f"{problem} {remedy}")
 
 
-class NotABackup(BackupError):
+class NotABackup(BackupError, NotThatFile):
     """The file is something else."""
 
     def __init__(self, path: Path, *, problem: str) -> None:
@@ -40,11 +40,15 @@ class DamagedBackup(BackupError):
         )
 
 
-class WrongBackupPassword(BackupError):
+class WrongBackupPassword(BackupError, NotThePassword):
     """The backup's header is whole and this is not its password."""
 
     def __init__(self, path: Path, *, whose: str) -> None:
         super().__init__(f"This password does not open {path}.", remedy=f"It asks for {whose}.")
+
+
+class WrongMasterPassword(BackupError, NotThePassword):
+    """A backup was to be made under the keystore's key, and this is not the keystore's password."""
 
 
 class OtherVersion(BackupError):

@@ -20,12 +20,14 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     fail,
+    fail_as,
     file_path,
     loading,
     show,
     tell,
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
+from waiaas.cli.program import Program
 from waiaas.cli.progress import working
 from waiaas.cli.values import read_plain_values
 from waiaas.directory import (
@@ -44,6 +46,7 @@ _STDERR = 2
 
 app = typer.Typer(
     help="A wallet for AI agents, within limits you set, on a machine you control.",
+    cls=Program,
     no_args_is_help=True,
     rich_markup_mode=None,  # What would draw the help takes as long to load as all the rest.
     pretty_exceptions_enable=False,  # A traceback with local variables could show a password.
@@ -122,7 +125,7 @@ def init(
         else:
             require_initialised(directory)
     except DaemonError as error:
-        fail(str(error))
+        fail_as(error)
     facts = {"directory": str(directory), "made": made}
     if made:
         tell(
@@ -189,7 +192,7 @@ def start(
     except ConfigError as error:
         fail(*error.args)
     except DaemonError as error:
-        fail(str(error))
+        fail_as(error)
 
 
 @app.command()
@@ -268,7 +271,7 @@ def localnet(
     try:
         run_localnet(state, port=port, slot_ms=slot_ms, announce=typer.echo)
     except DaemonError as error:
-        fail(str(error))
+        fail_as(error)
 
 
 # Last, for the help lists commands in this order, and begins with what one begins with.

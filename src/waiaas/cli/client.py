@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
-from waiaas.cli.context import ExitCode, fail
+from waiaas.cli.context import ExitCode, fail, fail_as
 from waiaas.cli.progress import working
 from waiaas.directory import SOCKET_NAME, DaemonError, find_daemon, read_cookie
 
@@ -232,7 +232,7 @@ def explained(work: Callable[[], Value]) -> Value:
     except NoAnswer as error:
         fail(str(error), hint="Look at its log.", code=ExitCode.TIMEOUT)
     except DaemonError as error:
-        fail(str(error))
+        fail_as(error)
     except OSError as error:  # Of a file that a person named: no space, say.
         fail(f"{error.filename or 'the file'}: {error.strerror or error}")
 

@@ -15,6 +15,7 @@ from waiaas.cli.context import (
     fail,
     show,
 )
+from waiaas.cli.ending import agrees
 from waiaas.cli.secret import read_password
 
 clock_app = typer.Typer(help="Is the machine's clock believed?", no_args_is_help=True)
@@ -78,5 +79,6 @@ def _confirmed(state: dict[str, Any]) -> int:
         " seconds ahead.",
         err=True,
     )
-    typer.confirm("Is it right as it is?", abort=True, err=True)
+    if not agrees("Is it right as it is?"):
+        fail("the clock is as much in doubt as before", hint="Put it right; see docs/clock.md.")
     return seen

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 from waiaas.inputs import parse_json
 
 
@@ -24,17 +25,21 @@ class ExitCode(IntEnum):
     ERROR = 1
     """It did not; the message says why."""
     USAGE = 2
-    """It was asked in a way that it does not understand."""
+    """It was asked in a way that it does not understand; a file to read is not there, say."""
     NOT_RUNNING = 3
     """There is no daemon to ask."""
     REFUSED = 4
-    """Who asks may not, or a rule denies it (status 401 or 403)."""
+    """Who asks may not, as with a wrong password, or a rule denies it (status 401 or 403)."""
     TIMEOUT = 5
     """There was no answer, or no end, in time."""
     TAMPERED = 6
     """The audit log is not as it was written."""
     UNEXPECTED = 7
     """Verdicts came out otherwise than expected or recorded."""
+    LEDGER_FAILED = 70
+    """Of `start`: the ledger could not be written any more."""
+    OVERDUE = 71
+    """Of `start`: a stage took longer than it may."""
     INTERRUPTED = 130
     """Somebody pressed Ctrl-C; the message says what that leaves."""
 
@@ -125,6 +130,25 @@ def fail(
     raise typer.Exit(code)
 
 
+NOTHING_DONE: Final = "Nothing was done."
+"""What an interrupted question leaves behind; a KeyboardInterrupt that is raised anew says it."""
+
+
+def fail_unanswered() -> NoReturn:
+    """End: the input did before it answered a question."""
+    fail("the input ended before an answer: nothing was done", code=ExitCode.USAGE)
+
+
+def fail_as(error: DaemonError) -> NoReturn:
+    """End with what an error says, and with the code of its kind."""
+    code = ExitCode.ERROR
+    if isinstance(error, NotThePassword):
+        code = ExitCode.REFUSED
+    elif isinstance(error, NotThatFile):
+        code = ExitCode.USAGE
+    fail(str(error), code=code)
+
+
 @contextmanager
 def loading() -> Iterator[None]:
     """Import much in the block: looking for garbage among what is only made takes a tenth of it.
@@ -146,9 +170,13 @@ def output(*, if_unseen: str | None = None) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        # Python would try once more at its exit, and complain in its own words.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         fail(f"standard output takes nothing: {error.strerror}", hint=if_unseen)
+
+
+def discard_output() -> None:
+    """Let standard output go nowhere: Python would try once more at its exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _ESSENTIAL: Final = ("token", "id", "agentId", "key", "name", "status", "state", "hash")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import Client, Refused, segment
-from waiaas.cli.context import ExitCode, fail, printable
+from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered, printable
 
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it without a question, as a script has to say.")
@@ -22,8 +22,34 @@ def confirm(warning: str, *, yes: bool) -> None:
         return
     typer.echo(printable(warning), err=True)
     _require_terminal("Say --yes, if it is meant.")
-    if not typer.confirm("Do it?", err=True):
+    if not agrees("Do it?"):
         fail("nothing was done")
+
+
+def agrees(question: str) -> bool:
+    """Tell whether a person at the terminal says yes; to say nothing is to say no."""
+    while True:
+        match answer_to(f"{question} [y/N]").lower():
+            case "y" | "yes":
+                return True
+            case "" | "n" | "no":
+                return False
+            case _:
+                typer.echo("Say y or n.", err=True)
+
+
+def answer_to(question: str) -> str:
+    """Return the line that a person types on the terminal, or end: Ctrl-C, or no more input."""
+    typer.echo(f"{question}: ", nl=False, err=True)
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+        raise KeyboardInterrupt(NOTHING_DONE) from None
+    if not line:
+        typer.echo(err=True)
+        fail_unanswered()
+    return line.rstrip("\n")
 
 
 def confirm_end(client: Client, agent_id: str) -> None:
@@ -41,7 +67,7 @@ def confirm_end(client: Client, agent_id: str) -> None:
         err=True,
     )
     _require_terminal("Move its money away first; or say --yes.")
-    if typer.prompt("Type its name to end it", err=True) not in {agent["name"], name}:
+    if answer_to("Type its name to end it") not in {agent["name"], name}:
         fail("that is not its name: nothing was done")
 
 

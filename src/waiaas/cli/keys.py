@@ -23,6 +23,7 @@ from waiaas.cli.context import (
     printable,
     show,
 )
+from waiaas.cli.ending import answer_to
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_key, read_password
 from waiaas.directory import require_initialised
@@ -213,6 +214,7 @@ def _file_password(file: Path | None, *, confirm: bool) -> Guarded:
         confirm=confirm,
         name="password of the file",
         hint="Use --file-password-file FILE (mode 0600).",
+        may_be_empty=not confirm,  # Somebody else chose it, then.
     )
 
 
@@ -268,7 +270,7 @@ def export_key(
         name = printable(found.name)
         place = printable(str(file))
         typer.echo(f"The key of agent {name} ({found.public_key}) goes to {place}.", err=True)
-        if typer.prompt("Type its name to export it", err=True) not in {found.name, name}:
+        if answer_to("Type its name to export it") not in {found.name, name}:
             fail("that is not its name: nothing was written")
 
     def work() -> None:

@@ -17,6 +17,7 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     fail,
+    fail_as,
     file_path,
     output,
     printable,
@@ -264,7 +265,7 @@ def backtest(
     except Unusable as error:
         fail(str(error), code=ExitCode.USAGE)
     except DaemonError as error:
-        fail(str(error))
+        fail_as(error)
     with output():
         if form is Form.QUIET:
             pass  # The exit code says it.

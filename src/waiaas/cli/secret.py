@@ -16,7 +16,7 @@ from typing import IO
 
 import typer
 
-from waiaas.cli.context import ExitCode, fail
+from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.lines import LINE_BYTES_MAX, SECRET_BYTES_MAX, read_line, read_secret
@@ -30,16 +30,23 @@ def read_password(
     name: str = "master password",
     hint: str = "Use --password-file FILE (mode 0600) or --password-fd N.",
     option: str = "--password",
+    may_be_empty: bool = False,
 ) -> Guarded:
-    """Return a password, from where the operator said or by asking."""
+    """Return a password, from where the operator said or by asking.
+
+    An empty file or descriptor is refused, and not tried: nobody chose that.
+    """
     if file is not None and descriptor is not None:
         fail(f"give {option}-file or {option}-fd, not both", code=ExitCode.USAGE)
     try:
         if file is not None:
             with _private_file(file) as opened:
-                password = read_line(opened) or Guarded(0)
+                read = read_line(opened)
+            password = _filled(read, name, str(file), may_be_empty=may_be_empty)
         elif descriptor is not None:
-            password = _read_descriptor(descriptor, read_line) or Guarded(0)
+            read = _read_descriptor(descriptor, read_line)
+            source = f"descriptor {descriptor}"
+            password = _filled(read, name, source, may_be_empty=may_be_empty)
         elif sys.stdin.isatty():
             password = _ask(name.capitalize(), confirm=confirm)
         else:
@@ -52,6 +59,12 @@ def read_password(
             code=ExitCode.USAGE,
         )
     return password
+
+
+def _filled(read: Guarded | None, name: str, source: str, *, may_be_empty: bool) -> Guarded:
+    if read is None or not (may_be_empty or len(read)):
+        fail(f"{source} is empty: there is no {name} in it", code=ExitCode.USAGE)
+    return read
 
 
 def read_key(*, file: Path | None, descriptor: int | None, name: str | None) -> Guarded:
@@ -165,11 +178,13 @@ def _read_unseen(prompt: str) -> Guarded:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
         typer.echo(prompt, nl=False, err=True)
         line = read_line(terminal)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(NOTHING_DONE) from None
     finally:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
         typer.echo(err=True)
     if line is None:
-        raise typer.Abort
+        fail_unanswered()
     return line
 
 

@@ -1,0 +1,44 @@
+"""How the program ends where no command ends it: by Ctrl-C, or an output that takes nothing."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from waiaas.cli.context import ExitCode, discard_output
+
+_UNKNOWN = "What was asked for may be done or not: look, before you ask again."
+
+
+class Program(TyperGroup):
+    """The commands, with a sentence for what none of them expects."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- Typer's own
+        """Run the program; help and version are printed here, before there is a command."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if _takes_output():
+                raise  # So it is no output that it is about.
+            typer.echo(f"waiaas: standard output takes nothing: {error.strerror}", err=True)
+            sys.exit(ExitCode.ERROR)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo(f"waiaas: interrupted. {str(error) or _UNKNOWN}", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _takes_output() -> bool:
+    """Tell whether standard output takes a line end; if not, nothing is left for it to take."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
+        return False
+    return True
