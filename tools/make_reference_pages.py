@@ -73,9 +73,9 @@ directory, so it never asks and works in any script. What loosens, spends or rev
 person: it asks for the master password on a terminal, and refuses without one. A script may do it
 all the same where its operator gave it the password by `--password-file` or `--password-fd`: that
 is his decision, and not an agent's, which never gets the password. What cannot be undone (`agent
-terminate`, `owner remove`, `backup restore` over what is there) asks once more, and takes `--yes`
-in a script; what tightens never asks. An owner decides by signature (`--owner-signature`), with
-no password at all.
+terminate`, `owner remove`, `policy remove`, `backup restore` over what is there) asks once more,
+and takes `--yes` in a script; what tightens never asks. An owner decides by signature
+(`--owner-signature`), with no password at all.
 
 What went wrong, what to do next and how far something has come is on standard error; standard
 output has only what was asked for. With `--install-completion` alone, `waiaas` sets up the shell it

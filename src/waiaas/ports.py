@@ -370,5 +370,5 @@ Chains = Mapping[Network, Chain]
 class Faucet(Protocol):
     """Free play money, on the local network only."""
 
-    async def airdrop(self, address: str, *, base_units: int) -> str:
+    async def airdrop(self, address: str, *, base_units: int) -> str | SimulationRefused:
         """Credit *address*; return the hash of the transaction that did it, once confirmed."""

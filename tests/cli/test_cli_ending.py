@@ -5,11 +5,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from waiaas.cli.app import app
 from waiaas.cli.client import Client
 from waiaas.cli.ending import confirm_end
 
@@ -94,3 +97,13 @@ def test_without_a_terminal_it_takes_the_option(
 
 def test_an_agent_that_is_not_there_is_left_to_the_daemon(client: Client) -> None:
     confirm_end(client, "b")
+
+
+@pytest.mark.parametrize("command", ["owner remove --agent a", "policy remove p"])
+def test_nobody_is_asked_about_what_no_daemon_is_there_to_do(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Typing("y\n"))
+    done = CliRunner().invoke(app, ["--data-dir", str(tmp_path), *command.split()])
+    assert done.exit_code == 3
+    assert "Do it?" not in done.output

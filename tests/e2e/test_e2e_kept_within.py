@@ -125,7 +125,7 @@ def every_rule_counts_for_everybody_and_until_it_is_disabled(firm: Firm) -> None
     command = ("policy", "set", "--beside", "--rules")
     beside = firm.cli(*command, json.dumps(limit), "--agent", firm.agent_id)
     refused(agent, "SPENDING_LIMIT_EXCEEDED", firm.body(1001))
-    assert firm.cli("policy", "remove", beside["id"])["deleted"] is True
+    assert firm.cli("policy", "remove", beside["id"], "--yes")["deleted"] is True
     everybody = firm.cli(*command, json.dumps(other), "--type", "WHITELIST", "--disabled")
     agent.ended(agent.ask("POST", SEND, firm.body(1001))["id"])
     ask("PUT", f"/v1/policies/{everybody['id']}", {"enabled": True})

@@ -16,7 +16,7 @@ from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.agents import create_agent
 from waiaas.pipeline.sessions import issue_session
-from waiaas.ports import LedgerTransaction
+from waiaas.ports import LedgerTransaction, SimulationRefused
 from waiaas.wire.agents import Agent, Agents, CreateAgent, FundAgent, Funded
 from waiaas.wire.sessions import CreateSession, IssuedSession
 from waiaas.wire.transactions import WalletBalance
@@ -99,9 +99,15 @@ async def fund(call: Call) -> Funded:
     require_adapter(agent.lives_on)
     if agent.network is not NetworkType.LOCALNET:
         raise _no_faucet(agent.network)
-    tx_hash = await services.faucet.airdrop(agent.public_key, base_units=base_units)
+    paid = await services.faucet.airdrop(agent.public_key, base_units=base_units)
+    if isinstance(paid, SimulationRefused):
+        raise Refusal(
+            ErrorCode.INVALID_AMOUNT,
+            f"the local network does not pay this: {paid.reason}",
+            hint="Give more: below its rent (890880 lamports) no account of Solana can be.",
+        )
     balance = await services.chains[agent.lives_on].balance(agent.public_key)
-    return Funded(agent.id, tx_hash, str(balance))
+    return Funded(agent.id, paid, str(balance))
 
 
 async def get_balance(call: Call) -> WalletBalance:

@@ -186,7 +186,9 @@ class BackupSchedule:
     def _require_room(self) -> None:
         problem = self._ledger.condition().problem
         if problem is not None:
-            raise BackupError(f"The ledger takes no writes: {problem}.", remedy=UNCHANGED)
+            raise BackupError(
+                f"The ledger takes no writes: {problem.rstrip('.')}.", remedy=UNCHANGED
+            )
         with explained():
             ledger = Path(self._ledger.path)
             files = [ledger, ledger.with_name(f"{ledger.name}-wal")]

@@ -75,7 +75,7 @@ def _tell(findings: "list[Finding]", *, as_json: bool | Form) -> bool:
     wrong = [each for each in findings if each.state is State.MEND]
     if as_json is Form.QUIET:
         for each in wrong:
-            typer.echo(printable(f"{each.subject}: {each.found}. {each.remedy}"))
+            typer.echo(printable(f"{each.subject}: {each.found.rstrip('.')}. {each.remedy}"))
         return not wrong
     if as_json or not sys.stdout.isatty():
         checks = [

@@ -80,5 +80,5 @@ def _balance(client: Client, agent_id: str) -> str:
     try:
         found = client.get(f"/v1/agents/{segment(agent_id)}/balance")
     except Refused as refused:
-        return f"What it still has is not known: {printable(str(refused))}."
+        return f"What it still has is not known: {printable(str(refused).rstrip('.'))}."
     return f"It still has {found['balance']} base units of {found['symbol']}, besides any tokens."

@@ -128,12 +128,14 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Remove an owner; it takes his signature too, once he is LOCKED."""
-    confirm("Without an owner, the master password alone approves large payments.", yes=yes)
     directory, path = directory_of(context), owner_path(agent)
     signature = None if owner_signature is None else read_signature(owner_signature)
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
+        with Client.with_cookie(directory) as local_user:  # Nobody is asked about nothing.
+            local_user.get(path)
+        confirm("Without an owner, the master password alone approves large payments.", yes=yes)
         body = {} if signature is None else proof_of(directory, path, "remove", signature)
         with Client.logged_in(directory, password) as client:
             show(client.post(f"{path}/remove", body), as_json=as_json)

@@ -25,6 +25,7 @@ from waiaas.cli.context import (
     show,
     show_list,
 )
+from waiaas.cli.ending import YesOption, confirm
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
 from waiaas.cli.transactions import (
@@ -103,6 +104,7 @@ def remove_policy(
     context: typer.Context,
     *,
     policy: Annotated[str, typer.Argument(help="The policy's id.")],
+    yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
@@ -111,9 +113,13 @@ def remove_policy(
     directory = directory_of(context)
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
+    path = f"/v1/policies/{segment(policy)}"
+
     def ask() -> None:
+        Client.with_cookie(directory).close()  # Nobody is asked when no daemon runs.
+        confirm(f"What policy {policy} grants and forbids holds no more then.", yes=yes)
         with Client.logged_in(directory, password) as client:
-            show(client.delete(f"/v1/policies/{segment(policy)}"), as_json=as_json)
+            show(client.delete(path), as_json=as_json)
 
     explained(ask)
 

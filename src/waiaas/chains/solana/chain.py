@@ -26,7 +26,13 @@ from waiaas.chains.solana.answers import (
     Statuses,
     Time,
 )
-from waiaas.chains.solana.failures import TransactionError, in_words, is_passing, says_it_has_it
+from waiaas.chains.solana.failures import (
+    PREFLIGHT_FAILED,
+    TransactionError,
+    in_words,
+    is_passing,
+    says_it_has_it,
+)
 from waiaas.chains.solana.history import read_movement, read_page
 from waiaas.chains.solana.instructions import (
     LAMPORTS_MAX,
@@ -337,11 +343,15 @@ class SolanaChain:
 
     # ── waiaas.ports.Faucet ────────────────────────────────────────────────────────────────────
 
-    async def airdrop(self, address: str, *, base_units: int) -> str:
+    async def airdrop(self, address: str, *, base_units: int) -> str | SimulationRefused:
         await self._check_network_once()
-        tx_hash = await self._rpc.call(
-            "requestAirdrop", [address, base_units, {"commitment": "confirmed"}], returns=str
-        )
+        wanted = [address, base_units, {"commitment": "confirmed"}]
+        try:
+            tx_hash = await self._rpc.call("requestAirdrop", wanted, returns=str)
+        except RpcError as refusal:
+            if refusal.code != PREFLIGHT_FAILED:
+                raise
+            return SimulationRefused(reason=refusal.message)
         if _SIGNATURE.fullmatch(tx_hash) is None:
             raise self._unusable("gave a transaction hash that is none")
         for _ in range(AIRDROP_POLLS_MAX):
