@@ -345,10 +345,11 @@ def commands_page() -> str:
     """Return the page of the command line."""
     program = typer.main.get_command(app)
     commands = dict(commands_of(program))
-    options = {name: option for each in commands.values() for name, option in _named(each)}
+    options = dict(_named(commands["init"]))
+    usual = [options[name].help for name in EVERYWHERE]
     lines = [
         COMMANDS_HEAD,
-        *_parameters(program),
+        *_parameters(program, usual),
         "",
         "The same wherever there are any:",
         "",
@@ -359,9 +360,14 @@ def commands_page() -> str:
         *(f"| {code.value} | {said_of(ExitCode)[code.name]} |" for code in ExitCode),
     ]
     for name, command in commands.items():
-        lines += ["", f"## waiaas {name}", "", one_line(command.help), "", *_parameters(command)]
-        named = dict(_named(command))
-        same = [f"`{other}`" for each in EVERYWHERE if each in named for other in _spelled(each)]
+        lines += ["", f"## waiaas {name}", "", one_line(command.help), ""]
+        lines += _parameters(command, usual)
+        same = [
+            f"`{other}`"
+            for each in command.params
+            if each.help in usual
+            for other in _spelled(each.opts[0])
+        ]
         lines += [f"- also {', '.join(same)}"] if same else []
         if lines[-1] == "":
             lines.pop()
@@ -389,8 +395,8 @@ def _spelled(name: str) -> tuple[str, ...]:
     return ("--json", "--quiet") if name == "--json" else (name,)
 
 
-def _parameters(command: Any) -> list[str]:  # noqa: ANN401 -- as above
-    return [f"- {_told(each)}" for each in command.params if each.opts[0] not in EVERYWHERE]
+def _parameters(command: Any, usual: list[str]) -> list[str]:  # noqa: ANN401 -- as above
+    return [f"- {_told(each)}" for each in command.params if each.help not in usual]
 
 
 def _told(parameter: Any) -> str:  # noqa: ANN401 -- as above

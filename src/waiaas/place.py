@@ -20,16 +20,22 @@ def data_directory(option: str | None) -> Path:
 
     Raises:
         ConfigError: the option is empty, as an unset shell variable makes it, or names no place,
-            as a relative path does where the current directory was removed.
+            as a relative path does where the current directory was removed, or is not UTF-8.
     """
     if option is not None and not option:
         raise ConfigError("--data-dir is empty")
     chosen = Path(option or os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
     try:
-        return chosen.expanduser().absolute()
+        directory = chosen.expanduser().absolute()
+        str(directory).encode()
     except RuntimeError as error:  # No such user, or one without a home.
         raise ConfigError(f"{chosen}: {error}") from error
     except FileNotFoundError as error:
         raise ConfigError(
             f"{chosen}: the current directory is gone: change to another, or give an absolute path"
         ) from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{chosen}: its name is not UTF-8, as SQLite needs it: give another"
+        ) from error
+    return directory

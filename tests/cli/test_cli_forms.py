@@ -15,6 +15,8 @@ from waiaas.cli.context import Form, JsonOption, say_next, show, show_list, tell
 from waiaas.cli.ending import confirm
 from waiaas.cli.progress import working
 
+FACTS = {"stopped": True}
+
 
 class Screen(io.StringIO):
     """A terminal."""
@@ -58,13 +60,16 @@ def test_quietly_the_essential_is_printed_and_nothing_else(
     assert capsys.readouterr().out == told * 2
 
 
-def test_a_sentence_is_for_people_in_a_pipe_too(capsys: pytest.CaptureFixture[str]) -> None:
-    tell({"stopped": True}, "stopped", as_json=Form.PEOPLE)
-    assert capsys.readouterr().out == "stopped\n"
-    tell({"stopped": True}, "stopped", as_json=Form.JSON)
-    assert json.loads(capsys.readouterr().out) == {"stopped": True}
-    tell({"stopped": True}, "stopped", as_json=Form.QUIET)
-    assert capsys.readouterr().out == ""
+def test_a_sentence_is_for_people_and_a_pipe_gets_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for form, told in ((Form.PEOPLE, FACTS), (Form.JSON, FACTS), (Form.QUIET, None)):
+        tell(FACTS, "stopped \x1b", as_json=form)
+        out = capsys.readouterr().out
+        assert (json.loads(out) if out else None) == told
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    tell(FACTS, "stopped \x1b", as_json=Form.PEOPLE)
+    assert capsys.readouterr().out == "stopped \\x1b\n"
 
 
 @pytest.mark.parametrize(

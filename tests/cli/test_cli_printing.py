@@ -19,20 +19,21 @@ from waiaas.cli.context import ExitCode, fail, printable, show, show_rows
         ("\x1b[2Jgone", "\\x1b[2Jgone"),
         ("a\nb\rc\td\x00\x7f", "a\\nb\\rc\\td\\x00\\x7f"),
         ("\u202epayment", "\\u202epayment"),
-        ("caf\xe9 \U0001f600", "caf\\xe9 \\U0001f600"),
+        ("/\xfcber \U0001f600 \u2026", "/\xfcber \U0001f600 \u2026"),
+        ("a\u200b\u00a0\u2028b", "a\\u200b\\xa0\\u2028b"),
         ("\udcff", "\\udcff"),
         ("\x9b31m", "\\x9b31m"),
     ],
 )
-def test_everything_but_printable_ascii_is_escaped(text: str, shown: str) -> None:
+def test_what_nobody_sees_is_escaped_and_letters_are_not(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
 @given(st.text())
-def test_what_is_shown_is_always_printable_ascii(text: str) -> None:
+def test_what_is_shown_can_be_seen(text: str) -> None:
     shown = printable(text)
-    assert shown.isascii()
-    assert shown.isprintable() or not shown
+    assert shown.isprintable()
+    assert shown.encode().decode() == shown
 
 
 def test_a_failure_is_on_stderr_with_its_hint_and_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,3 +32,9 @@ def test_a_relative_data_directory_where_there_is_no_current_one_is_named(
     with pytest.raises(ConfigError, match=r"^rel: the current directory is gone: "):
         data_directory("rel")
     assert data_directory("/there") == Path("/there")
+
+
+def test_a_name_that_sqlite_could_not_be_given_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        data_directory("/there/\udcff")
+    assert data_directory("/th\u00e9re") == Path("/th\u00e9re")

@@ -90,9 +90,9 @@ def test_the_units_command_takes_the_credential_and_pays_without_executable_memo
     assert 'waiaas_events_total{event="TX_CONFIRMED"} 1.0' in figures
     assert 'waiaas_chain_reachable{chain="solana",network="localnet"} 1.0' in figures
     assert not any(name in "\n".join(figures) for name in (agent.token, recipient))
-    assert waiaas.run("health").stdout == "ready\n"
-    assert waiaas.run("health", "--live").stdout == "live\n"
-    assert waiaas.run("stop").stdout == "stopped\n"
+    assert waiaas.json("health")["status"] == "ready"
+    assert waiaas.json("health", "--live")["status"] == "live"
+    assert waiaas.json("stop")["stopped"]
     assert daemon.ended() == 0
     assert "no daemon runs" in waiaas.run("health", code=3).stderr
 

@@ -79,7 +79,7 @@ def test_init_where_others_may_look_is_refused_and_makes_nothing(fresh: Any) -> 
 def test_a_second_init_changes_nothing(waiaas: Any) -> None:
     before = waiaas.snapshot()
     waiaas.password_file.write_text("another password entirely\n", encoding="ascii")
-    assert "nothing was changed" in waiaas.run("init", password=True).stdout
+    assert not waiaas.json("init", password=True)["made"]
     assert waiaas.snapshot() == before
 
 
@@ -102,7 +102,7 @@ def test_what_a_password_too_short_left_is_completed_and_opened_by_one_beyond_as
     assert "12 to 1024 bytes" in fresh.run("init", password=True, code=1).stderr
     password = "Grüße aus Žilina, 你好"
     fresh.password_file.write_text(password + "\n", encoding="utf-8")
-    assert "is ready" in fresh.run("init", password=True).stdout
+    assert fresh.json("init", password=True)["made"]
     assert fresh.start(localnet=False).operator(password=password).token
 
 

@@ -82,9 +82,9 @@ def test_a_signal_ends_the_daemon_cleanly_and_leaves_the_network(
     assert not (waiaas.data / "operator.cookie").exists()
     assert not (waiaas.data / "daemon.sock").exists()
     assert list(waiaas.processes()) == [waiaas.localnet()["pid"]]
-    assert "local network was stopped" in waiaas.run("stop").stdout
+    assert waiaas.json("stop") == {"stopped": False, "localnetStopped": True}
     assert waiaas.processes() == {}
-    assert waiaas.run("stop").stdout == "no daemon runs\n"
+    assert not waiaas.json("stop")["stopped"]
 
 
 def test_a_signal_during_the_start_ends_it_and_what_it_began(
@@ -120,7 +120,7 @@ def test_status_and_stop_where_nothing_runs_say_so(fresh: Any) -> None:
     done = fresh.run("status", code=3)
     assert "no daemon runs" in done.stderr
     assert "waiaas start" in done.stderr
-    assert fresh.run("stop").stdout == "no daemon runs\n"
+    assert not fresh.json("stop")["stopped"]
     assert not fresh.data.exists()
 
 
@@ -137,7 +137,7 @@ def test_what_a_crash_left_is_not_taken_for_a_daemon(waiaas: Any) -> None:
         left.write_text(json.dumps({"url": daemon.url, "pid": other.pid}), encoding="ascii")
 
         assert "no daemon runs" in waiaas.run("status", code=3).stderr
-        assert waiaas.run("stop").stdout == "no daemon runs\n"
+        assert not waiaas.json("stop")["stopped"]
         create = ("agent", "create", "--name", "n", "--network", "localnet")
         assert "no daemon runs" in waiaas.run(*create, password=True, code=3).stderr
 
@@ -167,13 +167,13 @@ def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothi
     assert f"{waiaas.data} is in use by another waiaas: {holder}" in refused.stderr
     assert health(daemon.url)
     assert waiaas.json("status")["status"] == "ok"
-    assert "initialised before" in waiaas.run("init").stdout
+    assert not waiaas.json("init")["made"]
 
     # One that is held up keeps the directory too.
     daemon.process.send_signal(signal.SIGSTOP)
     waiaas.run("start", "--port", "0", password=True, code=1)
     daemon.process.send_signal(signal.SIGCONT)
-    assert waiaas.run("stop").stdout == "stopped\n"
+    assert waiaas.json("stop")["stopped"]
     assert daemon.ended() == 0
 
 
@@ -240,7 +240,7 @@ def test_a_network_that_dies_takes_neither_the_daemon_nor_its_reads_along(
     wait("a step that failed", lambda: daemon.operator().get("/v1/admin/status")[blocked] == 1)
     with pytest.raises(Exception, match="waiaas start --localnet"):
         agent.get("/v1/wallet/balance")
-    assert waiaas.run("stop").stdout == "stopped\n"
+    assert waiaas.json("stop")["stopped"]
     assert daemon.ended() == 0
 
     assert "the local network is new" not in daemon.log.read_text(encoding="utf-8")
@@ -256,7 +256,7 @@ def test_stop_ends_a_network_that_an_earlier_daemon_brought(waiaas: Any) -> None
     first.process.send_signal(signal.SIGTERM)
     first.ended()
     second = waiaas.start(localnet=False)
-    assert waiaas.run("stop").stdout == "stopped\n"
+    assert waiaas.json("stop")["stopped"]
     assert second.ended() == 0
     assert waiaas.processes() == {}
 
@@ -299,7 +299,7 @@ def test_a_reader_that_goes_away_stops_nothing(waiaas: Any, wait: Callable[..., 
         os.close(writing)
     wait("the address file", (waiaas.data / "daemon.json").exists)
     assert waiaas.json("status")["status"] == "ok"
-    assert waiaas.run("stop").stdout == "stopped\n"
+    assert waiaas.json("stop")["stopped"]
     assert daemon.wait(timeout=20) == 0
 
 
@@ -313,7 +313,7 @@ def test_closed_standard_streams_do_not_become_the_ledgers_files(
             for number in range(3):
                 opened = Path(f"/proc/{daemon.pid}/fd/{number}").readlink()
                 assert opened == Path(os.devnull)
-            assert waiaas.run("stop").stdout == "stopped\n"
+            assert waiaas.json("stop")["stopped"]
             assert daemon.wait(timeout=20) == 0
         finally:
             daemon.kill()

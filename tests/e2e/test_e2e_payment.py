@@ -22,7 +22,7 @@ RULES = '{"asset": "native", "instant_max": "100000000", "daily_max": "100000000
 def test_from_init_to_a_confirmed_payment_and_nothing_left_running(
     fresh: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:
-    assert "is ready" in fresh.run("init", password=True).stdout
+    assert fresh.json("init", password=True)["made"]
     daemon = fresh.start()
     agent = fresh.json("agent", "create", "--name", "bot", "--network", "localnet", password=True)
     assert agent["status"] == "ACTIVE"
@@ -54,7 +54,7 @@ def test_from_init_to_a_confirmed_payment_and_nothing_left_running(
 
     status = fresh.json("status")
     assert (status["agentCount"], status["unfinishedTransactionCount"]) == (1, 0)
-    assert fresh.run("stop").stdout == "stopped\n"
+    assert fresh.json("stop")["stopped"]
     assert daemon.ended() == 0
     assert fresh.processes() == {}
     assert not (fresh.data / "daemon.json").exists()

@@ -6,6 +6,7 @@ What only the daemon needs is imported by the commands that run it: a client sta
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,8 @@ def _open_standard_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 -- to the end
+    if isinstance(sys.stdout, TextIOWrapper):  # A terminal may know fewer characters than we do.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- Typer's shape for an eager option

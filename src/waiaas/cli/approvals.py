@@ -8,6 +8,7 @@ import typer
 from waiaas.cli.client import Client, confirming, explained, segment
 from waiaas.cli.context import (
     JsonOption,
+    MessageFormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -45,7 +46,7 @@ def message(
     *,
     transaction: TransactionArgument,
     action: Annotated[str, typer.Option(help="approve or reject.")] = "approve",
-    as_json: JsonOption = False,
+    as_json: MessageFormOption = False,
 ) -> None:
     """Print what the owner has to sign to decide on a payment."""
     show_message(directory_of(context), _payment_path(transaction), action, as_json=as_json)

@@ -96,6 +96,15 @@ JsonOption = Annotated[
         help="Print JSON (also when the output is piped); or only the essential, such as an id.",
     ),
 ]
+MessageFormOption = Annotated[
+    bool,
+    typer.Option(
+        "--json/--quiet",
+        callback=_form,
+        show_default=False,
+        help="Print JSON; else the message is printed to the byte, in a pipe as well.",
+    ),
+]
 PasswordFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -251,13 +260,15 @@ def say_next(*lines: str, as_json: bool | Form) -> None:
 
 
 def tell(facts: Mapping[str, object], *lines: str, as_json: bool | Form) -> None:
-    """Print *lines* for people, in a pipe as well; *facts* if JSON was asked for; else nothing."""
+    """Print *lines* for people, *facts* as JSON for programs, and nothing quietly."""
     with output():
-        if as_json is Form.JSON:
+        if as_json is Form.QUIET:
+            return
+        if as_json or not sys.stdout.isatty():
             typer.echo(json.dumps(facts))
-        elif as_json is not Form.QUIET:
-            for line in lines:
-                typer.echo(line)
+            return
+        for line in lines:
+            typer.echo(printable(line))
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -286,9 +297,13 @@ def _in_words(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return *text* with everything but printable ASCII escaped: chain data may hold anything."""
+    """Return *text* with all that nobody sees escaped: chain data may hold anything.
+
+    That is what could move the cursor, reorder the text around it or hide in it. Letters of every
+    script stay: a path or a command that is shown is to be pasted.
+    """
     return "".join(
-        character if " " <= character <= "~" else ascii(character)[1:-1] for character in text
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
 
 

@@ -13,6 +13,7 @@ from waiaas.cli.context import (
     ExitCode,
     Form,
     JsonOption,
+    MessageFormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -91,7 +92,7 @@ def message(
     *,
     agent: AgentOption,
     action: Annotated[str, typer.Option(help="verify or remove.")] = "verify",
-    as_json: JsonOption = False,
+    as_json: MessageFormOption = False,
 ) -> None:
     """Print what the owner has to sign. It proves his key, or gives up being the owner."""
     show_message(directory_of(context), owner_path(agent), action, as_json=as_json)
