@@ -19,6 +19,7 @@ from waiaas.cli.context import (
     read_json,
     say_next,
     show,
+    show_list,
 )
 from waiaas.cli.secret import new_private_file, read_password
 from waiaas.domain.enums import NetworkType
@@ -78,6 +79,18 @@ def _first_steps(agent: Mapping[str, str], *, has_rules: bool) -> Iterator[str]:
 
 
 _FIRST_PAYMENT: Final = "waiaas tx send --token-file {file} --to ADDRESS --amount 1000000 --wait 30"
+
+
+@agent_app.command("list")
+def list_agents(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show all agents, the oldest first."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show_list(client.get("/v1/agents")["items"], as_json=as_json)
+
+    explained(ask)
 
 
 @agent_app.command("show")
@@ -174,5 +187,17 @@ def create_session(
             )
         else:
             say_next(_FIRST_PAYMENT.format(file=shlex.quote(str(token_file))), as_json=as_json)
+
+    explained(ask)
+
+
+@session_app.command("list")
+def list_sessions(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """Show all sessions that are good for something. The oldest come first."""
+    directory = directory_of(context)
+
+    def ask() -> None:
+        with Client.with_cookie(directory) as client:
+            show_list(client.get("/v1/sessions")["items"], as_json=as_json)
 
     explained(ask)

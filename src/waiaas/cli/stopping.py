@@ -13,7 +13,6 @@ from waiaas.cli.context import (
     PasswordFileOption,
     directory_of,
     show,
-    show_list,
 )
 from waiaas.cli.ending import YesOption, confirm_end
 from waiaas.cli.secret import read_password
@@ -70,18 +69,6 @@ def show_kill_switch(context: typer.Context, *, as_json: JsonOption = False) -> 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             show(client.get("/v1/admin/kill-switch"), as_json=as_json)
-
-    explained(ask)
-
-
-@agent_app.command("list")
-def list_agents(context: typer.Context, *, as_json: JsonOption = False) -> None:
-    """Show all agents, the oldest first."""
-    directory = directory_of(context)
-
-    def ask() -> None:
-        with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/agents")["items"], as_json=as_json)
 
     explained(ask)
 
@@ -145,18 +132,6 @@ def terminate(
                 confirm_end(client, agent)
             ended = client.post(f"/v1/agents/{segment(agent)}/terminate", {"force": True})
             show(ended, as_json=as_json)
-
-    explained(ask)
-
-
-@session_app.command("list")
-def list_sessions(context: typer.Context, *, as_json: JsonOption = False) -> None:
-    """Show all sessions that are good for something. The oldest come first."""
-    directory = directory_of(context)
-
-    def ask() -> None:
-        with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/sessions")["items"], as_json=as_json)
 
     explained(ask)
 
