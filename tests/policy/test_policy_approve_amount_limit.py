@@ -1,5 +1,6 @@
 """APPROVE_AMOUNT_LIMIT: an approval has an amount, and not any."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -94,3 +95,37 @@ def test_a_limit_that_limits_nothing_is_refused(members: dict[str, Any], field: 
     with pytest.raises(RuleRefused) as refused:
         parse(document)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("most", "block_unlimited", "why"),
+    [
+        (2**63 - 2, True, None),
+        (2**63 - 1, True, "above 9223372036854775807, block_unlimited denies already"),
+        (2**64, True, "above 9223372036854775807, block_unlimited denies already"),
+        (2**63 - 1, False, None),
+        (2**64 - 2, False, None),
+        (2**64 - 1, False, "18446744073709551615 is all that can be approved"),
+        (2**256 - 1, False, "18446744073709551615 is all that can be approved"),
+    ],
+)
+def test_a_bound_that_nothing_could_exceed_is_refused_when_it_is_set_and_read_where_it_stands(
+    most: int,
+    block_unlimited: bool,  # noqa: FBT001
+    why: str | None,
+    rule: MakeRule,
+    judge: Judge,
+) -> None:
+    rules = json.dumps({"amount_max": str(most), "block_unlimited": block_unlimited})
+    assert parse(read_document(rules, is_global=False)).amount_max == most
+    largest = Approve(TOKEN, SPENDER, 2**64 - 1)
+    found = judge(largest, [rule(KIND, **json.loads(rules))])
+    denies = [bound for bound, _, _ in denials(found) if bound == "amount_max"]
+    if why is None:
+        parse(read_document(rules, is_global=False, is_new=True))
+        assert denies
+        return
+    with pytest.raises(RuleRefused, match=why) as refused:
+        parse(read_document(rules, is_global=False, is_new=True))
+    assert refused.value.field == "rules.amount_max"
+    assert not denies or block_unlimited

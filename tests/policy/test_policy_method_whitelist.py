@@ -85,3 +85,33 @@ def test_a_program_that_no_request_can_call_is_refused_when_it_is_set_and_read_w
     with pytest.raises(RuleRefused, match="no request can call it: ") as told:
         parse(read_document(rules, is_global=False, is_new=True))
     assert told.value.field == "rules.contracts[1].address"
+
+
+@pytest.mark.parametrize(
+    ("methods", "refused"),
+    [
+        (["0x01", "0x0102"], (1, "0x01")),
+        (["0x0102030405060708", "0x02", "0x0102"], (0, "0x0102")),
+        (["0x01", "0x0201", "0x0202"], None),
+    ],
+)
+def test_a_method_that_opens_with_another_is_refused_when_it_is_set_and_read_where_it_stands(
+    methods: list[str],
+    refused: tuple[int, str] | None,
+    rule: Callable[..., PolicyRecord],
+    judge: Callable[..., Verdict],
+) -> None:
+    rules = json.dumps({"contracts": [entry(methods=methods)]})
+    assert len(parse(read_document(rules, is_global=False)).methods[PROGRAM]) == len(methods)
+    if refused is None:
+        parse(read_document(rules, is_global=False, is_new=True))
+        return
+    index, shorter = refused
+    with pytest.raises(RuleRefused, match=f"means nothing beside {shorter}, ") as told:
+        parse(read_document(rules, is_global=False, is_new=True))
+    assert told.value.field == f"rules.contracts[0].methods[{index}]"
+    call = ContractCall(PROGRAM, bytes.fromhex(methods[index][2:]))
+    others = [entry(methods=[each for each in methods if each != methods[index]])]
+    verdict = judge(call, [rule(KIND, contracts=others)])
+    assert isinstance(verdict, Deny)  # nothing grants it
+    assert KIND not in {each.rule for each in verdict.violations}, "nor does it matter"

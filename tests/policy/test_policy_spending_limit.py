@@ -405,7 +405,11 @@ def test_what_only_looks_contradictory_is_a_rule(members: dict[str, Any]) -> Non
             "per_transaction_max: is more than hourly_max: whatever is above it is",
         ),
         (
-            {"per_transaction_max": "8", "hourly_max": "8", "daily_max": "8"},
+            {"hourly_max": "7", "daily_max": "8", "weekly_max": "8"},
+            "daily_max: is the same as weekly_max: whatever is above it is",
+        ),
+        (
+            {"per_transaction_max": "8", "hourly_max": "8", "daily_max": "9"},
             None,
         ),
         ({"on_exceed": "approval", "per_transaction_max": "1"}, None),

@@ -1,5 +1,6 @@
 """TIME_RESTRICTION: nothing outside of its hours, and it says when they begin."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -156,3 +157,12 @@ def test_the_end_of_the_day_is_its_last_minutes_end() -> None:
     assert [schedule.is_open(midnight_s + s) for s in (-61, -60, -1, 0)] == [
         False, True, True, False,
     ]  # fmt: skip
+
+
+def test_hours_that_are_set_twice_are_refused_when_they_are_set_and_read_where_they_stand() -> None:
+    evenings = [window("20:00", "24:00", *days) for days in (("mon", "tue"), ("tue", "mon"))]
+    rules = json.dumps({"timezone": "UTC", "windows": [window("09:00", "10:00"), *evenings]})
+    assert len(parse(read_document(rules, is_global=False)).hours.windows) == 3
+    with pytest.raises(RuleRefused, match="is listed twice") as refused:
+        parse(read_document(rules, is_global=False, is_new=True))
+    assert refused.value.field == "rules.windows[2]"

@@ -154,13 +154,12 @@ async def toggle(world: "Simulation", agent_id: str | None) -> None:
 
 
 async def hold_to(world: "Simulation", limit: PolicyRecord, bound: int) -> None:
-    """Let the windows of a limit hold so much, also the longest, which no clock here gets past."""
-    rules = json.loads(limit.rules)
-    rules.pop("per_transaction_max", None)  # It may not be more than a window.
-    windows = [*(name for name in rules if name in WINDOWS_S), "monthly_max"]
+    """Let the windows of a limit hold so much: the longest alone, which no clock here gets past."""
+    others = {*WINDOWS_S, "per_transaction_max"}  # They may not be as much, or more.
+    rules = {name: value for name, value in json.loads(limit.rules).items() if name not in others}
     await change_policy(
         limit.id,
-        rules=json.dumps(rules | dict.fromkeys(windows, str(bound))),
+        rules=json.dumps(rules | {"monthly_max": str(bound)}),
         priority=None,
         enabled=None,
         ip_address=None,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from waiaas.domain.enums import PolicyType
+from waiaas.domain.enums import ChainType, PolicyType
 from waiaas.domain.errors import ErrorCode
-from waiaas.domain.request import Approve, Part, is_unlimited, limited_max
+from waiaas.domain.request import EXPRESSIBLE_MAX, Approve, Part, is_unlimited, limited_max
 from waiaas.policy.document import Document, RuleAsset
 from waiaas.policy.rule import Case, Rule
 from waiaas.policy.verdict import Violation
@@ -73,5 +73,22 @@ def parse(document: Document) -> ApproveAmountLimit:
         raise document.refuse(
             "block_unlimited", "is false, so without amount_max nothing is limited"
         )
+    if document.is_new and amount_max is not None:
+        _require_within_reach(document, amount_max, block_unlimited=block_unlimited)
     token = document.token("token") if document.has("token") else None
     return ApproveAmountLimit(token, amount_max, block_unlimited)
+
+
+def _require_within_reach(document: Document, amount_max: int, *, block_unlimited: bool) -> None:
+    """Return if there are approvals above *amount_max* that nothing else in the rule denies.
+
+    Rules are set for agents of Solana only.
+    """
+    limited, largest = limited_max(ChainType.SOLANA), EXPRESSIBLE_MAX[ChainType.SOLANA]
+    if block_unlimited and amount_max >= limited:
+        reason = f"denies nothing: above {limited}, block_unlimited denies already; leave it out"
+        raise document.refuse("amount_max", reason)
+    if amount_max >= largest:
+        raise document.refuse(
+            "amount_max", f"denies nothing: {largest} is all that can be approved"
+        )

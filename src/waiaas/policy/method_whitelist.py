@@ -55,7 +55,9 @@ def parse(document: Document) -> MethodWhitelist:
             raise entry.refuse("address", "is listed twice")
         if document.is_new and address in COVERED_PROGRAMS:
             raise entry.refuse("address", f"no request can call it: {COVERED_PROGRAMS[address]}")
-        methods[address] = _selectors(entry)
+        methods[address] = selectors = _selectors(entry)
+        if document.is_new:
+            _require_each_to_matter(entry, selectors)
     return MethodWhitelist(MappingProxyType(methods))
 
 
@@ -66,3 +68,12 @@ def _selectors(entry: Document) -> tuple[bytes, ...]:
             reason = "must be 0x and 1 to 8 bytes in lower-case hexadecimal digits"
             raise entry.refuse(f"methods[{index}]", reason)
     return tuple(bytes.fromhex(text[2:]) for text in texts)
+
+
+def _require_each_to_matter(entry: Document, selectors: tuple[bytes, ...]) -> None:
+    """Return if no selector opens with another: the shorter one lets all of its calls through."""
+    for index, selector in enumerate(selectors):
+        for other in selectors:
+            if selector != other and selector.startswith(other):
+                reason = f"means nothing beside 0x{other.hex()}, which is what it opens with"
+                raise entry.refuse(f"methods[{index}]", reason)

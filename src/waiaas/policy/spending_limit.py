@@ -217,7 +217,7 @@ def _delay_s(document: Document) -> int | None:
 
 
 def _require_within_reach(document: Document, window_max: Mapping[str, int]) -> None:
-    """Return if there is something to exceed, and `per_transaction_max` can be exceeded alone."""
+    """Return if there is something to exceed, and each bound can be exceeded alone."""
     most = document.amount_if_any("per_transaction_max")
     if document.has("on_exceed") and most is None and not window_max:
         bounds = ", ".join(("per_transaction_max", *WINDOWS_S))
@@ -226,6 +226,10 @@ def _require_within_reach(document: Document, window_max: Mapping[str, int]) -> 
         if most is not None and most > bound:
             reason = f"is more than {name}: whatever is above it is above {name} already"
             raise document.refuse("per_transaction_max", reason)
+    for shorter, longer in pairwise(window_max):
+        if window_max[shorter] == window_max[longer]:
+            reason = f"is the same as {longer}: whatever is above it is above {longer} already"
+            raise document.refuse(shorter, reason)
 
 
 def _require_rising(document: Document, bounds: Mapping[str, int], why: str) -> None:

@@ -56,11 +56,15 @@ def parse(document: Document) -> TimeRestriction:
     """Return the hours that *document* is.
 
     Raises:
-        RuleRefused: a member is unknown, missing or wrong.
+        RuleRefused: a member is unknown, missing or wrong, or the same hours are set twice.
     """
     document.require_known(FIELDS)
     zone = _zone(document)
     windows = tuple(_window(entry) for entry in document.documents("windows", most=WINDOWS_MAX))
+    if document.is_new:
+        for index, window in enumerate(windows):
+            if window in windows[:index]:
+                raise document.refuse(f"windows[{index}]", "is listed twice")
     return TimeRestriction(Schedule(zone, windows))
 
 
