@@ -13,6 +13,9 @@ BOB = "4Nd1mBQtrMJVYVfKf2PJy9NZUZdTAsp7D4xWLs4gDB4T"
 TOKEN = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 MINT = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
 MEMO = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr"
+OTHER_MEMO = "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"
+SYSTEM = "11111111111111111111111111111111"
+SOL = 10**9
 MANY, ALL, MOST = 2**63 - 1, 2**63, 2**64 - 1
 """Of a token of Solana: the most that still is a limit; the least and the most that are none."""
 SIMULATE = "/v1/transactions/simulate"
@@ -29,9 +32,9 @@ def send(token: str) -> dict[str, Any]:
     return {"type": "TOKEN_TRANSFER", "to": ALICE, "token": {"address": token}, "amount": "5"}
 
 
-def call(data: bytes) -> dict[str, Any]:
+def call(data: bytes, program: str = MEMO) -> dict[str, Any]:
     text = base64.b64encode(data).decode()
-    return {"type": "CONTRACT_CALL", "programId": MEMO, "instructionData": text, "accounts": []}
+    return {"type": "CONTRACT_CALL", "programId": program, "instructionData": text, "accounts": []}
 
 
 def permit(spender: str, amount: int = 5) -> dict[str, Any]:
@@ -141,3 +144,66 @@ def test_every_type_lets_through_what_it_says_and_nothing_else(running: Any) -> 
         "APPROVED_SPENDERS",
         "RATE_LIMIT",
     }
+
+
+def test_rules_that_could_never_matter_are_refused_and_say_why(running: Any) -> None:
+    _, daemon = running
+    rules = Rules(daemon.operator(), daemon.funded_agent())
+    selectors = {"contracts": [{"address": MEMO, "methods": ["0x01", "0x0102"]}]}
+    evening = {"days": ["mon"], "start": "20:00", "end": "24:00"}
+    windows = {"hourly_max": "9", "daily_max": "9"}
+    for kind, document, why in (
+        ("CONTRACT_WHITELIST", {"contracts": [SYSTEM]}, "no request can call: "),
+        ("METHOD_WHITELIST", selectors, "means nothing beside 0x01"),
+        ("APPROVE_AMOUNT_LIMIT", {"amount_max": str(MOST)}, "block_unlimited denies already"),
+        ("TIME_RESTRICTION", {"timezone": "UTC", "windows": [evening] * 2}, "is listed twice"),
+        ("SPENDING_LIMIT", {"asset": TOKEN, "instant_max": "1", **windows}, "same as daily_max"),
+    ):
+        with pytest.raises(Exception, match=rf"VALIDATION_FAILED.*{why}"):
+            rules.set(kind, document)
+
+
+def test_each_profile_pays_what_it_says_and_nothing_beyond(running: Any) -> None:
+    """The third, `cautious`, is in test_e2e_kept_within."""
+    _, daemon = running
+    operator = daemon.operator()
+    for profile, tenths, beyond in (
+        ("standard", (1, 5, 20, 100), "per_transaction_max"),
+        ("open", (10, 100, 500, 1000), "daily_max"),
+    ):
+        body = {"name": profile, "network": "localnet", "profile": profile}
+        agent_id = operator.ask("POST", "/v1/agents", body)["id"]
+        operator.ask("POST", f"/v1/agents/{agent_id}/fund", {"amount": str(2 * SOL)})
+        token = operator.ask("POST", "/v1/sessions", {"agentId": agent_id})["token"]
+        agent = type(operator)(operator.url, token)
+        most = [tenth * SOL // 10 for tenth in tenths]
+        for tier, amount in zip(("INSTANT", "NOTIFY", "DELAY", "APPROVAL"), most, strict=True):
+            assert agent.ask("POST", SIMULATE, pay(BOB, amount))["tier"] == tier
+        assert agent.ends(agent.pay(BOB, most[0], key="paid")["id"]) == "CONFIRMED"
+        assert agent.rule(pay(BOB, most[-1] + 1)) == "SPENDING_LIMIT"
+        against = agent.ask("POST", SIMULATE, pay(BOB, most[-1] + 1))["violations"]
+        assert beyond in {each["bound"] for each in against}
+
+
+def test_a_session_does_what_is_on_its_lists_and_nothing_else(running: Any) -> None:
+    _, daemon = running
+    operator, agent = daemon.operator(), daemon.funded_agent()
+    rules = Rules(operator, agent)
+    rules.set("SPENDING_LIMIT", {"asset": TOKEN, "instant_max": "100"})
+    rules.set("SPENDING_LIMIT", {"asset": MINT, "instant_max": "100"})
+    rules.set("CONTRACT_WHITELIST", {"contracts": [MEMO, OTHER_MEMO], "tier": "INSTANT"})
+    rules.set("APPROVED_SPENDERS", {"spenders": [ALICE, BOB], "tier": "INSTANT"})
+    for constraints, allowed, denied in (
+        ({"allowedOperations": ["TRANSFER"]}, pay(ALICE), call(b"a")),
+        ({"allowedTokens": [TOKEN]}, send(TOKEN), send(MINT)),
+        ({"allowedContracts": [MEMO]}, call(b"b"), call(b"b", OTHER_MEMO)),
+        ({"allowedSpenders": [ALICE]}, permit(ALICE), permit(BOB)),
+    ):
+        body = {"agentId": rules.agent_id, "constraints": constraints}
+        token = operator.ask("POST", "/v1/sessions", body)["token"]
+        bounded = type(agent)(agent.url, token)
+        assert bounded.rule(allowed) == "INSTANT"
+        assert agent.ask("POST", SIMULATE, denied)["tier"] == "INSTANT", "its rules would allow it"
+        told = bounded.ask("POST", SIMULATE, denied)["denial"]
+        assert (told["code"], told["details"]["bound"]) == ("CONSTRAINT_VIOLATED", *constraints)
+        assert bounded.rule(denied) == "SESSION"

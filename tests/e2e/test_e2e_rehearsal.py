@@ -12,6 +12,17 @@ SOL = 10**9
 OTHER = "So11111111111111111111111111111111111111112"
 
 
+def what_cannot_be_tried_is_said(
+    waiaas: Any, new: Path, rules: Any, agent: tuple[str, ...]
+) -> None:
+    backtest = ("policy", "backtest", str(new), *agent, "--since")
+    assert "--since: " in waiaas.run(*backtest, "yesterday", code=2).stderr
+    unknown = {"type": "NO_SUCH_LIMIT", "rules": {}}
+    for written, why in ([*rules, unknown], "NO_SUCH_LIMIT"), (unknown, "Expected `array`"):
+        new.write_text(json.dumps(written), encoding="utf-8")
+        assert why in waiaas.run(*backtest, "0", code=2).stderr
+
+
 def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
     running: Any, recipient: str
 ) -> None:
@@ -49,6 +60,8 @@ def test_a_verdict_is_explained_simulated_tested_and_tried_on_the_past(
     changed = [(each["before"], each["after"]) for name in changes for each in tried[name]]
     assert changed == [("DENIED", "APPROVAL"), ("INSTANT", "DENIED")]
     assert tried["decisions"] == 2
+
+    what_cannot_be_tried_is_said(waiaas, new, rules, ("--agent", agent_id))
 
     table: Path = waiaas.folder / "table.json"
     request = {"to": recipient, "amount": "1"}
