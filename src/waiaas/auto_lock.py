@@ -3,6 +3,7 @@
 Why the kill switch and a clock in doubt do not lock is told in docs/keystore.md.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,20 @@ CHECK_INTERVAL_S: Final = 10
 """Between two looks at the most; so much longer than asked for it may stay open."""
 
 log = structlog.get_logger()
+
+
+async def lock_unasked(
+    locking: Locking,
+    clock: Clock,
+    *,
+    count_uses: Callable[[], int],
+    idle_s: int,
+    is_damaged: Callable[[], bool],
+) -> None:
+    """Do both of what follows, until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lock_when_idle(locking, clock, count_uses=count_uses, idle_s=idle_s))
+        group.create_task(lock_when_damaged(locking, clock, is_damaged=is_damaged))
 
 
 async def lock_when_idle(

@@ -21,7 +21,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.api.self_check import RoutesUnfit, require_fit
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
-from waiaas.auto_lock import lock_when_damaged, lock_when_idle
+from waiaas.auto_lock import lock_unasked
 from waiaas.backups.create import BackupMaker
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
@@ -51,6 +51,7 @@ from waiaas.directory import (
     is_initialised,
     require_assertions,
     require_initialised,
+    require_local,
     require_private,
     sentence,
     write_private,
@@ -140,6 +141,7 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
     try:
         if not is_initialised(directory):
             check_new_password(password)  # Before anything is written.
+        require_local(directory)
         with contextlib.suppress(FileExistsError):  # What is there is looked at next.
             directory.mkdir(mode=0o700, parents=True)
         require_private(directory)
@@ -233,6 +235,7 @@ def _open(
 ) -> _Opened:
     """Open what blocks while it is opened; *stack* closes it."""
     with start.stage(Stage.DIRECTORY):
+        require_local(directory)
         lock = stack.enter_context(claimed(directory))
         require_room(directory)
     clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
@@ -374,26 +377,19 @@ async def _serve(
         figures.forget_requests()
         life.server.config.app = api
         # Not supervised: a damaged ledger, which ends every worker, must not keep keys in memory.
-        locks = (
-            partial(
-                lock_when_idle,
-                services.locking,
-                clock,
-                count_uses=keystore.count_uses,
-                idle_s=config.keystore.auto_lock_seconds,
-            ),
-            partial(
-                lock_when_damaged,
-                services.locking,
-                clock,
-                is_damaged=lambda: ledger.damage is not None,
-            ),
+        lock = partial(
+            lock_unasked,
+            services.locking,
+            clock,
+            count_uses=keystore.count_uses,
+            idle_s=config.keystore.auto_lock_seconds,
+            is_damaged=lambda: ledger.damage is not None,
         )
         await answer(
             doors,
             directory,
             cookie,
-            works=(supervisor.run, *locks),
+            works=(supervisor.run, lock),
             announce=announce,
             start=start,
             life=life,

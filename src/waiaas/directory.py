@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,18 @@ SOCKET_NAME: Final = "daemon.sock"
 
 LOCALNET_NAME: Final = "localnet"
 """The folder of a local network that a daemon brought along."""
+
+NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.glusterfs", "fuse.juicefs"}
+    | {"fuse.rclone", "fuse.s3fs", "fuse.sshfs", "fuse.vmhgfs-fuse", "glusterfs", "gpfs", "lustre"}
+    | {"nfs", "nfs4", "orangefs", "smb3", "smbfs", "vboxsf", "virtiofs"}
+)
+"""Where the locks and the shared memory that the ledger relies on are not a promise."""
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+"""How the kernel writes a space, a tab, a newline and a backslash in a path."""
 
 _ADDRESS_BYTES_MAX: Final = 4096
 
@@ -190,6 +203,41 @@ def require_private(directory: Path) -> None:
         raise DaemonError(f"{directory} belongs to another user: give one of your own")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise DaemonError(f"{directory} is open to other users: run `chmod 700 {directory}`")
+
+
+def require_local(directory: Path, *, mounts: Path = MOUNTS) -> None:
+    """Return unless *directory* is on a file system known to be shared with other machines.
+
+    Raises:
+        DaemonError: it is; two daemons could then hold it, and the ledger could come apart.
+    """
+    kind = file_system_of(directory.resolve(), read_mounts(mounts))
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise DaemonError(
+            f"{directory} is on a network file system ({kind}), which does not promise the locks"
+            " and the shared memory that the ledger relies on: move it to a disk of this machine"
+            " (in a container: a volume), or give another directory"
+        )
+
+
+def read_mounts(mounts: Path = MOUNTS) -> str:
+    """Return what the kernel says is mounted where; nothing if it does not say."""
+    with contextlib.suppress(OSError):
+        return os.fsdecode(mounts.read_bytes())
+    return ""
+
+
+def file_system_of(path: Path, mounts: str) -> str | None:
+    """Return the type of the file system of *path*, by what /proc/self/mountinfo says (proc(5))."""
+    best: tuple[int, str | None] = (-1, None)
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        with contextlib.suppress(ValueError, IndexError):
+            point = Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]))
+            kind = fields[fields.index("-") + 1]
+            if path.is_relative_to(point) and len(point.parts) >= best[0]:
+                best = (len(point.parts), kind)
+    return best[1]
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -122,21 +122,6 @@ def test_who_holds_the_lock_is_told(holder: int | None, pid: int | None, state: 
     assert machine.check_lock(replace(MACHINE, lock_holder=holder), pid=pid).state is state
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [("/", "ext4"), ("/home/a", "ext4"), ("/mnt/a b/x", "nfs4"), ("/mnt/a", "xfs")],
-)
-def test_a_path_is_on_the_file_system_of_the_nearest_mount(path: str, kind: str) -> None:
-    mounts = (
-        "21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw\n"
-        "22 21 0:20 / /mnt rw - xfs /dev/b rw\n"
-        "23 22 0:21 / /mnt/a\\040b rw,nosuid master:2 - nfs4 host:/x rw\n"
-        "unreadable\n"
-    )
-    assert machine.file_system_of(Path(path), mounts) == kind
-    assert machine.file_system_of(Path(path), "") is None
-
-
 def test_limits_and_umask_are_read_as_linux_writes_them() -> None:
     limits = "Limit    Soft Limit  Hard Limit  Units\nMax core file size  0  unlimited  bytes\n"
     assert machine.limit_in(limits, "Max core file size") == 0

@@ -14,7 +14,12 @@ from typing import Final
 
 from waiaas.backups.create import BACKUPS_NAME
 from waiaas.database.ledger import LEDGER_NAME
-from waiaas.directory import KEYSTORE_NAME
+from waiaas.directory import (
+    KEYSTORE_NAME,
+    NETWORK_FILE_SYSTEMS,
+    file_system_of,
+    read_mounts,
+)
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded
@@ -24,12 +29,6 @@ SPACE_BYTES_MIN: Final = 256 * 1024 * 1024
 
 LOCKED_BYTES_MIN: Final = 1024 * 1024
 """A key takes some pages; the old default of Linux, 64 KiB, is not enough for a few agents."""
-
-NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {"9p", "afs", "ceph", "cifs", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "glusterfs"}
-    | {"lustre", "nfs", "nfs4", "smb3", "smbfs", "virtiofs"}
-)
-"""Where the locks and the shared memory that the ledger relies on are not a promise."""
 
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"ramfs", "tmpfs"})
 
@@ -80,7 +79,7 @@ def read_machine(directory: Path, *, pid: int | None) -> Machine:
     return Machine(
         is_root=os.geteuid() == 0,
         free_bytes=free_bytes,
-        file_system=file_system_of(directory.resolve(), _read("self", "mountinfo")),
+        file_system=file_system_of(directory.resolve(), read_mounts()),
         read_only=read_only_in(directory),
         lock_holder=holder,
         locked_bytes_max=locked if pid is None else limit_in(limits, "Max locked memory"),
@@ -113,19 +112,6 @@ def lock_holder(directory: Path, locks: str) -> int:
             case [_, "FLOCK", _, "WRITE", pid, where, *_] if where == place:
                 return int(pid)
     return 0
-
-
-def file_system_of(path: Path, mounts: str) -> str | None:
-    """Return the type of the file system of *path*, by what /proc/self/mountinfo says."""
-    best: tuple[int, str | None] = (-1, None)
-    for line in mounts.splitlines():
-        fields = line.split()
-        with suppress(ValueError, IndexError):
-            point = Path(fields[4].encode().decode("unicode_escape"))
-            kind = fields[fields.index("-") + 1]
-            if path.is_relative_to(point) and len(point.parts) >= best[0]:
-                best = (len(point.parts), kind)
-    return best[1]
 
 
 def read_only_in(
