@@ -53,6 +53,7 @@ from waiaas.directory import (
     require_initialised,
     require_local,
     require_private,
+    require_space,
     sentence,
     write_private,
 )
@@ -141,6 +142,7 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
     try:
         if not is_initialised(directory):
             check_new_password(password)  # Before anything is written.
+            require_space(directory)
         require_local(directory)
         with contextlib.suppress(FileExistsError):  # What is there is looked at next.
             directory.mkdir(mode=0o700, parents=True)

@@ -36,6 +36,9 @@ NETWORK_FILE_SYSTEMS: Final = frozenset(
 )
 """Where the locks and the shared memory that the ledger relies on are not a promise."""
 
+NEW_BYTES_MIN: Final = 4 * 1024 * 1024
+"""Ledger, keystore and the ballast are 1.4 MB; the first start writes as much again."""
+
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
@@ -217,6 +220,22 @@ def require_local(directory: Path, *, mounts: Path = MOUNTS) -> None:
             f"{directory} is on a network file system ({kind}), which does not promise the locks"
             " and the shared memory that the ledger relies on: move it to a disk of this machine"
             " (in a container: a volume), or give another directory"
+        )
+
+
+def require_space(directory: Path) -> None:
+    """Return if there is room for a new data directory, and for a first start in it.
+
+    Raises:
+        DaemonError: there is not; it would be made, and could then write nothing down.
+    """
+    place = next(each for each in (directory, *directory.parents) if each.exists())
+    found = os.statvfs(place)
+    free_bytes = found.f_bavail * found.f_frsize
+    if found.f_blocks and free_bytes < NEW_BYTES_MIN:  # Some have no blocks, and so none free.
+        raise DaemonError(
+            f"{place} has room for {free_bytes // 1024} KiB, and a new data directory needs"
+            f" {NEW_BYTES_MIN // 1024}: make room, or give another directory"
         )
 
 

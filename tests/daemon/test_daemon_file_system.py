@@ -1,6 +1,7 @@
-"""A data directory on a network file system is refused before anything is opened or made in it."""
+"""A data directory where it cannot live is refused before anything is opened or made in it."""
 
 import contextlib
+import os
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from waiaas import daemon
 from waiaas.config.reading import load_config
 from waiaas.directory import (
     NETWORK_FILE_SYSTEMS,
+    NEW_BYTES_MIN,
     DaemonError,
     file_system_of,
     read_mounts,
@@ -100,3 +102,24 @@ def test_a_start_there_ends_in_its_first_stage_and_init_makes_nothing(
         daemon._open(directory, load_config(directory), None, start=start, stack=stack)
     assert start.failed == "directory"
     assert sorted(directory.iterdir()) == before
+
+
+def test_on_a_disk_without_room_init_makes_nothing_and_says_how_much_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: with that much room it makes it, and one that was made is told of as ever."""
+    directory = tmp_path / "a" / "data"
+    free = [NEW_BYTES_MIN - 4096]
+
+    def statvfs(_: Path) -> os.statvfs_result:
+        blocks = free[0] // 4096
+        return os.statvfs_result((4096, 4096, 10**6, blocks, blocks, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    with pytest.raises(DaemonError, match=r"room for 4092 KiB, .* needs 4096"):
+        daemon.initialise(directory, PASSWORD)
+    assert not directory.parent.exists()
+    free[0] = NEW_BYTES_MIN
+    assert daemon.initialise(directory, PASSWORD)
+    free[0] = 0
+    assert not daemon.initialise(directory, PASSWORD)
