@@ -22,7 +22,7 @@ from waiaas.api.self_check import RoutesUnfit, require_fit
 from waiaas.api.services import About, Services
 from waiaas.applied import admission_rules, session_rules, solana_urls
 from waiaas.auto_lock import lock_unasked
-from waiaas.backups.create import BackupMaker
+from waiaas.backups.create import BackupMaker, guarded
 from waiaas.backups.schedule import BackupSchedule
 from waiaas.backups.swap import claimed
 from waiaas.chains.localnet import process as localnet_process
@@ -77,6 +77,7 @@ from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt
 from waiaas.pipeline.locking import Locking
+from waiaas.pipeline.own_keystore import OwnKeystoreLost, require_no_agents
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.recover import Found, count_found, read_unfinished
@@ -133,8 +134,8 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
         True if it was made now, False if it was there already; then nothing is changed.
 
     Raises:
-        DaemonError: the password is refused, or the directory is not private or cannot be used;
-            the message says what to do.
+        DaemonError: the password is refused, the directory is not private or cannot be used, or
+            its ledger has agents whose keystore is gone; the message says what to do.
     """
     require_assertions()
     _require_time()
@@ -149,13 +150,14 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
         require_private(directory)
         if is_initialised(directory):
             return False
-        with open_ledger(directory):
+        with open_ledger(directory) as ledger:
+            require_no_agents(ledger, guarded(SystemClock(), ledger))
             config = directory / CONFIG_NAME
             if not config.exists():
                 write_private(config, template().encode())
             # Last, because its presence means that all the rest is there.
             create_keystore(directory / KEYSTORE_NAME, password)
-    except (OSError, DatabaseError, KeystoreError) as error:
+    except (OSError, DatabaseError, KeystoreError, OwnKeystoreLost) as error:
         raise DaemonError(sentence(error)) from error
     return True
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 KEYSTORE_NAME: Final = "keystore"
+LEDGER_FILE: Final = "ledger.db"
 COOKIE_NAME: Final = "operator.cookie"
 JOURNAL_NAME: Final = "restore.json"
 """There while a restore moves files: what is missing then is on its way."""
@@ -180,7 +181,10 @@ def require_initialised(directory: Path) -> None:
         DaemonError: it has not, or others could read or replace what is in there.
     """
     if not is_initialised(directory):
-        raise DaemonError(f"{directory} is not initialised: run `waiaas init` first")
+        remedy = "run `waiaas init` first"
+        if may_have_lost_keystore(directory):
+            remedy = "restore the newest backup; `waiaas init` only if there never was an agent"
+        raise DaemonError(f"{directory} is not initialised: {remedy}")
     require_private(directory)
 
 
@@ -191,6 +195,11 @@ def is_initialised(directory: Path) -> bool:
         return keystore.exists() or (directory / JOURNAL_NAME).exists()
     except OSError as error:
         raise DaemonError(sentence(error)) from error
+
+
+def may_have_lost_keystore(directory: Path) -> bool:
+    """Tell whether a directory that is not initialised has a ledger, which may have agents."""
+    return (directory / LEDGER_FILE).exists()
 
 
 def require_private(directory: Path) -> None:

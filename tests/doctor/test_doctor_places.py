@@ -144,7 +144,7 @@ def unreachable_node(place: Path) -> None:
     [
         (open_to_others, Subject.DIRECTORY, "open to other users"),
         (below_what_others_change, Subject.DIRECTORY, "can be changed by other users"),
-        (no_keystore, Subject.DIRECTORY, "is not initialised"),
+        (no_keystore, Subject.DIRECTORY, "has a ledger, and no keystore"),
         (readable_ledger, Subject.FILES, "ledger.db is open"),
         (readable_key, Subject.FILES, "keystore.json is open"),
         (link, Subject.FILES, "elsewhere is a symbolic link"),
@@ -214,3 +214,8 @@ def test_a_stop_that_was_none_is_noted(place: Path) -> None:
     (place / "clean-stop").unlink()
     found = {each.subject: each for each in look(place)}[Subject.LAST_STOP]
     assert found.state is State.NOTE
+
+
+def test_a_directory_without_a_ledger_is_to_be_initialised(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    assert "is not initialised" in wrong(look(tmp_path))[Subject.DIRECTORY]

@@ -22,7 +22,6 @@ from waiaas.backups.disk import remove_leftovers as remove_work_folders
 from waiaas.backups.errors import BackupError, WrongMasterPassword
 from waiaas.backups.file import (
     CONFIG_FILE,
-    LEDGER_FILE,
     SUFFIX,
     VAULT_FILE,
     AuditHeadEntry,
@@ -42,7 +41,13 @@ from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.snapshot import copy_database
-from waiaas.directory import KEYSTORE_NAME, DaemonError, require_initialised, sentence
+from waiaas.directory import (
+    KEYSTORE_NAME,
+    LEDGER_FILE,
+    DaemonError,
+    require_initialised,
+    sentence,
+)
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.domain.enums import AuditAction

@@ -23,7 +23,7 @@ import msgspec
 from waiaas.backups.disk import new_file
 from waiaas.backups.errors import DamagedBackup, NotABackup, OtherVersion, WrongBackupPassword
 from waiaas.backups.stream import OpeningReader, SealingWriter, StreamNotValid
-from waiaas.directory import KEYSTORE_NAME
+from waiaas.directory import KEYSTORE_NAME, LEDGER_FILE
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.keystore import documents
 from waiaas.keystore.errors import DamagedKeystore, UnsupportedVersion, WrongPassword
@@ -36,7 +36,6 @@ from waiaas.keystore.secrecy import SecretHolder, wipe
 VERSION: Final = 1
 SUFFIX: Final = ".waiaas-backup"
 
-LEDGER_FILE: Final = "ledger.db"
 CONFIG_FILE: Final = "config.toml"
 VAULT_FILE: Final = f"{KEYSTORE_NAME}/{VAULT_NAME}"
 

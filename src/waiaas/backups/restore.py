@@ -12,13 +12,13 @@ from pathlib import Path
 from waiaas.backups.create import explained
 from waiaas.backups.disk import private_folder, sync_folder, work_folder
 from waiaas.backups.errors import BackupError
-from waiaas.backups.file import LEDGER_FILE, OpenedBackup
+from waiaas.backups.file import OpenedBackup
 from waiaas.backups.swap import claimed, progress, require_movable, swap
 from waiaas.backups.verify import Verified, extract_and_check
 from waiaas.database import generate_id, open_ledger
 from waiaas.database.copies import read_copy
 from waiaas.database.errors import DatabaseError
-from waiaas.directory import KEYSTORE_NAME
+from waiaas.directory import KEYSTORE_NAME, LEDGER_FILE
 from waiaas.domain.clock import ClockReading
 from waiaas.pipeline.clock_guard import ClockGuard, stored_anchors
 from waiaas.pipeline.restored import mark_restored

@@ -32,9 +32,9 @@ import msgspec
 
 from waiaas.backups.disk import remove_leftovers, require_folder, sync_folder
 from waiaas.backups.errors import BackupError
-from waiaas.backups.file import CONFIG_FILE, LEDGER_FILE
+from waiaas.backups.file import CONFIG_FILE
 from waiaas.database.lock import DirectoryLock
-from waiaas.directory import JOURNAL_NAME, KEYSTORE_NAME, sentence, write_private
+from waiaas.directory import JOURNAL_NAME, KEYSTORE_NAME, LEDGER_FILE, sentence, write_private
 
 _STAGED: Final = re.compile(r"restore-[0-9a-f-]{36}")
 

@@ -8,10 +8,10 @@ from typing import Final
 from waiaas.backups.create import explained
 from waiaas.backups.disk import work_folder
 from waiaas.backups.errors import DamagedBackup
-from waiaas.backups.file import LEDGER_FILE, Manifest, OpenedBackup
+from waiaas.backups.file import Manifest, OpenedBackup
 from waiaas.database.copies import check_copy, read_copy
 from waiaas.database.errors import NotADatabase
-from waiaas.directory import KEYSTORE_NAME, is_initialised, require_private
+from waiaas.directory import KEYSTORE_NAME, LEDGER_FILE, is_initialised, require_private
 from waiaas.domain.enums import AgentStatus
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord

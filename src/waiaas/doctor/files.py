@@ -14,6 +14,7 @@ from waiaas.directory import (
     SOCKET_NAME,
     DaemonError,
     is_initialised,
+    may_have_lost_keystore,
     require_private,
     sentence,
 )
@@ -30,12 +31,15 @@ def check_directory(directory: Path) -> Finding:
         if not directory.is_symlink() and not directory.exists():
             return mend(Subject.DIRECTORY, f"there is no {directory}", "Run `waiaas init`.")
         require_private(directory)
-        if not is_initialised(directory):
+        if may_have_lost_keystore(directory) and not is_initialised(directory):
             return mend(
                 Subject.DIRECTORY,
-                f"{directory} is not initialised",
-                "Run `waiaas init`; or restore a backup, if there were keys in it.",
+                f"{directory} has a ledger, and no keystore",
+                "Restore the newest backup; `waiaas init` is right only if there never was an"
+                " agent, and refuses if there was.",
             )
+        if not is_initialised(directory):
+            return mend(Subject.DIRECTORY, f"{directory} is not initialised", "Run `waiaas init`.")
     except (DaemonError, OSError) as error:
         return mend(Subject.DIRECTORY, sentence(error), "Do as it says, as the user who owns it.")
     if not directory.stat().st_mode & stat.S_IWUSR:

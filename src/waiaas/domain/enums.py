@@ -145,6 +145,13 @@ class ImportProblem(StrEnum):
     """The curve has no such key."""
 
 
+class KeystoreProblem(StrEnum):
+    """Why a keystore was not taken for the one that a ledger's agents have their keys in."""
+
+    AGENTS_WITHOUT_KEYSTORE = "AGENTS_WITHOUT_KEYSTORE"
+    """A new one was to be made where there are agents, whose keys it would not have."""
+
+
 class AuditAction(StrEnum):
     """What is worth remembering. Grows when a feature emits a new one; names never change."""
 

@@ -15,6 +15,7 @@ from waiaas.domain.enums import (
     ChainType,
     ImportProblem,
     KeyFormat,
+    KeystoreProblem,
     NetworkType,
     NotificationEventType,
     PolicyTier,
@@ -283,6 +284,7 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
                     "format": one_of(KeyFormat),
                     "problem": one_of(ImportProblem),
                 },
+                {"operation": either("init"), "problem": one_of(KeystoreProblem)},
             ),
         ),
         AuditAction.RATE_LIMIT_EXCEEDED: Event(
