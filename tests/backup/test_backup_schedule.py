@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from waiaas.backups.create import BackupMaker, Occasion, list_backups
@@ -36,7 +38,8 @@ from waiaas.database import (
     sessions,
 )
 from waiaas.database.connection import open_reader
-from waiaas.domain.backup import Backup, BackupMode, ScheduleCondition
+from waiaas.domain.backup import Backup, BackupMode, KeysSaved, ScheduleCondition
+from waiaas.domain.ids import AgentId
 from waiaas.logs import log_to_stderr
 from waiaas.ports import LedgerCondition, LedgerTransaction
 from waiaas.supervision import Supervisor
@@ -405,11 +408,107 @@ def test_a_restored_ledger_is_backed_up_and_what_its_other_history_made_stays(
 
 
 def test_pruning_leaves_the_newest() -> None:
-    made = [Backup(f"{number}", "", number, 0, BackupMode.KEYSTORE) for number in range(4)]
-    for keep in range(6):
-        gone = beyond(made, keep=keep)
-        assert gone == made[: len(gone)]
-        assert len(made) - len(gone) == min(keep, 4)
+    made = [(backup_of(number), KeysSaved()) for number in range(4)]
+    for keep in range(1, 7):
+        gone = beyond(made, saved=KeysSaved(), keep=keep)
+        assert gone == [backup for backup, _ in made][: len(gone)]
+        assert len(made) - len(gone) == min(keep - 1, 4), "the new one is one of them"
+
+
+# ── lost keys ──────────────────────────────────────────────────────────────────────────────────
+
+
+def backup_of(number: int) -> Backup:
+    return Backup(f"{number}", "", number, 0, BackupMode.KEYSTORE)
+
+
+def key_file(life: Life, home: "Home") -> Path:
+    return life.directory / "keystore" / f"{home.agent_ids[0]}.json"
+
+
+def lose(file: Path) -> None:
+    file.unlink()
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 100)
+
+
+@pytest.mark.parametrize("damage", [lose, cut])
+def test_a_backup_with_a_key_that_is_lost_stays_and_its_agent_is_named(
+    life: Life, home: "Home", logged: Logged, damage: Callable[[Path], None]
+) -> None:
+    life.live(2 * DAY_S - HOUR_S, keep=1)
+    [whole] = life.made()
+    damage(key_file(life, home))
+    schedule = life.live(4 * DAY_S, keep=1)
+    made = life.made()
+    assert len(made) == 2, "and no other stays"
+    assert made[0] == whole
+    assert all(whole not in details.get("replaces", "") for _, details in life.rows()[-3:])
+    for told in (schedule.condition().problem, life.schedule().condition().problem):
+        assert home.agent_ids[0] in str(told)
+        assert home.agent_ids[1] not in str(told)
+    assert [line["level"] for line in logged() if line["event"] == "keys are lost"] == ["error"] * 4
+
+
+def test_what_was_found_again_frees_the_backup_that_had_it(life: Life, home: "Home") -> None:
+    life.live(HOUR_S, keep=1)
+    file = key_file(life, home)
+    away = file.rename(life.directory / "away")
+    life.live(2 * DAY_S, keep=1)
+    assert len(life.made()) == 2
+    away.rename(file)
+    schedule = life.live(DAY_S, keep=1)
+    assert len(life.made()) == 1
+    assert schedule.condition().problem is None
+
+
+A, B, C, D = (AgentId(letter) for letter in "abcd")
+SAVED = st.builds(
+    lambda lacking, newest: KeysSaved(tuple(sorted(lacking)), newest),
+    st.sets(st.sampled_from([A, B, C, D])),
+    st.sampled_from([None, A, B, C, D]),
+)
+
+
+@given(st.lists(SAVED, max_size=6), SAVED, st.integers(1, 4))
+def test_no_key_is_lost_with_the_last_backup_that_may_have_it(
+    saved: list[KeysSaved], new: KeysSaved, keep: int
+) -> None:
+    made = [(backup_of(number), keys) for number, keys in enumerate(saved)]
+    gone = beyond(made, saved=new, keep=keep)
+    stay = [keys for backup, keys in made if backup not in gone]
+    for agent_id in new.lacking:
+        had = any(keys.may_have(agent_id) for keys in saved)
+        assert any(keys.may_have(agent_id) for keys in stay) is had
+    assert len(stay) <= keep - 1 + len(new.lacking), "and no more stay than have to"
+
+
+def test_control_by_their_number_alone_the_last_backup_with_a_key_goes(
+    life: Life, home: "Home", monkeypatch: pytest.MonkeyPatch, passwords: tuple[bytes, bytes]
+) -> None:
+    def by_number(made: Any, *, saved: object, keep: int) -> list[Backup]:
+        assert saved
+        return [backup for backup, _ in made[: max(len(made) + 1 - keep, 0)]]
+
+    monkeypatch.setattr("waiaas.backups.schedule.beyond", by_number)
+    life.live(HOUR_S, keep=1)
+    lose(key_file(life, home))
+    life.live(DAY_S, keep=1)
+    [name] = life.made()
+    opened = open_backup(life.folder / name, passwords[0])
+    names = [entry.name for entry in opened.extract(None).files]
+    opened.close()
+    assert f"keystore/{home.agent_ids[0]}.json" not in names
+    assert f"keystore/{home.agent_ids[1]}.json" in names
+
+
+def test_what_an_older_release_listed_is_taken_for_a_backup_that_may_have_every_key() -> None:
+    made = [(backup_of(0), KeysSaved()), (backup_of(1), KeysSaved())]
+    assert beyond(made, saved=KeysSaved((A,), B), keep=1) == [backup_of(0)]
+    younger = [(backup_of(0), KeysSaved((), A))]
+    assert beyond(younger, saved=KeysSaved((B,), B), keep=1) == [backup_of(0)], "it never had it"
 
 
 # ── failure ────────────────────────────────────────────────────────────────────────────────────

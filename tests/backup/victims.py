@@ -224,14 +224,14 @@ class _Naive(_Telling):
         work = self._directory / "copy"
         work.mkdir(mode=0o700)
         path = self._directory / BACKUPS_NAME / f"{header.id}.waiaas-backup"
-        manifest, contents = self._collect(header, work, occasion)
+        manifest, contents, saved = self._collect(header, work, occasion)
         with path.open("wb") as file:
             write_backup(
                 file, header=header, manifest=manifest, contents=contents, file_key=file_key
             )
         shutil.rmtree(work)
         made = describe(path)
-        self._record(made, occasion)
+        self._record(made, saved, occasion)
         return made
 
 
@@ -291,7 +291,7 @@ def creations(keystore: FileKeystore) -> dict[str, Act]:
                 settings=BackupSettings(keep=1),
             )
             for _ in range(2):
-                schedule._make(ledger.read(_kept).made, stop=threading.Event())
+                schedule._make(ledger.read(_kept), stop=threading.Event())
 
     def create_naively(directory: Path) -> None:
         with maker(directory, _Naive) as (made, _):

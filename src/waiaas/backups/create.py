@@ -12,8 +12,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +49,15 @@ from waiaas.directory import (
     sentence,
 )
 from waiaas.domain.audit import OPERATOR, AuditEvent
-from waiaas.domain.backup import Backup, BackupMode
-from waiaas.domain.enums import AuditAction
+from waiaas.domain.backup import Backup, BackupMode, KeysSaved
+from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.errors import ErrorCode, Refusal
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused, WrongPassword
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
-from waiaas.keystore.sealed_files import read_sealed_files
+from waiaas.keystore.sealed_files import is_whole_key_file, read_sealed_files
 from waiaas.keystore.secrecy import wipe
 from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.pipeline.clock_guard import ClockGuard
@@ -72,7 +74,16 @@ _KEY_BYTES: Final = 32
 _DRAFT: Final = re.compile(r"\.\S+\.new")
 
 
-def _write_nothing(_tx: LedgerTransaction, _backup: Backup, _now_s: int) -> None:
+Details = dict[str, str]
+"""Of an audit row."""
+
+
+def _tell_nothing(_saved: KeysSaved) -> Details:
+    """Leave it at what is told of every backup."""
+    return {}
+
+
+def _write_nothing(_tx: LedgerTransaction, _backup: Backup, _saved: KeysSaved, _now_s: int) -> None:
     """Leave it at the audit row."""
 
 
@@ -83,9 +94,9 @@ class Occasion:
     actor: str = OPERATOR
     mark: str = ""
     """What its file's name says about it."""
-    details: dict[str, str] = field(default_factory=dict)
-    """More of them for the audit row."""
-    record: Callable[[LedgerTransaction, Backup, int], None] = _write_nothing
+    details: Callable[[KeysSaved], Details] = _tell_nothing
+    """Returns more of them for the audit row."""
+    record: Callable[[LedgerTransaction, Backup, KeysSaved, int], None] = _write_nothing
     """Writes, with the audit row, what else there is to write; given the ledger time."""
     is_stopped: Callable[[], bool] = lambda: False
     """Asked again and again; once it says True there will be no backup."""
@@ -216,7 +227,7 @@ class BackupMaker:
         draft = folder / f".{name}.new"
         try:
             with work_folder(self._directory) as work:
-                manifest, contents = self._collect(header, work, occasion)
+                manifest, contents, saved = self._collect(header, work, occasion)
                 with new_file(draft) as file:
                     write_backup(
                         file,
@@ -231,7 +242,7 @@ class BackupMaker:
             made = describe(draft)
             backup = Backup(made.id, name, made.created_at, made.size_bytes, made.mode)
             # Before it has its name: no backup is without its row. A row may be without its backup.
-            self._record(backup, occasion)
+            self._record(backup, saved, occasion)
             os.link(draft, folder / name)  # Unlike a renaming, never in place of another file.
         finally:
             draft.unlink(missing_ok=True)
@@ -240,12 +251,14 @@ class BackupMaker:
 
     def _collect(
         self, header: Header, work: Path, occasion: Occasion
-    ) -> tuple[Manifest, dict[str, Content]]:
-        """Take the snapshot; return what goes into the backup."""
+    ) -> tuple[Manifest, dict[str, Content], KeysSaved]:
+        """Take the snapshot; return what goes into the backup, and what of the keys does."""
         copy = work / LEDGER_FILE
         copy_database(self._directory / LEDGER_NAME, copy)
         _require_sound(copy, is_stopped=occasion.is_stopped)
-        facts, daemon_id = read_copy(copy, lambda tx: tx.key_values.get(DAEMON_ID))
+        facts, (daemon_id, agents) = read_copy(
+            copy, lambda tx: (tx.key_values.get(DAEMON_ID), _agents_that_had_keys(tx))
+        )
         keys = read_sealed_files(self._directory / KEYSTORE_NAME)
         contents: dict[str, Content] = {LEDGER_FILE: copy}
         contents |= {f"{KEYSTORE_NAME}/{name}": content for name, content in keys.items()}
@@ -270,17 +283,18 @@ class BackupMaker:
                 entry_of(name, content, go_on=occasion.go_on) for name, content in contents.items()
             ],
         )
-        return manifest, contents
+        return manifest, contents, _saved(agents, keys)
 
-    def _record(self, backup: Backup, occasion: Occasion) -> None:
+    def _record(self, backup: Backup, saved: KeysSaved, occasion: Occasion) -> None:
         wall_s = self._clock.now_s()
-        details = {"id": backup.id, "name": backup.name, "mode": backup.mode} | occasion.details
+        details = {"id": backup.id, "name": backup.name, "mode": backup.mode}
+        details |= occasion.details(saved)
         event = AuditEvent(AuditAction.BACKUP_CREATED, occasion.actor, details=details)
 
         def unit(tx: LedgerTransaction) -> None:
             now_s = ledger_time(tx, wall_s=wall_s)
             tx.audit.append(event, now_s=now_s)
-            occasion.record(tx, backup, now_s)
+            occasion.record(tx, backup, saved, now_s)
 
         self._ledger.write(unit)
 
@@ -360,6 +374,27 @@ def _require_sound(copy: Path, *, is_stopped: Callable[[], bool]) -> None:
             f"The ledger is damaged ({findings[0]}): no backup was made of it.",
             remedy="Restore one made before; to keep this ledger, copy its stopped folder.",
         )
+
+
+def _agents_that_had_keys(tx: LedgerTransaction) -> list[AgentRecord]:
+    statuses = [status for status in AgentStatus if status is not AgentStatus.CREATING]
+    return [agent for status in statuses for agent in tx.agents.with_status(status)]
+
+
+def _saved(agents: Sequence[AgentRecord], keys: Mapping[str, bytes]) -> KeysSaved:
+    """Tell whose keys are saved by the files of a keystore, as far as is told without a password.
+
+    An agent whose making was cut off before it had one counts as one that lost it.
+    """
+    lacking = [
+        agent.id
+        for agent in agents
+        if not is_whole_key_file(
+            keys.get(f"{agent.id}.json"), agent_id=agent.id, public_key=agent.public_key
+        )
+    ]
+    newest = max((agent.id for agent in agents), default=AgentId(""))
+    return KeysSaved(tuple(sorted(lacking)), newest)
 
 
 def _file_name(header: Header, mark: str) -> str:

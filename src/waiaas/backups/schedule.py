@@ -4,7 +4,8 @@ The ledger says which backups the schedule made, and in which order: each is lis
 transaction of its audit row, before its file has its name. The files say which of them are still
 there, as they were made. Only what both say counts, and only that is ever removed: no backup of an
 operator's, none that was renamed or changed, none of another daemon, and none from a history that
-a restore has replaced.
+a restore has replaced. Nor is one removed with a key that all newer ones lack: it may be the last
+place where that key is.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from waiaas.backups.create import BACKUPS_NAME, UNCHANGED, BackupMaker, Occasion, explained
+from waiaas.backups.create import BACKUPS_NAME, UNCHANGED, BackupMaker, Details, Occasion, explained
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import describe
@@ -27,7 +28,8 @@ from waiaas.config.registry import BackupSettings
 from waiaas.database import DatabaseError, Ledger
 from waiaas.directory import sentence
 from waiaas.domain.audit import SYSTEM
-from waiaas.domain.backup import Backup, ScheduleCondition
+from waiaas.domain.backup import Backup, KeysSaved, ScheduleCondition
+from waiaas.domain.enums import AgentStatus
 from waiaas.domain.workers import WorkerName
 from waiaas.pipeline.record import ledger_time
 from waiaas.ports import Clock, LedgerTransaction
@@ -45,6 +47,7 @@ SPARE_BYTES: Final = 64 * 1024 * 1024
 _MARK: Final = "scheduled-"
 _KEY: Final = "backup.schedule"
 _S_PER_HOUR: Final = 60 * 60
+_TOLD_MAX: Final = 10
 
 log = structlog.get_logger()
 
@@ -54,8 +57,14 @@ class _Kept(msgspec.Struct, frozen=True):
 
     made: tuple[Backup, ...] = ()
     """In the order in which they were made, whatever the clock said."""
+    saved: dict[str, KeysSaved] = {}
+    """Whose keys are in them, by the backups' ids."""
     problem: str | None = None
-    """Why the last attempt failed."""
+    """Why the last attempt failed, or what it could not save."""
+
+    def keys_in(self, backup: Backup) -> KeysSaved:
+        """Return whose keys are in one; nothing is known of what older releases made."""
+        return self.saved.get(backup.id, KeysSaved())
 
 
 def seconds_to_next(*, made_at: Iterable[int], now_s: int, interval_s: int) -> int:
@@ -68,9 +77,26 @@ def seconds_to_next(*, made_at: Iterable[int], now_s: int, interval_s: int) -> i
     return max(max(credible) + interval_s - now_s, 0) if credible else 0
 
 
-def beyond(made: Sequence[Backup], *, keep: int) -> Sequence[Backup]:
-    """Return the oldest of *made*, those that are more than *keep*; made in this order."""
-    return made[: max(len(made) - keep, 0)]
+def beyond(
+    made: Sequence[tuple[Backup, KeysSaved]], *, saved: KeysSaved, keep: int
+) -> list[Backup]:
+    """Return the oldest of *made*, those that are more than *keep* with the new one.
+
+    One with a key that all newer ones lack, which stay, is not among them.
+
+    Args:
+        made: what there is, in the order in which it was made.
+        saved: whose keys are in the new one.
+        keep: how many there are to be.
+    """
+    gone, wanted = [], set(saved.lacking)
+    for count, (backup, keys) in enumerate(reversed(made), start=2):
+        only_here = {agent_id for agent_id in wanted if keys.may_have(agent_id)}
+        if count > keep and not only_here:
+            gone.append(backup)
+        else:
+            wanted -= only_here
+    return gone[::-1]
 
 
 class BackupSchedule:
@@ -119,8 +145,8 @@ class BackupSchedule:
         """Make the backup that is due, if one is."""
         if not self._interval_s:
             return None
-        made = self._ledger.read(_kept).made
-        there = await asyncio.to_thread(self._as_made, made)
+        kept = self._ledger.read(_kept)
+        there = await asyncio.to_thread(self._as_made, kept.made)
         wait_s = seconds_to_next(
             made_at=[backup.created_at for backup in there],
             now_s=self._clock.now_s(),
@@ -128,17 +154,17 @@ class BackupSchedule:
         )
         if wait_s:
             return min(wait_s, LOOK_S_MAX)
-        await self._attempt(made)
+        await self._attempt(kept)
         return PAUSE_S
 
-    async def _attempt(self, made: Sequence[Backup]) -> None:
+    async def _attempt(self, kept: _Kept) -> None:
         """Make one, or record why there is none; payments go on either way.
 
         Raises:
             TurnFailed: there is none.
         """
         try:
-            await self._make_beside(made)
+            await self._make_beside(kept)
         except BackupError as error:
             await self._record(str(error))
             raise TurnFailed(str(error)) from error
@@ -147,11 +173,11 @@ class BackupSchedule:
             raise
         self._unrecorded_problem = None  # The ledger's went in the backup's transaction.
 
-    async def _make_beside(self, made: Sequence[Backup]) -> None:
+    async def _make_beside(self, kept: _Kept) -> None:
         """Make one on a thread of its own; a cancelled caller stops it and waits for its end."""
         stop = threading.Event()
         making = asyncio.get_running_loop().run_in_executor(
-            None, partial(self._make, made, stop=stop)
+            None, partial(self._make, kept, stop=stop)
         )
         try:
             await asyncio.wait([making])  # Which does not cancel it, whoever cancels us.
@@ -162,25 +188,30 @@ class BackupSchedule:
             raise
         making.result()
 
-    def _make(self, made: Sequence[Backup], *, stop: threading.Event) -> None:
+    def _make(self, kept: _Kept, *, stop: threading.Event) -> None:
         self._require_room()
-        listed = [backup for backup in made if os.path.lexists(self._folder / backup.name)]
-        replaced = beyond(self._as_made(made), keep=self._keep - 1)
+        listed = [backup for backup in kept.made if os.path.lexists(self._folder / backup.name)]
+        there = [(backup, kept.keys_in(backup)) for backup in self._as_made(kept.made)]
+        replaced: list[Backup] = []
 
-        def record(tx: LedgerTransaction, backup: Backup, now_s: int) -> None:
+        def details(saved: KeysSaved) -> Details:
+            replaced.extend(beyond(there, saved=saved, keep=self._keep))
+            # Written down before anything is removed.
+            return {"replaces": ", ".join(old.name for old in replaced)} if replaced else {}
+
+        def record(tx: LedgerTransaction, backup: Backup, saved: KeysSaved, now_s: int) -> None:
             # Those to be removed stay on the list until they are seen to be gone.
-            _put(tx, _Kept((*listed, backup)), now_s=now_s)
+            keys = {old.id: kept.keys_in(old) for old in listed} | {backup.id: saved}
+            _put(tx, _Kept((*listed, backup), keys, missing_keys(tx, saved)), now_s=now_s)
 
         occasion = Occasion(
-            actor=SYSTEM,
-            mark=_MARK,
-            # Written down before anything is removed.
-            details={"replaces": ", ".join(old.name for old in replaced)} if replaced else {},
-            record=record,
-            is_stopped=stop.is_set,
+            actor=SYSTEM, mark=_MARK, details=details, record=record, is_stopped=stop.is_set
         )
         backup = self._maker.make_if_free(occasion)
         log.info("scheduled backup made", name=backup.name, size_bytes=backup.size_bytes)
+        problem = self._ledger.read(_kept).problem
+        if problem is not None:
+            log.error("keys are lost", reason=problem)
         self._remove(replaced)
 
     def _require_room(self) -> None:
@@ -236,6 +267,20 @@ class BackupSchedule:
             log.warning("the failed backup could not be recorded", reason=str(error))
         else:
             self._unrecorded_problem = None
+
+
+def missing_keys(tx: LedgerTransaction, saved: KeysSaved) -> str | None:
+    """Say which agents that still pay have no key in the keystore any more, if any."""
+    found = [tx.agents.get(agent_id) for agent_id in saved.lacking]
+    lost = [agent.id for agent in found if agent and agent.status is not AgentStatus.TERMINATED]
+    if not lost:
+        return None
+    more = f", and {len(lost) - _TOLD_MAX} more" if len(lost) > _TOLD_MAX else ""
+    return (
+        f"The newest backup lacks the keys of {', '.join(lost[:_TOLD_MAX])}{more}: their files are"
+        " missing in the keystore, or damaged. Older backups that have them are kept: restore the"
+        " newest of these."
+    )
 
 
 def _kept(tx: LedgerTransaction) -> _Kept:

@@ -113,7 +113,7 @@ class Status(Message, frozen=True):
     last_scheduled_backup_at: int | None
     """When the newest backup was made that the daemon made by itself and that is still there."""
     scheduled_backup_problem: str | None
-    """Why the last attempt at one failed, and what to do."""
+    """Why the last attempt at one failed, or whose keys it could not save, and what to do."""
     workers: list[WorkerStatus]
 
 
