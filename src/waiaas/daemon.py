@@ -90,9 +90,11 @@ from waiaas.system import SystemClock, generate_secret, random_share, read_boot_
 from waiaas.upkeep import (
     ChainAsking,
     LedgerChecks,
+    agents_without_key,
     clock_watch,
     hear_chains,
     notices,
+    report_keys,
     report_opening,
     start_clock,
     start_in_ledger,
@@ -294,8 +296,14 @@ async def _serve(
                 ledger, clock, version=VERSION, is_locked=keystore.is_locked
             )
             about = About(VERSION, daemon_id, localnet_url)
+        without_key = partial(
+            agents_without_key,
+            ledger,
+            lambda agent: keystore.has_file(agent.id, public_key=agent.public_key),
+        )
         with start.stage(Stage.UNFINISHED):
             found = _classify(ledger, keystore, clock)
+            report_keys(without_key())
         worker = Worker(World(ledger, keystore, chains, clock, generate_id), report=_report_step)
         maker = BackupMaker(
             directory,
@@ -354,6 +362,7 @@ async def _serve(
             ),
             locking=Locking(keystore, ledger, clock, operator.forget_logins, worker.resume),
             count_swappable=count_unlocked,
+            agents_without_key=without_key,
             wake=worker.wake,
             count_blocked=worker.count_blocked,
             count_unreadable=worker.count_unreadable,

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import structlog
@@ -14,7 +14,8 @@ from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.notices import Notice, Notices
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.clock import ClockDoubt
-from waiaas.domain.enums import AuditAction
+from waiaas.domain.enums import AgentStatus, AuditAction
+from waiaas.domain.records import AgentRecord
 from waiaas.domain.workers import WorkerName
 from waiaas.pipeline.clock_guard import ClockGuard, note
 from waiaas.pipeline.record import ledger_time
@@ -29,6 +30,9 @@ CLOCK_INTERVAL_S: Final = 5
 
 CHAIN_ANSWER_S: Final = 3
 """So long a node has to say what time it is; at a start nothing is dated before."""
+
+KEYS_TOLD_MAX: Final = 10
+"""Of lost keys, at a start."""
 
 CHECK_RETRY_S: Final = 60 * 60
 """After one that could not be made, or not be recorded."""
@@ -172,6 +176,35 @@ async def _chain_time(chain: Chain) -> int | None:
             return await chain.chain_time()
     except (ChainUnavailable, TimeoutError):
         return None
+
+
+def agents_without_key(
+    ledger: Ledger, has_file: Callable[[AgentRecord], bool]
+) -> list[AgentRecord]:
+    """Return who should have a key and has none that could be used, as far as its file tells.
+
+    Terminated agents are left out: some never had one, and none pays any more.
+    """
+    if ledger.damage is not None:  # What it says of agents may be anything.
+        return []
+    statuses = (AgentStatus.ACTIVE, AgentStatus.SUSPENDED, AgentStatus.TERMINATING)
+    found = ledger.read(
+        lambda tx: [each for one in statuses for each in tx.agents.with_status(one)]
+    )
+    return [agent for agent in found if not has_file(agent)]
+
+
+def report_keys(lost: Sequence[AgentRecord]) -> None:
+    """Log whose key is gone: nothing but a backup brings it back."""
+    for agent in lost[:KEYS_TOLD_MAX]:
+        log.error(
+            "an agent's key file is missing or damaged",
+            agent_id=agent.id,
+            name=agent.name,
+            address=agent.public_key,
+        )
+    if len(lost) > KEYS_TOLD_MAX:
+        log.error("and more", agents=len(lost) - KEYS_TOLD_MAX)
 
 
 class ChainAsking:

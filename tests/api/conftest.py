@@ -321,6 +321,7 @@ class Desk:
                 ledger, clock, WalletSignatures(), Letterhead(f"127.0.0.1:{PORT}", DAEMON_ID)
             ),
             count_swappable=lambda: 0,
+            agents_without_key=list,
             wake=lambda _: None,
             count_blocked=lambda: 0,
             count_unreadable=lambda: 0,

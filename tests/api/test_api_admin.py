@@ -9,7 +9,9 @@ import pytest
 from waiaas.database import transactions
 from waiaas.domain.assets import Network
 from waiaas.domain.backup import ScheduleCondition
-from waiaas.domain.enums import ChainType, NetworkType, TransactionStatus
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType, TransactionStatus
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
 from waiaas.pipeline.recover import Found
 
 if TYPE_CHECKING:
@@ -33,6 +35,13 @@ def test_anybody_may_know_that_it_is_well_and_no_more(desk: "Desk", hired: "Hire
     assert desk.ask("GET", "/health", token=hired.token).json == answer.json
 
 
+def agent_named(agent_id: str) -> AgentRecord:
+    return AgentRecord(
+        *(AgentId(agent_id), "a", ChainType.SOLANA, NetworkType.LOCALNET, "address"),
+        *(AgentStatus.ACTIVE, NOW_S, None, None),
+    )
+
+
 def test_the_operator_may_know_what_it_is_doing(
     desk: "Desk", operator: str, hired: "Hired"
 ) -> None:
@@ -43,6 +52,7 @@ def test_the_operator_may_know_what_it_is_doing(
         count_blocked=lambda: 7,
         count_unreadable=lambda: 3,
         count_shut=lambda: 3,
+        agents_without_key=lambda: [agent_named("an agent")],
         found_at_start={**dict.fromkeys(Found, 0), Found.UNSIGNED: 2, Found.SIGNED: 1},
         backup_condition=lambda: ScheduleCondition(NOW_S - 5, "The disk is full."),
     )
@@ -63,6 +73,7 @@ def test_the_operator_may_know_what_it_is_doing(
             "unreadableTransactionCount": 3,
             "foundAtStart": {"waiting": 0, "unsigned": 2, "signed": 1, "sent": 0, "unclear": 0},
             "waitingAgentCount": 3,
+            "agentsWithoutKey": ["an agent"],
             "networks": ["devnet", "localnet"],
             "localnetUrl": "http://127.0.0.1:8899",
             "restoredAt": None,

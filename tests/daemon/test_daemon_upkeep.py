@@ -12,12 +12,15 @@ import pytest
 from sqlalchemy import select
 from tests.fakes.chain import FakeChain, Manners
 
-from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, open_ledger
+from waiaas.database import Ledger, LedgerDamaged, LedgerFull, audit_log, generate_id, open_ledger
 from waiaas.database.connection import open_reader
 from waiaas.database.errors import DatabaseError
 from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
 from waiaas.domain.clock import ClockDoubt
+from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
 from waiaas.logs import log_to_stderr
 from waiaas.pipeline.clock_guard import ClockGuard, note, refuse_in_doubt
 from waiaas.ports import Chain, Clock, LedgerTransaction
@@ -28,9 +31,11 @@ from waiaas.upkeep import (
     CLOCK_INTERVAL_S,
     ChainAsking,
     LedgerChecks,
+    agents_without_key,
     clock_watch,
     hear_chains,
     notices,
+    report_keys,
     report_opening,
     seconds_to_next_check,
     start_clock,
@@ -446,3 +451,36 @@ def test_a_stop_does_not_wait_for_a_check(ledger: Ledger, clock: DayClock) -> No
     ledger.write(fill)
     asyncio.run(main())
     assert ledger.read(lambda tx: tx.key_values.get("ledger.checked_at")) is None
+
+
+# ── keys ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_should_have_a_key_and_has_none_is_told(
+    ledger: Ledger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    made = {status: AgentId(generate_id()) for status in AgentStatus}
+
+    def unit(tx: LedgerTransaction) -> None:
+        for status, agent_id in made.items():
+            tx.agents.insert(
+                AgentRecord(
+                    *(agent_id, "a", ChainType.SOLANA, NetworkType.LOCALNET, agent_id, status),
+                    *(NOW_S, None, None),
+                )
+            )
+
+    ledger.write(unit)
+    assert agents_without_key(ledger, lambda _: True) == []
+    lost = agents_without_key(ledger, lambda _: False)
+    assert {agent.status for agent in lost} == {
+        *(AgentStatus.ACTIVE, AgentStatus.SUSPENDED, AgentStatus.TERMINATING)
+    }
+    report_keys(lost * 5)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert {line["level"] for line in lines} == {"error"}
+    assert [line["agent_id"] for line in lines[:3]] == [agent.id for agent in lost]
+    assert (len(lines), lines[-1]["agents"]) == (11, 5)
+    ledger.stop_writing(["page 7 is torn"])
+    assert agents_without_key(ledger, lambda _: False) == []

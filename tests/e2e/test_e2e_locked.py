@@ -27,5 +27,9 @@ def test_a_start_without_the_password_serves_reads_until_somebody_unlocks(waiaas
 
     waiaas.run("unlock", password=True)
 
-    assert daemon.operator().ask("POST", "/v1/agents", AGENT)["status"] == "ACTIVE"
+    agent = daemon.operator().ask("POST", "/v1/agents", AGENT)
+    assert agent["status"] == "ACTIVE"
+    assert operator.get("/v1/admin/status")["agentsWithoutKey"] == []
+    (waiaas.data / "keystore" / f"{agent['id']}.json").unlink()
+    assert operator.get("/v1/admin/status")["agentsWithoutKey"] == [agent["id"]]
     assert operator.get("/readyz") == {"status": "ready"}

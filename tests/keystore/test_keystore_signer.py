@@ -426,6 +426,27 @@ def test_a_keystore_that_is_opened_without_its_password_has_no_key_until_it_is_u
     locked.lock()
 
 
+def test_whether_a_key_file_is_whole_is_told_without_the_password(
+    home: Path, agents: Agents, addresses: dict[AgentId, str]
+) -> None:
+    locked = open_locked(home)
+    first, second = agents
+    for agent_id in agents:
+        assert locked.has_file(agent_id, public_key=addresses[agent_id])
+    assert not locked.has_file(first, public_key=addresses[second])
+    file = home / f"{first}.json"
+    content = file.read_bytes()
+    file.write_bytes((home / f"{second}.json").read_bytes())
+    assert not locked.has_file(first, public_key=addresses[first]), "it is another agent's"
+    file.write_bytes(content[:-20])
+    assert not locked.has_file(first, public_key=addresses[first])
+    file.write_bytes(content)
+    file.chmod(0o644)
+    assert not locked.has_file(first, public_key=addresses[first]), "it is not used like that"
+    file.unlink()
+    assert not locked.has_file(first, public_key=addresses[first])
+
+
 def test_a_keystore_that_is_damaged_or_missing_is_refused_without_a_password_too(
     home: Path, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The daemon itself: is it well, who is the operator, what is it doing, please stop."""
 
+import asyncio
 from typing import Literal
 
 from waiaas.api.access import login_caller
@@ -71,6 +72,7 @@ async def get_status(call: Call) -> Status:
             restored_at(tx),
         )
     )
+    lost = await asyncio.to_thread(services.agents_without_key)
     return Status(
         status=_status(condition, doubt, is_locked=services.keystore.is_locked),
         locked=services.keystore.is_locked,
@@ -88,6 +90,7 @@ async def get_status(call: Call) -> Status:
             **{found.lower(): count for found, count in services.found_at_start.items()}
         ),
         waiting_agent_count=services.count_shut(),
+        agents_without_key=[agent.id for agent in lost],
         networks=sorted(each.network for each in services.chains),
         localnet_url=services.about.localnet_url,
         restored_at=restored_s,

@@ -8,7 +8,7 @@ from waiaas.api.operator import OperatorAccess
 from waiaas.domain.backup import Backup, ScheduleCondition
 from waiaas.domain.profile import Profile, ProfileName
 from waiaas.domain.readiness import Unready
-from waiaas.domain.records import TransactionRecord
+from waiaas.domain.records import AgentRecord, TransactionRecord
 from waiaas.domain.workers import WorkerCondition
 from waiaas.pipeline.admit import AdmissionRules
 from waiaas.pipeline.locking import Locking
@@ -61,6 +61,8 @@ class Services:
     locking: Locking
     count_swappable: Callable[[], int]
     """Tells how many secrets the kernel would swap out, if it swapped."""
+    agents_without_key: Callable[[], Sequence[AgentRecord]]
+    """Tells whose key file is missing or damaged; reads every one."""
     wake: Callable[[TransactionRecord], None]
     """Hands an admitted transaction to the worker."""
     count_blocked: Callable[[], int]

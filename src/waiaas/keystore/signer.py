@@ -16,6 +16,7 @@ from waiaas.keystore.errors import (
     DamagedKeystore,
     DuplicateKey,
     FileAlreadyExists,
+    KeystoreError,
     KeystoreExists,
     KeystoreLocked,
     KeystoreMissing,
@@ -26,6 +27,7 @@ from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
 from waiaas.keystore.protection import UnderKeystore
+from waiaas.keystore.sealed_files import is_whole_key_file
 from waiaas.keystore.sealing import seal
 from waiaas.keystore.secrecy import SecretHolder
 
@@ -188,6 +190,17 @@ class FileKeystore(SecretHolder):
                 return False
             key.free()
             return key.address == public_key
+
+    def has_file(self, agent_id: AgentId, *, public_key: str) -> bool:
+        """Tell whether there is a file that says it holds this agent's key, and is whole.
+
+        Asks for no password, so it cannot tell whether the key opens.
+        """
+        try:
+            content = self._directory.read(keyfile.file_name(agent_id))
+        except KeystoreError:  # Unsafe or unreadable: the signer will not have it either.
+            return False
+        return is_whole_key_file(content, agent_id=agent_id, public_key=public_key)
 
     def verify_password(self, password: Guarded | bytes) -> bool:
         """Tell whether *password* unlocks this keystore; one key derivation at a time.

@@ -98,6 +98,8 @@ class Status(Message, frozen=True):
     found_at_start: FoundAtStart
     waiting_agent_count: int
     """Agents of whom nothing is signed until the chain answers for what was signed before."""
+    agents_without_key: list[str]
+    """Agents that were not terminated and whose key file is missing or damaged: they cannot pay."""
     networks: list[NetworkType]
     localnet_url: str | None
     restored_at: int | None
