@@ -31,15 +31,8 @@ def check_directory(directory: Path) -> Finding:
         if not directory.is_symlink() and not directory.exists():
             return mend(Subject.DIRECTORY, f"there is no {directory}", "Run `waiaas init`.")
         require_private(directory)
-        if may_have_lost_keystore(directory) and not is_initialised(directory):
-            return mend(
-                Subject.DIRECTORY,
-                f"{directory} has a ledger, and no keystore",
-                "Restore the newest backup; `waiaas init` is right only if there never was an"
-                " agent, and refuses if there was.",
-            )
         if not is_initialised(directory):
-            return mend(Subject.DIRECTORY, f"{directory} is not initialised", "Run `waiaas init`.")
+            return _not_initialised(directory)
     except (DaemonError, OSError) as error:
         return mend(Subject.DIRECTORY, sentence(error), "Do as it says, as the user who owns it.")
     if not directory.stat().st_mode & stat.S_IWUSR:
@@ -55,6 +48,17 @@ def check_directory(directory: Path) -> Finding:
                 f"They could put another in its place: chmod go-w {parent}",
             )
     return fine(Subject.DIRECTORY, f"{directory} is yours alone")
+
+
+def _not_initialised(directory: Path) -> Finding:
+    if may_have_lost_keystore(directory):
+        return mend(
+            Subject.DIRECTORY,
+            f"{directory} has a ledger, and no keystore",
+            "Restore the newest backup; `waiaas init` is right only if there never was an agent,"
+            " and refuses if there was.",
+        )
+    return mend(Subject.DIRECTORY, f"{directory} is not initialised", "Run `waiaas init`.")
 
 
 def check_files(directory: Path) -> Iterator[Finding]:
