@@ -20,7 +20,7 @@ from waiaas.backups.create import guarded
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
-from waiaas.database.errors import AlreadyOpen, DatabaseError
+from waiaas.database.errors import AlreadyOpen, DatabaseError, LedgerDamaged, LedgerFull
 from waiaas.directory import (
     KEYSTORE_NAME,
     DaemonError,
@@ -59,9 +59,15 @@ from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
 from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.pipeline.agents import create_agent
+from waiaas.pipeline.own_keystore import (
+    KnownKeystore,
+    OtherKeystore,
+    know_keystore,
+)
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import Clock, LedgerTransaction
 from waiaas.profiles import read_profiles
+from waiaas.upkeep import require_own_opened
 
 _DIFFERENT_BYTES_MIN: Final = 8
 """A random key of 128 bits or more has fewer once in 10^9 times; what people make up often does."""
@@ -95,9 +101,12 @@ def change_password(directory: Path, *, password: Ask, new_password: Ask, clock:
     Raises:
         DaemonError: it is unchanged, and why; or the disk does not promise to keep the new file.
     """
-    with _ledger(directory, clock) as (ledger, guard), _attempt(ledger, guard):
+    with _ledger(directory, clock) as (ledger, guard), attempt(ledger, guard):
         keystore = directory / KEYSTORE_NAME
         with password_change(keystore, password(), new_password=new_password) as rewrite:
+            require_own_opened(
+                rewrite.facts, operation="change password", ledger=ledger, clock=guard
+            )
             return _rotate(rewrite, reason="password", actor=OPERATOR, ledger=ledger, clock=guard)
 
 
@@ -108,20 +117,22 @@ def raise_cost(
     ledger: Ledger,
     clock: Clock,
     cost: Cost = CURRENT,
-) -> None:
-    """Let a guess at the password cost what this release asks, if it was less; for a start.
+) -> bool:
+    """Let a guess at the password cost what this release asks, if it was less; tell if it was.
 
-    What stands in the way is logged and keeps nobody from starting: the file is as good as before.
+    The keystore was opened before, so nothing is wrong with its file. What stands in the way is
+    logged and keeps nobody from starting: the file is as good as before.
     """
     try:
         with cost_rise(keystore, password, cost=cost) as rewrite:
             if rewrite is None:
-                return
+                return False
             _rotate(rewrite, reason="cost", actor=SYSTEM, ledger=ledger, clock=clock)
     except (KeystoreError, DatabaseError) as error:
         log.warning("a guess at the master password costs what it did", reason=str(error))
-    else:
-        log.info("a guess at the master password costs more", **cost._asdict())
+        return False
+    log.info("a guess at the master password costs more", **cost._asdict())
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +185,14 @@ def import_key(
     """
     with (
         _ledger(directory, clock) as (ledger, guard),
-        _attempt(ledger, guard),
+        attempt(ledger, guard),
         contextlib.ExitStack() as stack,
     ):
         assert Network(written.chain, network) in CHAIN_IDS
         assert profile is None or written.chain is ChainType.SOLANA
         keystore = open_keystore(directory / KEYSTORE_NAME, password())
         stack.callback(keystore.lock)
+        require_own_opened(keystore.facts(), operation="import key", ledger=ledger, clock=guard)
         stack.enter_context(_refusal(written.format, ledger, guard))
         seed = _seed(written)
         stack.callback(seed.free)
@@ -242,7 +254,7 @@ def export_key(
         if os.path.lexists(file):
             raise DaemonError(f"{file} exists and was not overwritten: give another --file")
         confirm(agent)
-        with _attempt(ledger, guard):
+        with attempt(ledger, guard):
             seed = read_seed(directory / KEYSTORE_NAME, agent.id, password())
         stack.callback(seed.free)
         if form is KeyFormat.SOLANA_KEYGEN:
@@ -374,16 +386,28 @@ def _require_address(seed: Guarded, chain: ChainType, address: str | None) -> No
 
 
 def _rotate(rewrite: Rewrite, *, reason: str, actor: str, ledger: Ledger, clock: Clock) -> bool:
-    """Replace keystore.json between its two rows; tell whether the second was written."""
+    """Replace keystore.json between its two rows; tell whether the second was written.
 
-    def record(stage: str) -> None:
+    Between them, and after a crash there, either file is the ledger's own.
+    """
+    known = KnownKeystore.of(rewrite.facts)
+
+    def record(stage: str, *files: str) -> None:
         details = {"reason": reason, "stage": stage, "keystoreSha256": rewrite.sha256}
-        _remember(ledger, clock, AuditEvent(AuditAction.KEY_ROTATED, actor, details=details))
+        event = AuditEvent(AuditAction.KEY_ROTATED, actor, details=details)
+        wall_s = clock.now_s()
 
-    record("begun")
+        def unit(tx: LedgerTransaction) -> None:
+            now_s = ledger_time(tx, wall_s=wall_s)
+            know_keystore(tx, known._replace(files=files), now_s=now_s)
+            remember(tx, event, now_s=now_s)
+
+        ledger.write(unit)
+
+    record("begun", *known.files, rewrite.sha256)
     rewrite.carry_out()
     try:
-        record("done")
+        record("done", rewrite.sha256)
     except DatabaseError:
         return False
     return True
@@ -401,19 +425,20 @@ def _ledger(directory: Path, clock: Clock) -> Iterator[tuple[Ledger, Clock]]:
         raise DaemonError(in_use(directory) or str(error)) from error
     except WrongPassword as error:
         raise NotThePassword(str(error)) from error
-    except (OSError, DatabaseError, KeystoreError) as error:
+    except (OSError, DatabaseError, KeystoreError, OtherKeystore) as error:
         raise DaemonError(sentence(error)) from error
 
 
 @contextlib.contextmanager
-def _attempt(ledger: Ledger, clock: Clock) -> Iterator[None]:
+def attempt(ledger: Ledger, clock: Clock) -> Iterator[None]:
     """Write a wrong password down."""
     try:
         yield
     except WrongPassword:
         details = {"caller": "LOCAL_USER"}
         failed = AuditEvent(AuditAction.AUTH_FAILED, UNAUTHENTICATED, details=details)
-        _remember(ledger, clock, failed)
+        with contextlib.suppress(LedgerFull, LedgerDamaged):  # It is wrong all the same.
+            _remember(ledger, clock, failed)
         raise
 
 

@@ -29,7 +29,6 @@ from waiaas.chains.localnet import process as localnet_process
 from waiaas.chains.solana.chain import SolanaChain
 from waiaas.config.registry import CONFIG_NAME, Config
 from waiaas.config.template import template
-from waiaas.custody import raise_cost
 from waiaas.database import Ledger, generate_id, open_ledger
 from waiaas.database.errors import (
     AlreadyOpen,
@@ -68,16 +67,17 @@ from waiaas.doors import Doors, answer, open_doors, require_room
 from waiaas.figures import Figures
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, WrongPassword
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
-from waiaas.keystore.signer import FileKeystore, create_keystore, open_keystore, open_locked
+from waiaas.keystore.signer import FileKeystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
 from waiaas.logs import end_process, log_to_stderr
+from waiaas.opening import make_keystore, open_for_start
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
 from waiaas.pipeline.agents import finish_creations
 from waiaas.pipeline.clock_guard import ClockGuard, ClockInDoubt
 from waiaas.pipeline.locking import Locking
-from waiaas.pipeline.own_keystore import OwnKeystoreLost, require_no_agents
+from waiaas.pipeline.own_keystore import OtherKeystore, OwnKeystoreLost, require_no_agents
 from waiaas.pipeline.owner import Reception
 from waiaas.pipeline.perform import LedgerRestored, World
 from waiaas.pipeline.recover import Found, count_found, read_unfinished
@@ -123,7 +123,7 @@ _ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
 }
 """What the adapters' exceptions mean to a caller."""
 
-_SAID: Final = (OSError, DatabaseError, KeystoreError)
+_SAID: Final = (OSError, DatabaseError, KeystoreError, OtherKeystore)
 """Errors whose sentence is for the operator."""
 
 log = structlog.get_logger()
@@ -153,12 +153,13 @@ def initialise(directory: Path, password: Guarded | bytes) -> bool:
         if is_initialised(directory):
             return False
         with open_ledger(directory) as ledger:
-            require_no_agents(ledger, guarded(SystemClock(), ledger))
+            clock = guarded(SystemClock(), ledger)
+            require_no_agents(ledger, clock)
             config = directory / CONFIG_NAME
             if not config.exists():
                 write_private(config, template().encode())
             # Last, because its presence means that all the rest is there.
-            create_keystore(directory / KEYSTORE_NAME, password)
+            make_keystore(directory / KEYSTORE_NAME, password, ledger=ledger, clock=clock)
     except (OSError, DatabaseError, KeystoreError, OwnKeystoreLost) as error:
         raise DaemonError(sentence(error)) from error
     return True
@@ -253,18 +254,14 @@ def _open(
         )
         ledger.add_failure_callback(_die)
         report_opening(ledger)
+    with start.stage(Stage.CLOCK):
+        start_clock(ledger, clock)
     with start.stage(Stage.KEYSTORE):
         place = directory / KEYSTORE_NAME
-        if password is None:
-            keystore = open_locked(place)
-        else:
-            raise_cost(place, password, ledger=ledger, clock=clock)
-            keystore = open_keystore(place, password)
+        keystore = open_for_start(place, password, ledger=ledger, clock=clock)
         stack.callback(keystore.lock)
         if count_unlocked():
             log.warning("keys are in memory that the kernel did not lock; nothing swaps here")
-    with start.stage(Stage.CLOCK):
-        start_clock(ledger, clock)
     with start.stage(Stage.LISTENER):
         doors = stack.enter_context(open_doors(directory, HOST, config.daemon.port))
     return _Opened(directory, config, ledger, keystore, clock, doors)

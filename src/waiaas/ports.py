@@ -7,7 +7,7 @@ Each protocol's docstring is its contract; where there is a fake, it passes the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from waiaas.domain.assets import Network
 from waiaas.domain.clock import ClockDoubt
@@ -182,6 +182,15 @@ class KeyMaker(Protocol):
 
     def store(self, agent_id: AgentId) -> None:
         """Write the generated key to its sealed file, read the file back, and keep it usable."""
+
+
+class KeystoreFacts(NamedTuple):
+    """Which keystore it is. Nothing in it is secret."""
+
+    identity: str | None
+    """Made of the keystore key, so the same under every password; None: it was not opened yet."""
+    file_sha256: str
+    """Of keystore.json as it was read, in hexadecimal."""
 
 
 class Keystore(Signer, KeyMaker, Protocol):

@@ -24,8 +24,8 @@ class Stage(StrEnum):
 
     DIRECTORY = "directory"
     LEDGER = "ledger"
-    KEYSTORE = "keystore"
     CLOCK = "clock"
+    KEYSTORE = "keystore"
     LISTENER = "listener"
     LOCALNET = "localnet"
     CHAINS = "chains"
@@ -51,8 +51,8 @@ _LOAD: Final = "See what else this machine is doing, and start again."
 STAGES: Final[Mapping[Stage, Plan]] = {
     Stage.DIRECTORY: Plan(60, "lock the data directory, and end a restore that was cut off", _DISK),
     Stage.LEDGER: Plan(60, "check, open and upgrade the ledger", _DISK),
-    Stage.KEYSTORE: Plan(60, "derive the key from the password and open the keystore", _LOAD),
     Stage.CLOCK: Plan(20, "compare the clock with what the ledger knows of time", _DISK),
+    Stage.KEYSTORE: Plan(60, "derive the key from the password and open the keystore", _LOAD),
     Stage.LISTENER: Plan(5, "take the port and the Unix socket", _LOAD),
     Stage.LOCALNET: Plan(60, "find or start the local network", _LOAD),
     Stage.CHAINS: Plan(20, "prepare the chains' clients, and ask for their time", _LOAD),

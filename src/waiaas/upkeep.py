@@ -18,8 +18,16 @@ from waiaas.domain.enums import AgentStatus, AuditAction
 from waiaas.domain.records import AgentRecord
 from waiaas.domain.workers import WorkerName
 from waiaas.pipeline.clock_guard import ClockGuard, note
+from waiaas.pipeline.own_keystore import keep_facts, require_own
 from waiaas.pipeline.record import ledger_time
-from waiaas.ports import Chain, ChainUnavailable, Clock, GuardedClock, LedgerTransaction
+from waiaas.ports import (
+    Chain,
+    ChainUnavailable,
+    Clock,
+    GuardedClock,
+    KeystoreFacts,
+    LedgerTransaction,
+)
 from waiaas.supervision import TurnFailed, Work
 
 CHECK_INTERVAL_S: Final = 24 * 60 * 60
@@ -176,6 +184,21 @@ async def _chain_time(chain: Chain) -> int | None:
             return await chain.chain_time()
     except (ChainUnavailable, TimeoutError):
         return None
+
+
+def require_own_opened(
+    facts: KeystoreFacts, *, operation: str, ledger: Ledger, clock: Clock
+) -> None:
+    """Return if a keystore that was opened is the ledger's own, which knows its file from then on.
+
+    Raises:
+        OtherKeystore: it is not, and nothing may be done with it.
+    """
+    require_own(facts, operation=operation, ledger=ledger, clock=clock)
+    try:
+        keep_facts(facts, ledger=ledger, clock=clock)
+    except (LedgerFull, LedgerDamaged) as error:
+        log.warning("what is known of the keystore could not be recorded", reason=str(error))
 
 
 def agents_without_key(

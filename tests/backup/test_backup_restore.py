@@ -22,6 +22,7 @@ from waiaas.directory import DaemonError, is_initialised
 from waiaas.domain.clock import ClockReading
 from waiaas.keystore.signer import open_keystore
 from waiaas.pipeline.clock_guard import ClockGuard, stored_anchors
+from waiaas.pipeline.own_keystore import KnownKeystore, known_keystore
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import Clock
 from waiaas.system import read_boot_id
@@ -103,6 +104,8 @@ def test_the_keys_sign_again_and_the_ledger_is_marked_with_its_row(
         assert keystore.sign(agent_id, b"m") == home.keystore.sign(agent_id, b"m")
     with open_ledger(directory) as ledger:
         assert ledger.read(restored_at) == clock.now_s()
+        known = ledger.read(known_keystore)
+    assert known == KnownKeystore.of(keystore.facts()), "the ledger's own came back with it"
     log = read_contents(directory / "ledger.db")["audit_log"]
     last = dict(zip(log.columns, log.rows[-1], strict=True))
     assert last["event_type"] == "BACKUP_RESTORED"

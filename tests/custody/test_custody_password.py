@@ -18,6 +18,7 @@ from waiaas.database.lock import DirectoryLock
 from waiaas.directory import DaemonError
 from waiaas.keystore.kdf import CURRENT
 from waiaas.keystore.rewriting import Rewrite
+from waiaas.ports import KeystoreFacts
 from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
@@ -25,6 +26,7 @@ Rows = Callable[[], list[tuple[str, str, Any]]]
 OLD: Final = f"{MARKER} the first master password".encode()
 NEW: Final = b"the second master password"
 NAME: Final = "keystore/keystore.json"
+FACTS: Final = KeystoreFacts("1" * 64, "2" * 64)
 
 
 def not_asked() -> bytes:
@@ -109,7 +111,7 @@ class FullAfter:
 
 def rotated(writes: int, carry_out: Callable[[], None]) -> bool:
     return _rotate(
-        Rewrite("0" * 64, carry_out),
+        Rewrite(FACTS, "0" * 64, carry_out),
         reason="password",
         actor="operator",
         ledger=cast("Ledger", FullAfter(writes)),
@@ -135,7 +137,7 @@ def test_a_cut_between_the_rows_leaves_a_row_that_claims_nothing(data: Path, row
 
     with open_ledger(data) as ledger, pytest.raises(KeyboardInterrupt):
         _rotate(
-            Rewrite("0" * 64, cut),
+            Rewrite(FACTS, "0" * 64, cut),
             reason="cost",
             actor="system",
             ledger=ledger,

@@ -16,6 +16,7 @@ from waiaas.doctor.finding import Finding, State, Subject, mend
 from waiaas.doctor.ledger import AgentFacts, LedgerFacts, LedgerRead
 from waiaas.doctor.machine import Machine
 from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState, NetworkType
+from waiaas.pipeline.own_keystore import KnownKeystore
 
 NOW_S = 1_900_000_000
 ID = "01890000-0000-7000-8000-000000000000"
@@ -32,7 +33,10 @@ MACHINE = Machine(
     guarded_problem=None,
 )
 AGENT = AgentFacts(ID, "a", ChainType.SOLANA, "A", AgentStatus.ACTIVE, has_policy=True)
-FACTS = LedgerFacts("d", NOW_S - 5, NOW_S - 7200, None, KillSwitchState.NORMAL, (AGENT,))
+FACTS = LedgerFacts(
+    *("d", NOW_S - 5, NOW_S - 7200, None, KnownKeystore("k", ("f",))),
+    *(KillSwitchState.NORMAL, (AGENT,)),
+)
 CHAIN = Verification(rows=3, hash="ab" * 32, anchors=0, fault=None)
 EXAMINED = Examined(4096, 0, 1, (), CHAIN, FACTS)
 STATUS: dict[str, Any] = {

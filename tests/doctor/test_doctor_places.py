@@ -10,9 +10,12 @@ import pytest
 from tests.canaries import MARKER
 
 from waiaas.daemon import initialise
+from waiaas.database import open_ledger
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.examination import examine
 from waiaas.doctor.finding import Finding, State, Subject
+from waiaas.keystore.signer import create_keystore
+from waiaas.pipeline.own_keystore import forget_keystore
 
 NOW_S = 1_900_000_000
 NOBODY = Answer(None, None, None)
@@ -115,6 +118,11 @@ def no_keystore(place: Path) -> None:
     shutil.rmtree(place / "keystore")
 
 
+def exchanged_keystore(place: Path) -> None:
+    (place / "keystore" / "keystore.json").unlink()
+    create_keystore(place / "keystore", b"a password of their own")
+
+
 def cut_off_restore(place: Path) -> None:
     (place / "restore.json").write_bytes(b"{}")
     (place / "restore.json").chmod(0o600)
@@ -145,6 +153,7 @@ def unreachable_node(place: Path) -> None:
         (open_to_others, Subject.DIRECTORY, "open to other users"),
         (below_what_others_change, Subject.DIRECTORY, "can be changed by other users"),
         (no_keystore, Subject.DIRECTORY, "has a ledger, and no keystore"),
+        (exchanged_keystore, Subject.KEYSTORE, "not the file that was opened last"),
         (readable_ledger, Subject.FILES, "ledger.db is open"),
         (readable_key, Subject.FILES, "keystore.json is open"),
         (link, Subject.FILES, "elsewhere is a symbolic link"),
@@ -214,6 +223,17 @@ def test_a_stop_that_was_none_is_noted(place: Path) -> None:
     (place / "clean-stop").unlink()
     found = {each.subject: each for each in look(place)}[Subject.LAST_STOP]
     assert found.state is State.NOTE
+
+
+def test_a_ledger_that_does_not_know_its_keystore_yet_is_worth_a_note(place: Path) -> None:
+    with open_ledger(place) as ledger:
+        ledger.write(lambda tx: forget_keystore(tx, now_s=1))
+    findings = look(place)
+    assert wrong(findings) == {}
+    [told] = [
+        each for each in findings if each.state is State.NOTE and each.subject is Subject.KEYSTORE
+    ]
+    assert "Start once with the password" in told.found
 
 
 def test_a_directory_without_a_ledger_is_to_be_initialised(tmp_path: Path) -> None:

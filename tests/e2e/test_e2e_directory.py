@@ -83,15 +83,19 @@ def test_a_second_init_changes_nothing(waiaas: Any) -> None:
     assert waiaas.snapshot() == before
 
 
-def test_a_wrong_password_changes_no_file(waiaas: Any) -> None:
-    before = waiaas.snapshot()
+def test_a_wrong_password_leaves_a_row_and_changes_nothing_else(waiaas: Any) -> None:
+    def files() -> dict[str, bytes]:
+        return {name: content for name, content in waiaas.snapshot().items() if name != "ledger.db"}
+
+    before = files()
     waiaas.password_file.write_text("another password entirely\n", encoding="ascii")
 
     refused = waiaas.run(*START, "--localnet", password=True, code=4)
 
     assert "This password does not open" in refused.stderr
     assert "another" not in refused.stderr
-    assert waiaas.snapshot() == before
+    assert files() == before
+    assert '"event_type":"AUTH_FAILED"' in waiaas.run("audit", "export").stdout
     assert waiaas.processes() == {}
 
 

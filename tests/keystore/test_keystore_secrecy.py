@@ -70,7 +70,8 @@ def test_the_keystore_has_no_method_that_returns_a_key() -> None:
     public = {name for name in dir(FileKeystore) if not name.startswith("_")}
     assert public == {
         *("generate", "holds", "lock", "sign", "store", "unlock", "verify_password"),
-        *("count_uses", "is_locked"),
+        *("count_uses", "is_locked", "has_file"),
+        "facts",  # by which the keystore is known again, and no more
         "adopt",  # takes a key, and gives its address back
         "protect_file_key",  # takes the key of a backup, and gives it back sealed
     }

@@ -1,9 +1,11 @@
 """The port as the daemon sees it: generate, store, sign, holds, verify_password, lock."""
 
+import hmac
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from threading import Barrier, Lock
 from types import FrameType
@@ -22,6 +24,7 @@ from waiaas.keystore import vault
 from waiaas.keystore.errors import (
     AgentKeyExists,
     DamagedKeystore,
+    GuardedMemoryUnavailable,
     KeystoreError,
     KeystoreLocked,
     KeystoreMissing,
@@ -32,13 +35,14 @@ from waiaas.keystore.errors import (
     WrongPassword,
 )
 from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.signer import (
     FileKeystore,
     create_keystore,
     open_keystore,
     open_locked,
 )
-from waiaas.ports import Keystore
+from waiaas.ports import Keystore, KeystoreFacts
 
 Agents = tuple[AgentId, AgentId]
 Addresses = dict[AgentId, str]
@@ -419,11 +423,35 @@ def test_a_keystore_that_is_opened_without_its_password_has_no_key_until_it_is_u
         locked.unlock(password + b"x")
     seen.append(locked.is_locked)
     assert locked.verify_password(password)
+    identity = keystore.facts().identity
+    assert locked.facts().identity is None
     locked.unlock(password)
+    assert locked.facts().identity == identity
     seen.append(locked.is_locked)
     assert seen == [True, True, False]
     assert locked.sign(agents[0], b"pay") == before
     locked.lock()
+
+
+def test_a_keystore_is_known_again_by_what_its_key_gives_and_by_its_file(
+    keystore: FileKeystore, home: Path, key_of_original: Guarded
+) -> None:
+    with key_of_original.readable() as root:
+        expanded = hmac.digest(root, b"waiaas keystore 1 identity\x01", "sha256")
+    file = sha256((home / "keystore.json").read_bytes()).hexdigest()
+    assert keystore.facts() == KeystoreFacts(expanded.hex(), file)
+    assert open_locked(home).facts() == KeystoreFacts(None, file)
+
+
+def test_without_guarded_memory_no_keystore_is_opened_not_even_a_locked_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise GuardedMemoryUnavailable
+
+    monkeypatch.setattr("waiaas.keystore.signer.libsodium", missing)
+    with pytest.raises(GuardedMemoryUnavailable):
+        open_locked(home)
 
 
 def test_whether_a_key_file_is_whole_is_told_without_the_password(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -50,20 +51,22 @@ from waiaas.directory import (
 )
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.backup import Backup, BackupMode, KeysSaved
-from waiaas.domain.enums import AgentStatus, AuditAction
+from waiaas.domain.enums import AgentStatus, AuditAction, KeystoreProblem
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, PasswordRefused, WrongPassword
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection, UnderKeystore, protect_with_password
-from waiaas.keystore.sealed_files import is_whole_key_file, read_sealed_files
+from waiaas.keystore.sealed_files import VAULT_NAME, is_whole_key_file, read_sealed_files
 from waiaas.keystore.secrecy import wipe
 from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.pipeline.clock_guard import ClockGuard
+from waiaas.pipeline.own_keystore import OtherKeystore, known_keystore
 from waiaas.pipeline.record import ledger_time
 from waiaas.ports import Clock, GenerateId, GuardedClock, LedgerTransaction
 from waiaas.system import read_boot_id
+from waiaas.upkeep import require_own_opened
 
 BACKUPS_NAME: Final = "backups"
 """The folder in the data directory."""
@@ -256,8 +259,13 @@ class BackupMaker:
         copy = work / LEDGER_FILE
         copy_database(self._directory / LEDGER_NAME, copy)
         _require_sound(copy, is_stopped=occasion.is_stopped)
-        facts, (daemon_id, agents) = read_copy(
-            copy, lambda tx: (tx.key_values.get(DAEMON_ID), _agents_that_had_keys(tx))
+        facts, (daemon_id, agents, known) = read_copy(
+            copy,
+            lambda tx: (
+                tx.key_values.get(DAEMON_ID),
+                _agents_that_had_keys(tx),
+                known_keystore(tx),
+            ),
         )
         keys = read_sealed_files(self._directory / KEYSTORE_NAME)
         contents: dict[str, Content] = {LEDGER_FILE: copy}
@@ -270,6 +278,8 @@ class BackupMaker:
                 f"{self._directory / KEYSTORE_NAME} was changed since the daemon was started.",
                 remedy="Find out by whom; then stop and start the daemon.",
             )
+        if known is not None and sha256(keys[VAULT_NAME]).hexdigest() not in known.files:
+            raise OtherKeystore(KeystoreProblem.OTHER_FILE)
         head = facts.audit_head
         manifest = Manifest(
             format="waiaas backup manifest",
@@ -331,11 +341,16 @@ def make_offline(
         if password is None:
             keystore = open_keystore(directory / KEYSTORE_NAME, master_password())
             stack.callback(keystore.lock)
+        guard = guarded(clock, ledger)
+        if keystore is not None:
+            require_own_opened(
+                keystore.facts(), operation="create backup", ledger=ledger, clock=guard
+            )
         maker = BackupMaker(
             directory,
             ledger=ledger,
             keystore=keystore,
-            clock=guarded(clock, ledger),
+            clock=guard,
             generate_id=generate_id,
             version=version,
         )
@@ -361,7 +376,7 @@ def explained(*, remedy: str = UNCHANGED) -> Iterator[None]:
         raise
     except WrongPassword as error:
         raise WrongMasterPassword(error.problem, remedy=error.remedy) from error
-    except KeystoreError as error:
+    except (KeystoreError, OtherKeystore) as error:
         raise BackupError(error.problem, remedy=error.remedy) from error
     except (OSError, DatabaseError, DaemonError) as error:
         raise BackupError(f"{sentence(error).rstrip('.')}.", remedy=remedy) from error

@@ -115,7 +115,7 @@ def _of_ledger(
     yield files.check_last_stop(directory, is_running=answer.is_running)
     yield files.check_ballast(directory)
     yield from (files.check_restore(directory), ledger.check_restored(read))
-    yield keys.check_keystore(directory)
+    yield keys.check_keystore(directory, read.facts)
     yield from keys.check_keys(directory, None if read.facts is None else read.facts.agents)
     yield ledger.check_kill_switch(read)
     yield from ledger.check_agents(read)

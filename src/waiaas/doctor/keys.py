@@ -4,24 +4,27 @@ No password is asked for, so nothing is opened: a file that is whole may still b
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from waiaas.directory import KEYSTORE_NAME
-from waiaas.doctor.finding import Finding, Subject, fine, mend, unknown
-from waiaas.doctor.ledger import AgentFacts
-from waiaas.domain.enums import AgentStatus
+from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.doctor.ledger import AgentFacts, LedgerFacts
+from waiaas.domain.enums import AgentStatus, KeystoreProblem
 from waiaas.domain.ids import AgentId
 from waiaas.keystore.errors import KeystoreError, KeystoreMissing, UnknownAgent, UnsafeFile
-from waiaas.keystore.sealed_files import check_key_file, check_vault
+from waiaas.keystore.sealed_files import VAULT_NAME, check_key_file, check_vault
+from waiaas.pipeline.own_keystore import OtherKeystore, judge
+from waiaas.ports import KeystoreFacts
 
 _TOLD_MAX: Final = 10
 _WITHOUT_KEY: Final = (AgentStatus.CREATING, AgentStatus.TERMINATED)
 _NOT_SAFE: Final = "it is not read as it lies there: see files"
 
 
-def check_keystore(directory: Path) -> Finding:
-    """Is keystore.json one that a password can open?"""
+def check_keystore(directory: Path, facts: LedgerFacts | None) -> Finding:
+    """Is keystore.json one that a password can open, and the one that the ledger knows?"""
     folder = directory / KEYSTORE_NAME
     try:
         check_vault(folder)
@@ -31,7 +34,16 @@ def check_keystore(directory: Path) -> Finding:
         return _unsafe(Subject.KEYSTORE, error)
     except KeystoreError as error:
         return mend(Subject.KEYSTORE, error.problem, error.remedy)
-    return fine(Subject.KEYSTORE, "keystore.json is whole; only its password opens it")
+    why = None
+    if facts is not None:
+        content = (folder / VAULT_NAME).read_bytes()
+        why = judge(facts.keystore, KeystoreFacts(None, sha256(content).hexdigest()))
+    if why is None:
+        return fine(Subject.KEYSTORE, "keystore.json is whole; only its password opens it")
+    told = OtherKeystore(why)
+    if why is KeystoreProblem.NOTHING_KNOWN:
+        return note(Subject.KEYSTORE, str(told))
+    return mend(Subject.KEYSTORE, told.problem, told.remedy)
 
 
 def check_keys(directory: Path, agents: tuple[AgentFacts, ...] | None) -> Iterator[Finding]:

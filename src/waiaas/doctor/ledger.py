@@ -20,6 +20,7 @@ from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
 from waiaas.domain.assets import CHAINS_WITH_ADAPTER
 from waiaas.domain.clock import TOLERANCE_S
 from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState
+from waiaas.pipeline.own_keystore import KnownKeystore, known_keystore
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import LedgerTransaction
 from waiaas.upkeep import CHECKED_AT
@@ -60,6 +61,7 @@ class LedgerFacts:
     checked_s: int
     """When it was last checked fully, and nothing was found; 0: never."""
     restored_s: int | None
+    keystore: KnownKeystore | None
     switch: KillSwitchState
     agents: tuple[AgentFacts, ...]
 
@@ -95,6 +97,7 @@ def _facts(tx: LedgerTransaction) -> LedgerFacts:
         last_s=tx.audit.latest_timestamp(),
         checked_s=int(tx.key_values.get(CHECKED_AT) or 0),
         restored_s=restored_at(tx),
+        keystore=known_keystore(tx),
         switch=tx.kill_switch.current().state,
         agents=tuple(
             AgentFacts(

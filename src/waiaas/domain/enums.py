@@ -150,6 +150,12 @@ class KeystoreProblem(StrEnum):
 
     AGENTS_WITHOUT_KEYSTORE = "AGENTS_WITHOUT_KEYSTORE"
     """A new one was to be made where there are agents, whose keys it would not have."""
+    OTHER_KEYSTORE = "OTHER_KEYSTORE"
+    """It was opened, and its keystore key is another."""
+    OTHER_FILE = "OTHER_FILE"
+    """It was not opened, and its file is none that was."""
+    NOTHING_KNOWN = "NOTHING_KNOWN"
+    """It was not opened, and no keystore ever was beside this ledger."""
 
 
 class AuditAction(StrEnum):

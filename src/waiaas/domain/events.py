@@ -284,7 +284,12 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
                     "format": one_of(KeyFormat),
                     "problem": one_of(ImportProblem),
                 },
-                {"operation": either("init"), "problem": one_of(KeystoreProblem)},
+                {
+                    "operation": either(
+                        *("start", "init", "change password", "import key", "create backup")
+                    ),
+                    "problem": one_of(KeystoreProblem),
+                },
             ),
         ),
         AuditAction.RATE_LIMIT_EXCEEDED: Event(
@@ -317,10 +322,11 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
         AuditAction.KEYSTORE_LOCKED: Event("The keystore can sign no more."),
         AuditAction.KEY_ROTATED: Event(
             "The file keystore.json is about to be replaced, or was: its key is under a new"
-            " password, or at a higher cost for each guess at it. The hash is the new file's.",
+            " password, or at a higher cost for each guess at it; or a file of the same key was"
+            " found that nobody had put there by this program. The hash is the new file's.",
             (
                 {
-                    "reason": either("password", "cost"),
+                    "reason": either("password", "cost", "found"),
                     "stage": either("begun", "done"),
                     "keystoreSha256": HASH,
                 },

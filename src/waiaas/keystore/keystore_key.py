@@ -9,14 +9,29 @@ from waiaas.keystore.secrecy import SecretHolder
 
 _DATA_KEYS_LABEL: Final = b"waiaas keystore 1 agent data keys"
 _BACKUP_KEYS_LABEL: Final = b"waiaas keystore 1 backup keys"
+_IDENTITY_LABEL: Final = b"waiaas keystore 1 identity"
+
+
+def identity_of(root: Guarded) -> str:
+    """Return by what the keystore key *root* is known again, in hexadecimal; it is no secret.
+
+    Nothing can be learnt from it of the key, nor of the keys made of it: each has its own label.
+    """
+    expanded = kdf.expand(root, label=_IDENTITY_LABEL)
+    try:
+        with expanded.readable() as view:
+            return view.hex()
+    finally:
+        expanded.free()
 
 
 class KeystoreKey(SecretHolder):
     """What unlocking gives. Holds one key for each of its two uses, not the root of them."""
 
-    __slots__ = ("_backup_keys_key", "_data_keys_key")
+    __slots__ = ("_backup_keys_key", "_data_keys_key", "identity")
 
     def __init__(self, root: Guarded) -> None:
+        self.identity: Final = identity_of(root)
         self._data_keys_key = kdf.expand(root, label=_DATA_KEYS_LABEL)
         self._backup_keys_key = kdf.expand(root, label=_BACKUP_KEYS_LABEL)
 

@@ -12,15 +12,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from waiaas.keystore import kdf, vault
+from waiaas.keystore import documents, kdf, vault
 from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing, PasswordUnchanged
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded, guarded_copy
+from waiaas.keystore.keystore_key import identity_of
+from waiaas.ports import KeystoreFacts
 
 
 class Rewrite(NamedTuple):
     """A new keystore.json that is made and not yet written."""
 
+    facts: KeystoreFacts
+    """Of the keystore as it is."""
     sha256: str
     """Of the whole new file, in hexadecimal. It gives nothing away: the file has a fresh salt."""
     carry_out: Callable[[], None]
@@ -50,7 +54,8 @@ def password_change(
         chosen = new_password()
         vault.check_new_password(chosen)
         _require_another(chosen, password)
-        yield _rewrite(private, root, chosen, cost=opened.kdf.raised_to(kdf.CURRENT))
+        cost = opened.kdf.raised_to(kdf.CURRENT)
+        yield _rewrite(private, opened, root, chosen, cost=cost)
 
 
 def _require_another(chosen: Guarded | bytes, password: Guarded | bytes) -> None:
@@ -79,7 +84,7 @@ def cost_rise(
         yield None
         return
     with _root(opened, password, path=directory / vault.FILE_NAME) as root:
-        yield _rewrite(private, root, password, cost=risen)
+        yield _rewrite(private, opened, root, password, cost=risen)
 
 
 def _read(directory: Path) -> tuple[PrivateDirectory, vault.Vault]:
@@ -101,7 +106,12 @@ def _root(opened: vault.Vault, password: Guarded | bytes, *, path: Path) -> Iter
 
 
 def _rewrite(
-    private: PrivateDirectory, root: Guarded, password: Guarded | bytes, *, cost: kdf.Cost
+    private: PrivateDirectory,
+    opened: vault.Vault,
+    root: Guarded,
+    password: Guarded | bytes,
+    *,
+    cost: kdf.Cost,
 ) -> Rewrite:
     content = vault.wrap(root, password, cost=cost)
     path = private.path / vault.FILE_NAME
@@ -118,4 +128,5 @@ def _rewrite(
     def carry_out() -> None:
         private.replace(vault.FILE_NAME, content, verify=verify)
 
-    return Rewrite(sha256(content).hexdigest(), carry_out)
+    found = KeystoreFacts(identity_of(root), sha256(documents.encode(opened)).hexdigest())
+    return Rewrite(found, sha256(content).hexdigest(), carry_out)

@@ -5,6 +5,7 @@ before it is asked. It has no method that returns a key.
 """
 
 import threading
+from hashlib import sha256
 from pathlib import Path
 
 from waiaas.domain.enums import ChainType, NetworkType
@@ -26,14 +27,19 @@ from waiaas.keystore.errors import (
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey
+from waiaas.keystore.libsodium import libsodium
 from waiaas.keystore.protection import UnderKeystore
 from waiaas.keystore.sealed_files import is_whole_key_file
 from waiaas.keystore.sealing import seal
 from waiaas.keystore.secrecy import SecretHolder
+from waiaas.ports import KeystoreFacts
 
 
-def create_keystore(directory: Path, password: Guarded | bytes) -> None:
+def create_keystore(directory: Path, password: Guarded | bytes) -> KeystoreFacts:
     """Make a keystore in *directory*, which is made too if only its parent exists.
+
+    Returns:
+        By what it is known again.
 
     Raises:
         PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
@@ -45,7 +51,7 @@ def create_keystore(directory: Path, password: Guarded | bytes) -> None:
     path = directory / vault.FILE_NAME
     if any(name == vault.FILE_NAME or keyfile.is_file_name(name) for name in private.names()):
         raise KeystoreExists(path)
-    content = vault.make(password)
+    content, identity = vault.make(password)
     private.create()
     try:
         private.write_new(vault.FILE_NAME, content)
@@ -53,6 +59,7 @@ def create_keystore(directory: Path, password: Guarded | bytes) -> None:
         raise KeystoreExists(path) from None
     if private.read(vault.FILE_NAME) != content:
         raise DamagedKeystore(path, problem="it does not read back as it was written")
+    return KeystoreFacts(identity, sha256(content).hexdigest())
 
 
 def open_keystore(directory: Path, password: Guarded | bytes) -> "FileKeystore":
@@ -76,8 +83,10 @@ def open_locked(directory: Path) -> "FileKeystore":
     """Open the keystore in *directory* without its password: it has no key until `unlock`.
 
     Raises:
-        KeystoreMissing, DamagedKeystore, KeystoreError: as `open_keystore`.
+        KeystoreMissing, DamagedKeystore, KeystoreError: as `open_keystore`; also if there is no
+            guarded memory for the keys to come.
     """
+    libsodium()
     private, opened = _read_vault(directory)
     private.remove_leftovers()
     return FileKeystore(directory=private, opened=opened, keystore_key=None)
@@ -107,6 +116,7 @@ class FileKeystore(SecretHolder):
         # could log in with a password of their own.
         self._vault = opened
         self._keystore_key = keystore_key
+        self._identity = None if keystore_key is None else keystore_key.identity
         self._agent_keys: dict[AgentId, AgentKey] = {}
         self._holders: dict[str, AgentId] = {}
         """Whose key each address is, of those loaded: a copy under another id is not used."""
@@ -237,6 +247,11 @@ class FileKeystore(SecretHolder):
         """Whether its keys were dropped."""
         return self._keystore_key is None
 
+    def facts(self) -> KeystoreFacts:
+        """Return by what it is known again."""
+        content = documents.encode(self._vault)
+        return KeystoreFacts(self._identity, sha256(content).hexdigest())
+
     def count_uses(self) -> int:
         """Return how many signatures were asked for, and how often it was unlocked."""
         return self._use_count
@@ -261,6 +276,7 @@ class FileKeystore(SecretHolder):
                 self._use_count += 1
                 if self._keystore_key is None:
                     self._keystore_key = keystore_key
+                    self._identity = keystore_key.identity
                     return
         keystore_key.free()
         if self._lock_count != lock_count:

@@ -27,6 +27,10 @@ To open it with a password P (bytes, used as they are):
                     frame("waiaas keystore key", version, algorithm, memory_kib, passes, lanes,
                           salt, commitment)
 
+What the ledger knows a keystore by is not in the file:
+
+    identity      = HKDF-Expand-SHA256(keystore key, "waiaas keystore 1 identity"), 32 bytes
+
 `frame` is `waiaas.keystore.sealing.frame`: each fact as its length (4 bytes, big-endian) and its
 bytes; numbers as decimal digits.
 
@@ -46,7 +50,7 @@ import msgspec
 from waiaas.keystore import documents, kdf
 from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
 from waiaas.keystore.guarded import Guarded
-from waiaas.keystore.keystore_key import KeystoreKey
+from waiaas.keystore.keystore_key import KeystoreKey, identity_of
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
 
 FILE_NAME: Final = "keystore.json"
@@ -81,8 +85,8 @@ def check_new_password(password: Guarded | bytes) -> None:
         raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
 
 
-def make(password: Guarded | bytes) -> bytes:
-    """Return the content of a new keystore.json: a new keystore key under *password*.
+def make(password: Guarded | bytes) -> tuple[bytes, str]:
+    """Return the content of a new keystore.json, and the identity of the new keystore key in it.
 
     Raises:
         PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
@@ -90,7 +94,7 @@ def make(password: Guarded | bytes) -> bytes:
     check_new_password(password)
     root = Guarded.random(kdf.KEY_BYTES)
     try:
-        return wrap(root, password, cost=kdf.CURRENT)
+        return wrap(root, password, cost=kdf.CURRENT), identity_of(root)
     finally:
         root.free()
 
