@@ -70,7 +70,7 @@ from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore
 from waiaas.keystore.vault import check_new_password
 from waiaas.life import Life
-from waiaas.logs import end_process, log_to_stderr
+from waiaas.logs import end_process, log_to_stderr, logged
 from waiaas.opening import make_keystore, open_for_start
 from waiaas.owner_signatures import WalletSignatures
 from waiaas.pipeline.advance import Step
@@ -210,13 +210,13 @@ def run(
                     )
                 )
     except AlreadyOpen as error:
-        raise DaemonError(start.told(in_use(directory) or str(error))) from error
+        raise DaemonError(logged(start.told(in_use(directory) or str(error)))) from error
     except WrongPassword as error:
-        raise NotThePassword(start.told(str(error))) from error
+        raise NotThePassword(logged(start.told(str(error)))) from error
     except (*_SAID, localnet_process.LocalnetError, RoutesUnfit, DaemonError) as error:
-        raise DaemonError(start.told(sentence(error))) from error
+        raise DaemonError(logged(start.told(sentence(error)))) from error
     if life.failure is not None and start.failed is not None:
-        raise DaemonError(start.told(sentence(life.failure))) from life.failure
+        raise DaemonError(logged(start.told(sentence(life.failure)))) from life.failure
     if life.failure is not None:
         raise DaemonError("the daemon had to stop; its log says why") from life.failure
 

@@ -51,8 +51,15 @@ class Stderr:
 
 def end_process(sentence: str, *, status: int) -> None:
     """Say why, and end the process at once, whatever its other threads do: no clean-up, no exit."""
-    Stderr().msg(f"waiaas: {sentence}")
+    Stderr().msg(f"waiaas: {logged(sentence)}")
     os._exit(status)
+
+
+def logged(sentence: str) -> str:
+    """Return what ends the daemon, for a last line to a person; a log for programs has it, too."""
+    if structlog.is_configured() and not os.isatty(_STDERR):
+        structlog.get_logger().critical("the daemon ends", reason=sentence)
+    return sentence
 
 
 def log_to_stderr(level: str = LogLevel.INFO) -> None:

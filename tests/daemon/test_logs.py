@@ -11,7 +11,7 @@ import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from waiaas.logs import LogLevel, for_people, log_to_stderr, withhold
+from waiaas.logs import LogLevel, for_people, log_to_stderr, logged, withhold
 
 SESSION = "wai_sess_" + "aB3-_" * 8 + "xyz"
 COOKIE = "wai_op_" + "C" * 43
@@ -83,6 +83,16 @@ def test_nothing_below_the_level_is_logged(capfd: pytest.CaptureFixture[str]) ->
             write("x")
     counts = [5, 4, 3, 2]
     assert len(capfd.readouterr().err.splitlines()) == sum(counts)
+    log_to_stderr()
+
+
+def test_what_ends_the_daemon_is_in_a_log_for_programs_too(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr(LogLevel.ERROR)
+    assert logged("cannot start, at keystore: no") == "cannot start, at keystore: no"
+    line = json.loads(capfd.readouterr().err)
+    assert (line["level"], line["reason"]) == ("critical", "cannot start, at keystore: no")
     log_to_stderr()
 
 
