@@ -12,6 +12,7 @@ Never import this into a process that has the ledger open: closing a file ends S
 import argparse
 import hashlib
 import json
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -239,7 +240,7 @@ def verify_file(path: Path, anchors: list[dict[str, Any]]) -> Result:
         if file.read(len(SQLITE_BEGINNING)) != SQLITE_BEGINNING:
             file.seek(0)
             return verify(pairs_of_export(iter(file)), anchors, None)
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    database = sqlite3.connect(_read_only(path.resolve()), uri=True, isolation_level=None)
     try:
         database.execute("BEGIN")
         return verify(pairs_of_database(database), anchors, daemon_of_database(database))
@@ -247,6 +248,17 @@ def verify_file(path: Path, anchors: list[dict[str, Any]]) -> Result:
         raise Unreadable(f"{error}; try it with an export (`waiaas audit export`)") from error
     finally:
         database.close()
+
+
+def _read_only(path: Path) -> str:
+    """Return how SQLite is told to read: it makes files of its own beside a ledger, if it can.
+
+    Where it cannot, and nothing waits in the WAL to be read as well, it needs none.
+    """
+    uri = f"{path.as_uri()}?mode=ro"
+    wal, index = (path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm"))
+    waits = index.exists() or (wal.exists() and wal.stat().st_size > 0)
+    return uri if waits or os.access(path.parent, os.W_OK) else f"{uri}&immutable=1"
 
 
 def main() -> int:

@@ -103,7 +103,13 @@ def test_on_a_read_only_mount_everything_that_reads_evidence_reads_it(
     done = subprocess.run(line, check=False, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert seen == {"verified": 1, "exported": 1, "tried": 0, "control": "DatabaseError"}
+    assert seen == {
+        "second": 0,
+        "verified": 1,
+        "exported": 1,
+        "tried": 0,
+        "control": "DatabaseError",
+    }
 
 
 def main(directory: Path) -> None:
@@ -116,7 +122,11 @@ def main(directory: Path) -> None:
     except DatabaseError as error:
         control = type(error).__name__
     since = "1970-01-01T00:00:00Z"
+    tool = Path(__file__).parents[2] / "tools" / "verify_audit.py"
+    line = [sys.executable, str(tool), str(directory / "ledger.db")]
+    second = subprocess.run(line, check=False, capture_output=True, encoding="utf-8")
     seen = {
+        "second": second.returncode,
         "verified": found.rows,
         "exported": len(list(export_audit_log(directory))),
         "tried": backtest_rules(directory, new=None, since=since, agent_id=None)["decisions"],
