@@ -61,6 +61,7 @@ def test_the_operator_may_know_what_it_is_doing(
     for token in (operator, COOKIE):
         assert desk.ask("GET", "/v1/admin/status", token=token).json == {
             "status": "ok",
+            "locked": False,
             "version": "1.2.3",
             "uptime": 0,
             "timestamp": NOW_S,
