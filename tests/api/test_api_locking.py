@@ -1,6 +1,6 @@
 """Locking and unlocking over HTTP: the cookie tightens, the password loosens, no login survives."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.canaries import MARKER
@@ -35,6 +35,19 @@ def test_while_locked_an_agent_is_told_why_and_who_can_help(desk: "Desk", hired:
     assert refused.json["retryable"] is True
     assert "waiaas unlock" in refused.json["hint"]
     assert desk.woken == []
+
+
+def test_what_is_explained_while_locked_says_so_and_is_what_holds_once_it_is_unlocked(
+    desk: "Desk", hired: "Hired"
+) -> None:
+    def simulated() -> Any:
+        body = {"to": RECIPIENT, "amount": "1"}
+        return desk.ask("POST", "/v1/transactions/simulate", body, token=hired.token).json
+
+    before = simulated()
+    assert (before["tier"], before["keystoreLocked"]) == ("INSTANT", False)
+    desk.ask("POST", LOCK, token=COOKIE)
+    assert simulated() | {"at": before["at"]} == before | {"keystoreLocked": True}
 
 
 def test_a_login_works_while_locked_and_changes_nothing_about_it(desk: "Desk") -> None:

@@ -77,12 +77,16 @@ async def _explain(
                 wall_s=services.clock.now_s(),
                 doubt=services.clock.doubt(),
             )
-        )
+        ),
+        is_locked=services.keystore.is_locked,
     )
 
 
-def rendered(explained: Explained) -> Explanation:
-    """Return the message that tells what a request would get."""
+def rendered(explained: Explained, *, is_locked: bool = False) -> Explanation:
+    """Return the message that tells what a request would get, and whether the keystore is locked.
+
+    A lock is no part of the verdict: what the rules say can be asked while nothing is signed.
+    """
     verdict, refusal, repeated = explained.verdict, explained.refusal, explained.repeated
     allow = verdict if isinstance(verdict, Allow) and refusal is None else None
     return Explanation(
@@ -96,6 +100,7 @@ def rendered(explained: Explained) -> Explanation:
         rent=None if allow is None or allow.rent is None else allow.rent.message,
         at=explained.at_s,
         repeats=None if repeated is None else repeated.id,
+        keystore_locked=is_locked,
     )
 
 

@@ -71,3 +71,6 @@ class Explanation(Message, frozen=True):
     """The second of ledger time that it holds for."""
     repeats: str | None
     """The transaction that has this Idempotency-Key: `send` would answer with it again."""
+    keystore_locked: bool
+    """Whether `send` refuses whatever is new with KEYSTORE_LOCKED; all of this holds once the
+    operator has unlocked it."""
