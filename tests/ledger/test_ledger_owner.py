@@ -95,6 +95,13 @@ def test_two_processes_cannot_own_one_directory(directory: Path) -> None:
             assert ledger.read(lambda tx: tx.key_values.get("owner")) == "was here"
 
 
+def test_control_sqlite_alone_lets_a_second_process_write(directory: Path) -> None:
+    """What refuses it is our lock, and nothing else."""
+    with owner(directory), create_database(directory / "ledger.db") as second:
+        second.sqlite.execute("UPDATE key_value_store SET value = 'me, too' WHERE key = 'owner'")
+        assert second.sqlite.changes() == 1
+
+
 def test_another_process_cannot_own_this_one_s_directory(directory: Path) -> None:
     with open_ledger(directory):
         challenger = subprocess.run(

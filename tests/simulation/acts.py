@@ -6,6 +6,7 @@ anywhere. Everybody is as rude as he can be: too early, too late, twice, with a 
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from itertools import dropwhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from tests.simulation.changes import (
     hold_to,
     narrow,
     overtaken,
+    scale,
     toggle,
 )
 from tests.simulation.start import (
@@ -52,7 +54,8 @@ from waiaas.pipeline.owner import (
 from waiaas.pipeline.sessions import SessionRules, issue_session, revoke_session
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Asked, Process, Simulation
+    from tests.simulation.process import Asked, Process
+    from tests.simulation.world import Simulation
 
 RECOVERY_WAIT_S: Final = 60
 SESSION_TTL_S: Final = 604_800
@@ -111,7 +114,7 @@ def open_twice(world: "Simulation") -> None:
 
 def pause(world: "Simulation") -> None:
     """Stop the process where it is; another one takes over."""
-    world.newest.stage.is_frozen = True
+    world.newest.stage.is_frozen = world.newest.stage.has_slept = True
     world.start()
 
 
@@ -143,7 +146,8 @@ def ask(world: "Simulation") -> None:
     if world.asked and source.random() < 1 / 4:
         asked = source.choice(world.asked)
     else:
-        request = draw_request(source, len(world.truth.asked), amounts=world.luck.amounts)
+        number, luck = len(world.truth.asked), world.luck
+        request = draw_request(source, number, amounts=luck.amounts, in_tokens=luck.in_tokens)
         if world.asked and source.random() < 1 / 6:
             request = source.choice(world.asked).request
         asked = _new(world, agent_id, request)
@@ -323,16 +327,52 @@ def overtake(world: "Simulation") -> None:
         do(world, hold_to(world, *source.choice(found)))
     else:
         agent_id = world.truth.permitted.payments[source.choice(waiting(world))].agent_id
-        small = Transfer(source.choice(RECIPIENTS), source.choice(AMOUNTS_SMALL))
-        asked = _new(world, AgentId(agent_id), small)
-        do(world, world.admit(asked, world.sessions[asked.agent_id], world.newest))
+        _ask_beside(world, agent_id, source.choice(AMOUNTS_SMALL))
+
+
+def _ask_beside(world: "Simulation", agent_id: str | None, amount: int) -> None:
+    request = Transfer(world.source.choice(RECIPIENTS), amount)
+    asked = _new(world, AgentId(agent_id or AGENTS[0]), request)
+    do(world, world.admit(asked, world.sessions[asked.agent_id], world.newest))
+
+
+def set_back(world: "Simulation") -> None:
+    """Loosen a limit of who waits, let two payments overtake him by it, and set it back."""
+    source, live, first = world.source, world.truth.permitted.live, world.truth.first
+    limits = [each for each in live if each in first and first[each].is_limit_of_coins]
+    ahead = {each: _overtakers(world, first[each].agent_id) for each in limits}
+    loosened = [each for each in limits if live[each].rules != first[each].rules]
+    untouched = [each for each in limits if ahead[each] == 0]
+    if loosened:
+        chosen = source.choice(loosened)
+        if ahead[chosen] in {0, 1}:
+            _ask_beside(world, first[chosen].agent_id, source.choice(world.luck.amounts))
+        else:
+            do(world, scale(world, chosen, first[chosen].rules, 1))
+    elif untouched:
+        chosen = source.choice(untouched)
+        do(world, scale(world, chosen, first[chosen].rules, 8))
+
+
+def _overtakers(world: "Simulation", agent_id: str | None) -> int | None:
+    """Count what an agent signed behind the oldest of its payments that wait; None: none waits."""
+    payments, queued = world.truth.permitted.payments, waiting(world)
+    mine = {each: payment for each, payment in payments.items() if payment.agent_id == agent_id}
+    line = list(dropwhile(lambda each: each not in queued, mine))
+    return sum(mine[each].is_signed for each in line) if line else None
 
 
 def interrupt(world: "Simulation") -> None:
-    """Take a limit away between payload and signature; where nothing is there, give one again."""
+    """Take a limit away between payload and signature, that of the rent if some is paid.
+
+    Where nothing is there, give one again.
+    """
     found = prepared(world)
-    payments = world.truth.permitted.payments
-    do(world, toggle(world, payments[world.source.choice(found)].agent_id if found else None))
+    if found:
+        payment = world.truth.permitted.payments[world.source.choice(found)]
+        do(world, toggle(world, payment.agent_id, asset="native" if payment.rent else None))
+    else:
+        do(world, toggle(world, None))
 
 
 def issue_another(world: "Simulation") -> None:
@@ -366,6 +406,11 @@ def is_stopped(world: "Simulation") -> bool:
 
 def is_quarantined(world: "Simulation") -> bool:
     return world.truth.told.is_quarantined
+
+
+def can_pause(world: "Simulation") -> bool:
+    are_few = sum(not each.stage.is_frozen for each in world.processes) == len(world.processes) < 3
+    return are_few and (bool(prepared(world)) or is_rude(world))
 
 
 def can_resume(world: "Simulation") -> bool:
@@ -413,7 +458,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "abandon_blocks": Act(3, abandon_blocks, lambda world: world.chain.landed),
         "close_account": Act(3, close_account),
         "kill": Act(1.5, kill),
-        "pause": Act(1.5, pause, lambda world: len(world.processes) == 1),
+        "pause": Act(1.5, pause, can_pause),
         "wake": Act(6, wake, lambda world: any(each.stage.is_frozen for each in world.processes)),
         "open_twice": Act(0.3, open_twice),
         "fill_disk": Act(0.8, fill_disk),
@@ -435,6 +480,7 @@ ACTS: Final[Mapping[str, Act]] = MappingProxyType(
         "change_policies": Act(3, change),
         "overtake": Act(1, overtake, waiting),
         "interrupt": Act(0.5, interrupt),
+        "set_back": Act(1, set_back, waiting),
         "issue_another": Act(0.5, issue_another),
         "narrow": Act(1, narrow, lambda world: world.luck.constrained),
         "reconcile": Act(12, reconcile, is_quarantined),

@@ -4,6 +4,7 @@ It happens between payments and in the middle of them.
 """
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, update
@@ -122,24 +123,26 @@ def _scaled(world: "Simulation", policy: PolicyRecord) -> str:
     if first is not None and world.source.random() < 1 / 3:
         return json.dumps(first.rules)
     times, parts = world.source.choice(SCALES)
-    return json.dumps(
-        {
-            name: str(min(int(value) * times // parts, BOUND_MAX))
-            if name.endswith("_max")
-            else value
-            for name, value in json.loads(policy.rules).items()
-        }
-    )
+    return json.dumps(_times(json.loads(policy.rules), times, parts))
 
 
-async def toggle(world: "Simulation", agent_id: str | None) -> None:
+def _times(rules: Mapping[str, Any], times: int, parts: int) -> dict[str, Any]:
+    return {
+        name: str(min(int(value) * times // parts, BOUND_MAX)) if name.endswith("_max") else value
+        for name, value in rules.items()
+    }
+
+
+async def toggle(world: "Simulation", agent_id: str | None, *, asset: str | None = None) -> None:
     """Take a limit of that agent out of force; of None, put one back that anybody's was taken."""
     agents = AGENTS if agent_id is None else [AgentId(agent_id)]
     found = world.ledger.read(lambda tx: [rule for each in agents for rule in tx.policies.of(each)])
     alike = [
         each
         for each in found
-        if each.type is PolicyType.SPENDING_LIMIT and bool(each.enabled) is (agent_id is not None)
+        if each.type is PolicyType.SPENDING_LIMIT
+        and bool(each.enabled) is (agent_id is not None)
+        and asset in {None, json.loads(each.rules)["asset"]}
     ]
     if alike:
         await change_policy(
@@ -151,6 +154,19 @@ async def toggle(world: "Simulation", agent_id: str | None) -> None:
             ledger=world.ledger,
             clock=world.clock,
         )
+
+
+async def scale(world: "Simulation", policy_id: str, rules: Mapping[str, Any], times: int) -> None:
+    """Let a limit be so many times what *rules* say."""
+    await change_policy(
+        policy_id,
+        rules=json.dumps(_times(rules, times, 1)),
+        priority=None,
+        enabled=None,
+        ip_address=None,
+        ledger=world.ledger,
+        clock=world.clock,
+    )
 
 
 async def hold_to(world: "Simulation", limit: PolicyRecord, bound: int) -> None:

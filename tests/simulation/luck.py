@@ -56,6 +56,8 @@ class Luck:
     """Of being held wherever that is possible."""
     amounts: Sequence[int]
     """That are asked for, but for parts of batches."""
+    in_tokens: bool
+    """Whether single payments are of tokens only; to recipients who have no account for them."""
     policies: Sequence[int]
     """Which sets of limits the agents may have."""
     owner: OwnerState
@@ -72,6 +74,8 @@ class Luck:
 QUIET: Final = {"stop_everything": 0, "suspend": 0, "revoke": 0, "terminate": 0, "restore": 0}
 """Nobody stops anything."""
 CALM: Final = {"jump": 0.2, "kill": 0.2}
+UNCHANGED: Final = {"change_policies": 0, "overtake": 0, "set_back": 0}
+"""Nobody changes a rule between payments."""
 
 KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = MappingProxyType(
     {
@@ -214,7 +218,15 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
                 "policies": [5],
                 "constrained": 0.0,
             },
-            {"ask": 6, "pass_time": 3, "jump": 12, "kill": 0.2, "change_policies": 0, **QUIET},
+            {
+                "ask": 6,
+                "pass_time": 3,
+                "jump": 12,
+                "kill": 0.2,
+                "interrupt": 0,
+                **UNCHANGED,
+                **QUIET,
+            },
         ),
         "nested": (
             {
@@ -229,6 +241,59 @@ KINDS: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, float]]]] = Mapp
         "renting": (
             {"trouble": 0.2, "latency_blocks": 1, "amounts": AMOUNTS_SMALL, "policies": [6]},
             {"ask": 4, "pass_time": 2, "close_account": 2, "kill": 0.2, **QUIET},
+        ),
+        "renting, interrupted": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.6,
+                "amounts": AMOUNTS_SMALL,
+                "in_tokens": True,
+                "policies": [6],
+                "constrained": 0.0,
+            },
+            {"ask": 4, "interrupt": 200, **UNCHANGED, **CALM, **QUIET},
+        ),
+        "set back": (
+            {
+                "trouble": 0.0,
+                "latency_blocks": 0,
+                "likelihood": 0.1,
+                "waits_s": (1, 3),
+                "amounts": (100,),
+                "policies": [7],
+                "owner": OwnerState.NONE,
+                "constrained": 0.0,
+            },
+            {"ask": 6, "go_on": 4, "pass_time": 1, **UNCHANGED, "set_back": 150, **CALM, **QUIET},
+        ),
+        "lapsed": (
+            {
+                "likelihood": 0.2,
+                "waits_s": (300, 600),
+                "amounts": (101, 250),
+                "policies": [3],
+                "owner": OwnerState.NONE,
+                "constrained": 0.0,
+            },
+            {"ask": 3, "pass_time": 2, "decide": 4, **UNCHANGED, **CALM, **QUIET},
+        ),
+        "full": (
+            {"trouble": 0.0, "likelihood": 0.2},
+            {"ask": 4, "fill_disk": 30, "empty_disk": 0.5, **CALM, **QUIET},
+        ),
+        "woken": (
+            {"trouble": 0.0, "latency_blocks": 0, "likelihood": 0.4, "amounts": AMOUNTS_SMALL},
+            {
+                "ask": 3,
+                "pass_time": 0.2,
+                "pause": 80,
+                "wake": 1,
+                "kill": 1,
+                "fill_disk": 0,
+                **UNCHANGED,
+                **QUIET,
+            },
         ),
         "killed": ({"likelihood": 0.6}, {**QUIET, "kill": 6}),
     }
@@ -247,6 +312,7 @@ def draw_luck(source: random.Random, acts: Sequence[str], kind: str | None = Non
         waits_s=source.choice(WAITS_S),
         likelihood=source.choice([0.2, 0.6, 0.9]),
         amounts=source.choice([AMOUNTS, AMOUNTS_SMALL, [*AMOUNTS, *AMOUNTS_SMALL]]),
+        in_tokens=False,
         policies=range(len(POLICIES)),
         owner=source.choice([OwnerState.NONE, *OwnerState]),
         jumps_s=JUMPS_S,

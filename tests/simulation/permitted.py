@@ -108,6 +108,8 @@ class Permitted:
                 self._move(row, row.told["asset"], int(row.told["amount"]))
             case "TX_REQUESTED" if row.told["tier"] is not None:
                 self._admit(row, rows)
+            case "TX_PAYLOAD_RECORDED":
+                self.payments[row.tx_id].take_rent(int(row.told["rent"]))
             case "TX_SIGNED":
                 is_excused = self.is_retold or self.is_trusting
                 require(is_excused or not clocks.is_doubtful, "signed by a clock in doubt")

@@ -36,6 +36,10 @@ class Policy(NamedTuple):
     version: int
     """The audit row that told of it; 0: the world began with it."""
 
+    @property
+    def is_limit_of_coins(self) -> bool:
+        return self.kind == "SPENDING_LIMIT" and bool(self.rules["asset"] == "native")
+
 
 class Deed(NamedTuple):
     """One thing that a payment does, as the ledger's rows say."""
@@ -62,6 +66,8 @@ class Payment:
     """Of its admission."""
     leaving: Counter[str] = field(init=False)
     """How much of each asset."""
+    rent: int = 0
+    """Of recipients' accounts, among what leaves; known once its payload is recorded."""
     going_out: Counter[str] = field(default_factory=Counter)
     """By asset, what else was going out at once when it was admitted."""
     is_signed: bool = False
@@ -74,6 +80,12 @@ class Payment:
         for deed in self.deeds:
             if deed.kind != "APPROVE" and int(deed.amount or 0):
                 self.leaving[deed.asset] += int(deed.amount or 0)
+
+    def take_rent(self, rent: int) -> None:
+        """Let it be exactly so much that leaves besides."""
+        if rent:
+            self.leaving["native"] += rent
+            self.rent = rent
 
     @property
     def is_held(self) -> bool:
@@ -93,6 +105,8 @@ def refusals(
     for deed in payment.deeds:
         if not all(_granted(need, deed, policies) for need in _needs(deed)):
             yield f"nothing grants {deed}"
+    if payment.rent and not any(_is_limit_of(policy, "native") for policy in policies):
+        yield "nothing grants the rent"
     for policy in policies:
         for each in _against(payment, policy, earlier):
             yield f"{policy.kind} {dict(policy.rules)}: {each}"
@@ -116,11 +130,15 @@ def _granted(need: str, deed: Deed, policies: Sequence[Policy]) -> bool:
 def _names(policy: Policy, deed: Deed) -> bool:
     match policy.kind:
         case "SPENDING_LIMIT":
-            return bool(policy.rules["asset"] == deed.asset)
+            return _is_limit_of(policy, deed.asset)
         case "APPROVED_SPENDERS":
             return deed.spender_address in policy.rules["spenders"]
         case _:
             return deed.contract_address in policy.rules["contracts"]
+
+
+def _is_limit_of(policy: Policy, asset: str) -> bool:
+    return policy.kind == "SPENDING_LIMIT" and bool(policy.rules["asset"] == asset)
 
 
 def _against(payment: Payment, policy: Policy, earlier: Sequence[Payment]) -> Iterator[str]:

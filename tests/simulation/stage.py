@@ -41,6 +41,8 @@ class Stage:
     """Of being held."""
     is_frozen: bool = False
     """Whether nobody goes on: the process is stopped and will be woken."""
+    has_slept: bool = False
+    """Whether it was stopped once."""
     held: list[asyncio.Future[None]] = field(default_factory=list)
 
     async def pause(self, _call: str = "") -> None:
@@ -50,7 +52,7 @@ class Stage:
             await here
 
     def let_one_go(self) -> None:
-        if self.held:
+        if self.held and not self.is_frozen:
             here = self.held.pop(self.source.randrange(len(self.held)))
             if not here.done():
                 here.set_result(None)

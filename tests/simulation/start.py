@@ -80,9 +80,10 @@ POLICIES: Final[tuple[tuple[Rules, ...], ...]] = (
         {"asset": "native", "instant_max": str(2 * RENT), "hourly_max": str(5 * RENT)},
         {"asset": TOKEN, "instant_max": "1000"},
     ),
+    ({**TIERS, "monthly_max": "200"}, TOKEN_TIERS),
 )
-"""Sets of limits; the first agent has one of them, the second another. Only the last has room for
-the rent of recipients' accounts."""
+"""Sets of limits; the first agent has one of them, the second another. Only the last but one has
+room for the rent of recipients' accounts."""
 
 GRANTS: Final[Mapping[PolicyType, Rules]] = {
     PolicyType.APPROVED_SPENDERS: {"spenders": RECIPIENTS[:1]},
@@ -122,12 +123,14 @@ def make_template(folder: Path, policies: tuple[int, int]) -> None:
         ledger.write(unit)
 
 
-def draw_request(source: random.Random, number: int, *, amounts: Sequence[int]) -> Request:
+def draw_request(
+    source: random.Random, number: int, *, amounts: Sequence[int], in_tokens: bool
+) -> Request:
     """Draw what is asked for, after *number* requests before it."""
-    to = RECIPIENTS[number % len(RECIPIENTS)]
+    to = RECIPIENTS[(2 * number + 1 if in_tokens else number) % len(RECIPIENTS)]
     amount = source.choice(amounts)
     kind = source.random()
-    if kind < 1 / 2:
+    if kind < 1 / 2 and not in_tokens:
         return Transfer(to, amount)
     if kind < 2 / 3:
         return TokenTransfer(TOKEN, to, amount)

@@ -17,6 +17,7 @@ import pytest
 from tests.simulation.told import Broken
 from tests.simulation.variants import (
     Believing,
+    Careless,
     Generous,
     Impatient,
     Lifting,
@@ -27,10 +28,13 @@ from tests.simulation.variants import (
     decided_anew,
     gone_forgotten,
     judged_before_the_payload,
+    never_lapsing,
     not_stopped,
     policies_unchanged,
     refuse_requests,
+    rent_unjudged,
     rewritten,
+    same_words,
     uncounted,
     unreserved,
     untold,
@@ -177,6 +181,26 @@ CONTROLS: Final = {
         *("overtaken", Variant(worker_sees=gone_forgotten), WEAK),
         r"is over \w+ of",
     ),
+    "rent judged once": (
+        *("renting, interrupted", Variant(worker_sees=rent_unjudged), WEAK),
+        r"nothing grants the rent|is over \w+ of|as \w+, not",
+    ),
+    "set back": (
+        *("set back", Variant(seen_as=same_words), WEAK),
+        r"is over \w+ of",
+    ),
+    "never lapsing": (
+        *("lapsed", Variant(seen_as=never_lapsing), STRONG),
+        r"was decided too late|does not come to an end",
+    ),
+    "full disk": (
+        *("full", Variant(ledger=Careless), STRONG),
+        r"what was acknowledged is not in the ledger",
+    ),
+    "woken": (
+        *("woken", Variant(is_sleepy=True), WEAK),
+        r"was signed twice|signed what is not under way|signed for",
+    ),
     "constrained once": (
         *("constrained", Variant(worker_sees=constraints_forgotten), WEAK),
         r"signed against its session",
@@ -190,7 +214,7 @@ CONTROLS: Final = {
         r"is over \w+ of",
     ),
     "untold": ("any", Variant(seen_as=untold), STRONG, r"and was told to be|was not told"),
-    "rewritten": ("any", Variant(seen_as=rewritten), STRONG, r"signed bytes have changed"),
+    "rewritten": ("late", Variant(seen_as=rewritten), STRONG, r"signed bytes have changed"),
     "decided anew": ("decided", Variant(seen_as=decided_anew), STRONG, r"was decided twice"),
 }
 """By name, the kind of its worlds, what is wrong in them, how many, and as what it is noticed."""

@@ -4,9 +4,11 @@ They are put in at the ports, from outside: the product has no switch for them.
 """
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import bindparam, update
@@ -14,15 +16,27 @@ from tests.fakes.chain import SIGNATURE_BYTES, FakeChain
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import details_of
 from tests.fakes.signer import FakeSigner
+from tests.simulation.stage import Stage, SteppedLedger, Value
+from tests.simulation.start import Files
 
-from waiaas.database import pending_approvals
+from waiaas.database import open_ledger, pending_approvals
+from waiaas.database.errors import LedgerFull
 from waiaas.database.schema import attempts
 from waiaas.database.statements import Statement
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction, KillSwitchState
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import AttemptRecord, KillSwitch, PolicyRecord, Sums
-from waiaas.domain.request import Request
+from waiaas.domain.meaning import read_request
+from waiaas.domain.records import (
+    ApprovalRecord,
+    AttemptRecord,
+    DecisionRecord,
+    KillSwitch,
+    PolicyRecord,
+    Sums,
+    TransactionRecord,
+)
+from waiaas.domain.request import Request, outflows
 from waiaas.domain.transaction import AttemptState
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.kill_switch import activate
@@ -287,6 +301,125 @@ def uncounted(tx: LedgerTransaction) -> Any:
     return _Instead(tx, sessions=_Instead(tx.sessions, add_use=lambda *_, **__: None))
 
 
+def rent_unjudged(tx: LedgerTransaction) -> Any:
+    """Show a ledger in which rent is set aside, but not where changed policies are asked again."""
+    of, decision_of, is_judging = tx.reservations.amount_of, tx.decisions.get, False
+
+    def begin(tx_id: TransactionId) -> DecisionRecord | None:
+        nonlocal is_judging
+        is_judging = True
+        return decision_of(tx_id)
+
+    def amount_of(tx_id: TransactionId, *, asset: str) -> int:
+        nonlocal is_judging
+        accepted = tx.requests.get(tx_id)
+        if not is_judging or accepted is None:
+            return of(tx_id, asset=asset)
+        is_judging = False
+        return outflows(read_request(accepted.request)).get(asset, 0)
+
+    return _Instead(
+        tx,
+        decisions=_Instead(tx.decisions, get=begin),
+        reservations=_Instead(tx.reservations, amount_of=amount_of),
+    )
+
+
+def same_words(tx: LedgerTransaction) -> Any:
+    """Show a ledger whose rules are the same again once they say the same again."""
+    applying = tx.policies.applying_to
+    return _Instead(
+        tx,
+        policies=_Instead(
+            tx.policies,
+            applying_to=lambda agent: [each._replace(updated_at=0) for each in applying(agent)],
+        ),
+    )
+
+
+def never_lapsing(tx: LedgerTransaction) -> Any:
+    """Show a ledger in which what waits for a person waits for ever, whatever he was told."""
+    insert, begin, for_person = tx.approvals.insert, tx.waits.begin, set[TransactionId]()
+
+    def ask(approval: ApprovalRecord) -> None:
+        for_person.add(approval.tx_id)
+        insert(approval._replace(expires_at=FOREVER_S))
+
+    def wait(tx_id: TransactionId, *, until_at: int) -> None:
+        begin(tx_id, until_at=FOREVER_S if tx_id in for_person else until_at)
+
+    return _Instead(
+        tx,
+        approvals=_Instead(tx.approvals, insert=ask),
+        waits=_Instead(tx.waits, begin=wait),
+    )
+
+
+FOREVER_S: Final = 2**40
+
+
+class Sleepy:
+    """What a process knew when it was stopped it takes for true when it wakes.
+
+    So it writes a signature down that it was about to, without looking whether another process has
+    signed meanwhile, or whether somebody has called the payment off.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._known: dict[TransactionId, tuple[TransactionRecord | None, AttemptRecord]] = {}
+
+    def __call__(self, tx: LedgerTransaction) -> Any:
+        if self._stage.is_frozen or not self._stage.has_slept:
+            attempts = _Instead(tx.attempts, of_transaction=partial(self._learn, tx))
+            return _Instead(tx, attempts=attempts)
+        return _Instead(
+            tx,
+            transactions=_Instead(tx.transactions, get=partial(self._transaction, tx)),
+            attempts=_Instead(
+                tx.attempts,
+                of_transaction=partial(self._attempt, tx),
+                record_signature=partial(self._record, tx),
+            ),
+        )
+
+    def _learn(self, tx: LedgerTransaction, tx_id: TransactionId) -> AttemptRecord | None:
+        attempt = tx.attempts.of_transaction(tx_id)
+        self._known.pop(tx_id, None)
+        if attempt is not None and attempt.state is AttemptState.RECORDED:
+            self._known[tx_id] = tx.transactions.get(tx_id), attempt
+        return attempt
+
+    def _transaction(self, tx: LedgerTransaction, tx_id: TransactionId) -> Any:
+        return self._known[tx_id][0] if tx_id in self._known else tx.transactions.get(tx_id)
+
+    def _attempt(self, tx: LedgerTransaction, tx_id: TransactionId) -> AttemptRecord | None:
+        known = self._known.get(tx_id)
+        return tx.attempts.of_transaction(tx_id) if known is None else known[1]
+
+    def _record(self, tx: LedgerTransaction, tx_id: TransactionId, **signed: str) -> bool:
+        """Record it, as is thought; from then on the payment is looked at again."""
+        self._known.pop(tx_id, None)
+        return tx.attempts.record_signature(tx_id, **signed) or True
+
+
+class Careless(SteppedLedger):
+    """What a full disk did not take is answered as if it had; it is written to nowhere."""
+
+    def write(self, unit: Callable[[LedgerTransaction], Value]) -> Value:
+        try:
+            return super().write(unit)
+        except LedgerFull:
+            folder = Path(self.ledger.path).parent
+            copy = folder.with_name(f"{folder.name} copied")
+            Files.of(folder).lay_out(copy)
+            try:
+                with open_ledger(copy) as other:
+                    return other.write(lambda tx: unit(self.seen_as(tx)))
+            finally:
+                shutil.rmtree(copy)
+
+
 class Believing(ClockGuard):
     """A wall clock is right, whatever it says."""
 
@@ -304,6 +437,8 @@ class Variant:
     chain: type[FakeChain] = FakeChain
     seen_as: Callable[[LedgerTransaction], LedgerTransaction] = as_it_is
     worker_sees: Callable[[LedgerTransaction], LedgerTransaction] = as_it_is
+    ledger: type[SteppedLedger] = SteppedLedger
+    is_sleepy: bool = False
     activate: Callable[..., Awaitable[object]] = activate
     reconciler: type[Reconciler] = Reconciler
     guard: type[ClockGuard] = ClockGuard
@@ -311,6 +446,10 @@ class Variant:
     keeps_commits: bool = True
     """Whether a kill leaves what the operating system was given."""
     perjures: bool = False
+
+    def worker_of(self, stage: Stage) -> Callable[[LedgerTransaction], LedgerTransaction]:
+        """Return how the worker of a process sees the ledger."""
+        return Sleepy(stage) if self.is_sleepy else self.worker_sees
 
 
 RIGHT: Final = Variant()

@@ -11,10 +11,9 @@ import json
 import random  # noqa: TID251 -- reproducible cases, not secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +27,11 @@ from tests.fakes.signer import FakeSigner
 from tests.simulation.acts import ACTS, accept_clock, do, issued, sign_and_hand_in
 from tests.simulation.luck import Luck, Trouble, draw_luck
 from tests.simulation.permitted import Clocks
+from tests.simulation.process import Asked, Process
 from tests.simulation.promises import Truth
 from tests.simulation.stage import (
-    STAGE,
     Stage,
     SteppedClock,
-    SteppedLedger,
     pause,
     until_nothing_moves,
 )
@@ -87,43 +85,6 @@ TURNS_MAX: Final = 60
 
 NAMES: Final = tuple(ACTS)
 ANCHORS: Final = "SELECT value FROM key_value_store WHERE key = 'clock.anchors'"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request of an agent, under a key of its own."""
-
-    agent_id: AgentId
-    request: Request
-    key: str
-
-
-@dataclass
-class Process:
-    """One life of the daemon: a worker, and the callers it is answering."""
-
-    stage: Stage
-    worker: Worker
-    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
-
-    def start(self, work: Coroutine[Any, Any, object]) -> None:
-        context = copy_context()
-        context.run(STAGE.set, self.stage)
-        self.tasks.append(asyncio.get_running_loop().create_task(work, context=context))
-
-    def raise_what_ended(self) -> None:
-        """Raise what ended any of it, if something did."""
-        for task in self.tasks:
-            if task.done():
-                task.result()
-        self.tasks = [task for task in self.tasks if not task.done()]
-
-    async def kill(self) -> None:
-        """Forget everything it was doing, where it was doing it."""
-        for task in self.tasks:
-            task.cancel()
-        await until_nothing_moves()
-        assert all(task.done() for task in self.tasks)
 
 
 class Simulation:
@@ -296,7 +257,10 @@ class Simulation:
             clock=self.clock,
             generate_id=self.generate_id,
         )
-        self.payments.append(admission.transaction.id)
+        tx_id = admission.transaction.id
+        is_there = self._rows.execute("SELECT 1 FROM transactions WHERE id = ?", [tx_id]).fetchall()
+        require(is_there, "what was acknowledged is not in the ledger")
+        self.payments.append(tx_id)
         process.worker.wake(admission.transaction)
 
     def wait(self, seconds: float) -> None:
@@ -362,7 +326,7 @@ class Simulation:
         files.lay_out(self.folder)
         self.is_disk_full = False
         self._ledger: Ledger = self._open.enter_context(open_ledger(self.folder))
-        self.ledger = SteppedLedger(self._ledger, self.variant.seen_as)
+        self.ledger = self.variant.ledger(self._ledger, self.variant.seen_as)
         self.clock = self.variant.guard(self.machine, boot_id="boot")
         self.clock.start(self.ledger)
         self._ledger.write(self.clock.keep)
@@ -389,20 +353,19 @@ class Simulation:
 
     def start(self) -> None:
         """Start a daemon on the ledger as it is."""
+        stage = Stage(self.source, self.luck.likelihood)
+        worker_sees, seen_as = self.variant.worker_of(stage), self.variant.seen_as
         world = World(
-            ledger=replace(self.ledger, seen_as=self._seen_by_worker),
+            ledger=replace(self.ledger, seen_as=lambda tx: worker_sees(seen_as(tx))),
             signer=self.signer,
             chains={LOCALNET: self.chain},
             clock=SteppedClock(self.clock),
             generate_id=self.generate_id,
         )
         worker = Worker(world, report=lambda *_: None)
-        process = Process(Stage(self.source, self.luck.likelihood), worker)
+        process = Process(stage, worker)
         self.processes.append(process)
         process.start(worker.run())
-
-    def _seen_by_worker(self, tx: LedgerTransaction) -> LedgerTransaction:
-        return self.variant.worker_sees(self.variant.seen_as(tx))
 
     async def _stop(self) -> None:
         for process in self.processes:
