@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
-from waiaas.cli.context import Form, JsonOption, say_next, show, show_list, tell
+from waiaas.cli.context import AS_USUAL, Form, FormOption, say_next, show, show_list, tell
 from waiaas.cli.ending import confirm
 from waiaas.cli.progress import working
 
@@ -34,8 +34,8 @@ def test_of_two_flags_and_none_each_is_a_form(given: list[str], form: Form) -> N
     one = typer.Typer()
 
     @one.command()
-    def run(*, as_json: JsonOption = False) -> None:
-        seen.append(as_json)
+    def run(*, form: FormOption = AS_USUAL) -> None:
+        seen.append(form)
 
     assert CliRunner().invoke(one, given).exit_code == 0
     assert seen == [form]
@@ -54,9 +54,9 @@ def test_of_two_flags_and_none_each_is_a_form(given: list[str], form: Form) -> N
 def test_quietly_the_essential_is_printed_and_nothing_else(
     facts: Any, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show(facts, as_json=Form.QUIET)
+    show(facts, form=Form.QUIET)
     assert capsys.readouterr().out == told
-    show_list([facts, facts], as_json=Form.QUIET)
+    show_list([facts, facts], form=Form.QUIET)
     assert capsys.readouterr().out == told * 2
 
 
@@ -64,11 +64,11 @@ def test_a_sentence_is_for_people_and_a_pipe_gets_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for form, told in ((Form.PEOPLE, FACTS), (Form.JSON, FACTS), (Form.QUIET, None)):
-        tell(FACTS, "stopped \x1b", as_json=form)
+        tell(FACTS, "stopped \x1b", form=form)
         out = capsys.readouterr().out
         assert (json.loads(out) if out else None) == told
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    tell(FACTS, "stopped \x1b", as_json=Form.PEOPLE)
+    tell(FACTS, "stopped \x1b", form=Form.PEOPLE)
     assert capsys.readouterr().out == "stopped \\x1b\n"
 
 
@@ -80,11 +80,11 @@ def test_a_person_alone_is_told_what_comes_next(
 ) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
-    say_next("waiaas stop", as_json=form)
+    say_next("waiaas stop", form=form)
     assert ("waiaas stop" in screen.getvalue()) is is_told
     pipe = io.StringIO()
     monkeypatch.setattr(sys, "stderr", pipe)
-    say_next("waiaas stop", as_json=form)
+    say_next("waiaas stop", form=form)
     assert pipe.getvalue() == ""
 
 
@@ -131,8 +131,8 @@ def test_who_asked_for_json_or_quiet_gets_no_sign_of_life(
     threads: list[int] = []
 
     @one.command()
-    def run(*, as_json: JsonOption = False) -> None:
-        del as_json
+    def run(*, form: FormOption = AS_USUAL) -> None:
+        del form
         monkeypatch.setattr(sys, "stderr", Screen())
         with working("verifying", patience_s=10):
             threads.append(threading.active_count())

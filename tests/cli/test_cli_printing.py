@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiaas import daemon
-from waiaas.cli.context import ExitCode, fail, printable, show, show_rows
+from waiaas.cli.context import ExitCode, Form, fail, printable, show, show_rows
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ FACTS = {"name": "[red]x[/] [/nothing] [link=evil]", "error": "a\x1b]0;b", "amou
 def test_a_pipe_gets_json_and_a_person_a_table_of_what_was_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show(FACTS, as_json=False)
+    show(FACTS, form=Form.PEOPLE)
     assert json.loads(capsys.readouterr().out) == FACTS
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    show(FACTS, as_json=True)
+    show(FACTS, form=Form.JSON)
     assert json.loads(capsys.readouterr().out) == FACTS
-    show(FACTS, as_json=False)
+    show(FACTS, form=Form.PEOPLE)
     shown = capsys.readouterr().out
     assert "[red]x[/] [/nothing] [link=evil]" in shown
     assert "\\x1b]0;b" in shown

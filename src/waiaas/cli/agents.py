@@ -11,7 +11,8 @@ import typer
 
 from waiaas.cli.client import Client, Refused, explained, segment
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -45,7 +46,7 @@ def create_agent(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Make an agent with a key of its own."""
     directory = directory_of(context)
@@ -55,8 +56,8 @@ def create_agent(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             made = client.post("/v1/agents", body)
-        show(made, as_json=as_json)
-        say_next(*_first_steps(made, has_rules=profile is not None), as_json=as_json)
+        show(made, form=form)
+        say_next(*_first_steps(made, has_rules=profile is not None), form=form)
 
     explained(ask)
 
@@ -82,13 +83,13 @@ _FIRST_PAYMENT: Final = "waiaas tx send --token-file {file} --to ADDRESS --amoun
 
 
 @agent_app.command("list")
-def list_agents(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def list_agents(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show all agents, the oldest first."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/agents")["items"], as_json=as_json)
+            show_list(client.get("/v1/agents")["items"], form=form)
 
     explained(ask)
 
@@ -98,7 +99,7 @@ def show_agent(
     context: typer.Context,
     *,
     agent: Annotated[str, typer.Argument(help="The agent's id.")],
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Show one agent, with what it has and whose it is."""
     directory = directory_of(context)
@@ -113,7 +114,7 @@ def show_agent(
             except Refused:  # Its node does not answer: that is no reason to show nothing.
                 has = {"balance": None, "symbol": None}
         more = {name: has[name] for name in ("balance", "symbol")}
-        show({**found, **more, "owner": owner}, as_json=as_json)
+        show({**found, **more, "owner": owner}, form=form)
 
     explained(ask)
 
@@ -126,7 +127,7 @@ def fund_agent(
     amount: Annotated[str, typer.Option(help="Base units (1 SOL = 1000000000 lamports).")],
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Give an agent play money; on localnet only."""
     directory = directory_of(context)
@@ -136,7 +137,7 @@ def fund_agent(
         with Client.logged_in(directory, password) as client:
             show(
                 client.post(f"/v1/agents/{segment(agent)}/fund", {"amount": amount}),
-                as_json=as_json,
+                form=form,
             )
 
     explained(ask)
@@ -160,7 +161,7 @@ def create_session(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Issue a session. Its token is shown once: here, or in --token-file."""
     directory = directory_of(context)
@@ -178,26 +179,26 @@ def create_session(
             if file is not None:
                 file.write(session.pop("token") + "\n")
                 session["tokenFile"] = str(token_file)
-        show(session, as_json=as_json)
+        show(session, form=form)
         if token_file is None:
             say_next(
                 "keep the token in a file of the agent's with mode 0600; it is shown only here",
                 _FIRST_PAYMENT.format(file="FILE"),
-                as_json=as_json,
+                form=form,
             )
         else:
-            say_next(_FIRST_PAYMENT.format(file=shlex.quote(str(token_file))), as_json=as_json)
+            say_next(_FIRST_PAYMENT.format(file=shlex.quote(str(token_file))), form=form)
 
     explained(ask)
 
 
 @session_app.command("list")
-def list_sessions(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def list_sessions(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show all sessions that are good for something. The oldest come first."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/sessions")["items"], as_json=as_json)
+            show_list(client.get("/v1/sessions")["items"], form=form)
 
     explained(ask)

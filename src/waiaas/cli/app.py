@@ -15,8 +15,9 @@ import typer
 from waiaas.cli import doctor, health, locking
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
-    JsonOption,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -110,7 +111,7 @@ def init(
     *,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Make the data directory. It gets an empty ledger, and a keystore under a new password."""
     from waiaas.cli.secret import read_password  # Guarded memory is not for `--help`.
@@ -139,10 +140,10 @@ def init(
             f" {directory}/config.toml, then: waiaas start",
             "and in another terminal: waiaas agent create --name NAME --network NETWORK"
             " --profile cautious",
-            as_json=as_json,
+            form=form,
         )
     else:
-        tell(facts, f"{directory} was initialised before; nothing was changed.", as_json=as_json)
+        tell(facts, f"{directory} was initialised before; nothing was changed.", form=form)
 
 
 @app.command()
@@ -199,7 +200,7 @@ def start(
 
 
 @app.command()
-def stop(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def stop(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Stop the daemon, and the local network it brought along."""
     directory = directory_of(context)
 
@@ -215,7 +216,7 @@ def stop(context: typer.Context, *, as_json: JsonOption = False) -> None:
                 tell(
                     {"stopped": False, "localnetStopped": ended},
                     "no daemon runs" + (", its local network was stopped" if ended else ""),
-                    as_json=as_json,
+                    form=form,
                 )
                 return
             with Client.with_cookie(directory) as client:
@@ -226,13 +227,13 @@ def stop(context: typer.Context, *, as_json: JsonOption = False) -> None:
                 fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
             # If it had been brought along by one before.
             ended = may_have_localnet(directory) and end_localnet()
-            tell({"stopped": True, "localnetStopped": ended}, "stopped", as_json=as_json)
+            tell({"stopped": True, "localnetStopped": ended}, "stopped", form=form)
 
     explained(ask)
 
 
 @app.command()
-def status(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def status(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show what the daemon is doing."""
     directory = directory_of(context)
 
@@ -240,7 +241,7 @@ def status(context: typer.Context, *, as_json: JsonOption = False) -> None:
         with Client.with_cookie(directory) as client:
             socket = None if client.socket is None else str(client.socket)
             found = client.get("/v1/admin/status")
-            show({"url": client.url, "socket": socket, **found}, as_json=as_json)
+            show({"url": client.url, "socket": socket, **found}, form=form)
 
     explained(ask)
 

@@ -7,7 +7,9 @@ import typer
 
 from waiaas.cli.client import Client, confirming, explained, segment
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    Form,
+    FormOption,
     MessageFormOption,
     PasswordFdOption,
     PasswordFileOption,
@@ -29,13 +31,13 @@ TransactionArgument = Annotated[str, typer.Argument(help="The transaction's id."
 
 
 @approval_app.command("list")
-def list_approvals(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def list_approvals(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show what waits for a decision, the most urgent first."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/approvals")["items"], as_json=as_json)
+            show_list(client.get("/v1/approvals")["items"], form=form)
 
     explained(ask)
 
@@ -46,10 +48,10 @@ def message(
     *,
     transaction: TransactionArgument,
     action: Annotated[str, typer.Option(help="approve or reject.")] = "approve",
-    as_json: MessageFormOption = False,
+    form: MessageFormOption = AS_USUAL,
 ) -> None:
     """Print what the owner has to sign to decide on a payment."""
-    show_message(directory_of(context), _payment_path(transaction), action, as_json=as_json)
+    show_message(directory_of(context), _payment_path(transaction), action, form=form)
 
 
 @approval_app.command("approve")
@@ -60,7 +62,7 @@ def approve(
     owner_signature: OptionalSignatureOption = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Let a payment go out. By the owner's signature, or where there is no owner by the password.
 
@@ -68,7 +70,7 @@ def approve(
     """
     directory = directory_of(context)
     if owner_signature is not None:
-        _decide_as_owner(context, transaction, "approve", owner_signature, as_json=as_json)
+        _decide_as_owner(context, transaction, "approve", owner_signature, form=form)
         return
     read = partial(read_password, file=password_file, descriptor=password_fd)
 
@@ -76,7 +78,7 @@ def approve(
         with confirming(directory, read) as (client, password):
             body = {"password": password}
             path = f"/v1/approvals/{segment(transaction)}/approve"
-            show(client.post(path, body), as_json=as_json)
+            show(client.post(path, body), form=form)
 
     explained(ask)
 
@@ -87,18 +89,18 @@ def reject(
     *,
     transaction: TransactionArgument,
     owner_signature: OptionalSignatureOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Let a payment never go out. The operator may, and the owner by signature."""
     directory = directory_of(context)
     if owner_signature is not None:
-        _decide_as_owner(context, transaction, "reject", owner_signature, as_json=as_json)
+        _decide_as_owner(context, transaction, "reject", owner_signature, form=form)
         return
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             path = f"/v1/approvals/{segment(transaction)}/reject"
-            show(client.post(path), as_json=as_json)
+            show(client.post(path), form=form)
 
     explained(ask)
 
@@ -108,7 +110,7 @@ def _payment_path(transaction: str) -> str:
 
 
 def _decide_as_owner(
-    context: typer.Context, transaction: str, decision: str, source: str, *, as_json: bool
+    context: typer.Context, transaction: str, decision: str, source: str, *, form: Form
 ) -> None:
     directory, path = directory_of(context), _payment_path(transaction)
     signature = read_signature(source)
@@ -116,6 +118,6 @@ def _decide_as_owner(
     def ask() -> None:
         proof = proof_of(directory, path, decision, signature)
         with Client.to_daemon(directory) as anybody:
-            show(anybody.post(f"{path}/{decision}", proof), as_json=as_json)
+            show(anybody.post(f"{path}/{decision}", proof), form=form)
 
     explained(ask)

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import explained
-from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, file_path, output, show
+from waiaas.cli.context import (
+    AS_USUAL,
+    ExitCode,
+    FormOption,
+    directory_of,
+    fail,
+    file_path,
+    output,
+    show,
+)
 from waiaas.cli.progress import working
 from waiaas.cli.secret import new_private_file
 
@@ -25,7 +34,7 @@ def verify(
             help="File with heads from `audit head`, kept where nobody could change it.",
         ),
     ] = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Look for anything changed, removed or added. The exit code is 6 if there is.
 
@@ -44,10 +53,10 @@ def verify(
         "anchors": found.anchors,
     }
     if fault is None:
-        show(facts, as_json=as_json)
+        show(facts, form=form)
         return
     place = {"fault": fault.kind, "sequence": fault.sequence, "auditId": fault.audit_id}
-    show(facts | place, as_json=as_json)
+    show(facts | place, form=form)
     fail(
         f"the audit log was tampered with: {fault.explanation}",
         hint="Keep the data directory as it is, and compare it with a backup or an export.",

@@ -12,8 +12,9 @@ import typer
 
 from waiaas.cli.client import Client, explained, wait_for
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
-    JsonOption,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -88,7 +89,7 @@ def create(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Make a backup, with a daemon or without. It is in the data directory's folder `backups`."""
     directory = directory_of(context)
@@ -118,7 +119,7 @@ def create(
                     clock=SystemClock(),
                     version=VERSION,
                 )
-            show(_shown(made), as_json=as_json)
+            show(_shown(made), form=form)
             return
         with Client.logged_in(directory, master_password) as client:
             password = new_password()
@@ -129,13 +130,13 @@ def create(
             )
             with working("making the backup"):
                 made_there = client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX)
-            show(made_there, as_json=as_json)
+            show(made_there, form=form)
 
     _told(ask, interrupted="`waiaas backup list` shows whether it was made.")
 
 
 @backup_app.command("list")
-def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def show_backups(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show the backups in the data directory, newest first."""
     from waiaas.backups.create import BACKUPS_NAME, list_backups
 
@@ -145,7 +146,7 @@ def show_backups(context: typer.Context, *, as_json: JsonOption = False) -> None
         if not (directory / BACKUPS_NAME).is_dir():  # They outlive a keystore that was lost.
             require_initialised(directory)
         backups, problems = list_backups(directory)
-        show_list([_shown(backup) for backup in backups], as_json=as_json)
+        show_list([_shown(backup) for backup in backups], form=form)
         for problem in problems:
             typer.echo(f"waiaas: {problem}", err=True)
 
@@ -159,7 +160,7 @@ def verify(
     *,
     password_file: BackupPasswordFileOption = None,
     password_fd: BackupPasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Decrypt a backup, check all of it, and leave nothing behind. Needs no daemon."""
     from waiaas.backups.create import find_backup
@@ -174,7 +175,7 @@ def verify(
                 verified = verify_backup(opened, directory=directory)
         finally:
             opened.close()
-        show({"file": str(opened.path), "whole": True, **_facts(verified)}, as_json=as_json)
+        show({"file": str(opened.path), "whole": True, **_facts(verified)}, form=form)
 
     _told(look, interrupted=_UNCHANGED)
 
@@ -187,7 +188,7 @@ def restore(
     yes: YesOption = False,
     password_file: BackupPasswordFileOption = None,
     password_fd: BackupPasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Put a backup in the place of what is there. Those files are kept. No daemon may run.
 
@@ -211,7 +212,7 @@ def restore(
         finally:
             opened.close()
         place = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
-        show({**place, **_facts(restored.verified)}, as_json=as_json)
+        show({**place, **_facts(restored.verified)}, form=form)
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
         if restored.is_clock_in_doubt:
             typer.echo(_LOOK_AT_CLOCK, err=True)
@@ -234,7 +235,7 @@ def reconcile(
     yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Compare a restored ledger with the chain. It pays again then. The daemon has to run.
 
@@ -261,7 +262,7 @@ def reconcile(
             answer = wait_for(compared, seconds=RECONCILE_S_MAX, pause_s=RECONCILE_PAUSE_S)
         if answer is None:
             fail("the chain is too slow: nothing was decided", hint="Do it again later.")
-        show(answer, as_json=as_json)
+        show(answer, form=form)
         if not answer["reconciled"]:
             if answer["unread"]:
                 hint = "Nothing pays until every history was read: see `unread`."

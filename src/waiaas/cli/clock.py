@@ -8,7 +8,8 @@ import typer
 
 from waiaas.cli.client import Client, confirming, explained
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -22,13 +23,13 @@ clock_app = typer.Typer(help="Is the machine's clock believed?", no_args_is_help
 
 
 @clock_app.command("status")
-def show_clock(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def show_clock(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show what the clock says, and what it should say."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.get("/v1/admin/clock"), as_json=as_json)
+            show(client.get("/v1/admin/clock"), form=form)
 
     explained(ask)
 
@@ -43,7 +44,7 @@ def accept(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Believe the clock as it is, so that payments go on. Look first whether it is right.
 
@@ -56,12 +57,12 @@ def accept(
         with Client.with_cookie(directory) as local_user:
             state = local_user.get("/v1/admin/clock")
         if not state["inDoubt"]:
-            show(state, as_json=as_json)
+            show(state, form=form)
             return
         seen = difference if difference is not None else _confirmed(state)
         with confirming(directory, read) as (client, password):
             body = {"password": password, "difference": seen}
-            show(client.post("/v1/admin/clock", body), as_json=as_json)
+            show(client.post("/v1/admin/clock", body), form=form)
 
     explained(ask)
 

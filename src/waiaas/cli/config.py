@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from waiaas.cli.context import ExitCode, JsonOption, directory_of, fail, show, show_list
+from waiaas.cli.context import AS_USUAL, ExitCode, FormOption, directory_of, fail, show, show_list
 from waiaas.place import ConfigError
 
 config_app = typer.Typer(
@@ -24,7 +24,7 @@ def explain(
         str | None, typer.Argument(help="One setting, like daemon.port, with all there is to say.")
     ] = None,
     *,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Show every setting, and where it was said. File and line, environment, or default.
 
@@ -43,7 +43,7 @@ def explain(
         for each in settings
     ]
     if key is None:
-        show_list(rows, as_json=as_json)
+        show_list(rows, form=form)
         return
     for each, row in zip(settings, rows, strict=True):
         setting = each.setting
@@ -56,6 +56,6 @@ def explain(
                 "secret": setting.entry.is_secret,
                 "read by": setting.entry.read_by,
             }
-            show(row | more, as_json=as_json)
+            show(row | more, form=form)
             return
     fail(f"there is no setting {key}: {suggestion(key)}", code=ExitCode.USAGE)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -87,24 +87,33 @@ def _form(context: typer.Context, parameter: typer.CallbackParam, *, value: bool
     return form
 
 
-JsonOption = Annotated[
-    bool,
-    typer.Option(
-        "--json/--quiet",
-        callback=_form,
-        show_default=False,
-        help="Print JSON (also when the output is piped); or only the essential, such as an id.",
-    ),
-]
-MessageFormOption = Annotated[
-    bool,
-    typer.Option(
-        "--json/--quiet",
-        callback=_form,
-        show_default=False,
-        help="Print JSON; else the message is printed to the byte, in a pipe as well.",
-    ),
-]
+AS_USUAL: Final[Any] = False
+"""Neither flag: to Typer each is a truth value, and `_form` makes a form of it beforehand."""
+
+if TYPE_CHECKING:
+    FormOption = Form
+    MessageFormOption = Form
+else:
+    FormOption = Annotated[
+        bool,
+        typer.Option(
+            "--json/--quiet",
+            callback=_form,
+            show_default=False,
+            help="Print JSON (also when the output is piped); or only the essential, "
+            "such as an id.",
+        ),
+    ]
+    MessageFormOption = Annotated[
+        bool,
+        typer.Option(
+            "--json/--quiet",
+            callback=_form,
+            show_default=False,
+            help="Print JSON; else the message is printed to the byte, in a pipe as well.",
+        ),
+    ]
+
 PasswordFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -198,18 +207,16 @@ def _print_essential(thing: Mapping[str, object]) -> None:
         typer.echo(printable(str(thing[name])))
 
 
-def show(
-    facts: Mapping[str, object], *, as_json: bool | Form, if_unseen: str | None = None
-) -> None:
+def show(facts: Mapping[str, object], *, form: Form, if_unseen: str | None = None) -> None:
     """Print one thing: a table for people, JSON for programs.
 
     *if_unseen* is told on stderr to whoever could not be shown it.
     """
     with output(if_unseen=if_unseen):
-        if as_json is Form.QUIET:
+        if form is Form.QUIET:
             _print_essential(facts)
             return
-        if as_json or not sys.stdout.isatty():
+        if form is Form.JSON or not sys.stdout.isatty():
             typer.echo(json.dumps(facts))
             return
         from rich.console import Console
@@ -225,7 +232,7 @@ def show(
 def show_list(
     things: Sequence[Mapping[str, object]],
     *,
-    as_json: bool | Form,
+    form: Form,
     columns: Sequence[str] | None = None,
 ) -> None:
     """Print several things of one kind: a table for people, a JSON array for programs.
@@ -233,11 +240,11 @@ def show_list(
     The table has all members of the things, or only those that are *columns*.
     """
     with output():
-        if as_json is Form.QUIET:
+        if form is Form.QUIET:
             for thing in things:
                 _print_essential(thing)
             return
-        if as_json or not sys.stdout.isatty():
+        if form is Form.JSON or not sys.stdout.isatty():
             typer.echo(json.dumps(list(things)))
             return
         from rich.console import Console
@@ -251,20 +258,20 @@ def show_list(
         Console().print(table)
 
 
-def say_next(*lines: str, as_json: bool | Form) -> None:
+def say_next(*lines: str, form: Form) -> None:
     """Say to a person what to do next, beside what was asked for."""
-    if sys.stderr.isatty() and not as_json:
+    if sys.stderr.isatty() and form is Form.PEOPLE:
         typer.echo("Next:", err=True)
         for line in lines:
             typer.echo(f"  {printable(line)}", err=True)
 
 
-def tell(facts: Mapping[str, object], *lines: str, as_json: bool | Form) -> None:
+def tell(facts: Mapping[str, object], *lines: str, form: Form) -> None:
     """Print *lines* for people, *facts* as JSON for programs, and nothing quietly."""
     with output():
-        if as_json is Form.QUIET:
+        if form is Form.QUIET:
             return
-        if as_json or not sys.stdout.isatty():
+        if form is Form.JSON or not sys.stdout.isatty():
             typer.echo(json.dumps(facts))
             return
         for line in lines:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waiaas.cli.client import Client, NoAnswer, NotReachable, Refused
-from waiaas.cli.context import ExitCode, Form, JsonOption, directory_of, loading, output, printable
+from waiaas.cli.context import (
+    AS_USUAL,
+    ExitCode,
+    Form,
+    FormOption,
+    directory_of,
+    loading,
+    output,
+    printable,
+)
 from waiaas.cli.progress import working
 from waiaas.directory import DaemonError, find_daemon
 from waiaas.system import SystemClock
@@ -23,7 +32,7 @@ def doctor(
     nodes: Annotated[
         bool, typer.Option(help="Ask the nodes, too: that goes over the network.")
     ] = True,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Find what is wrong, and how to mend it. The exit code is 1 if anything is.
 
@@ -46,7 +55,7 @@ def doctor(
             )
         )
     with output():
-        is_fine = _tell(findings, as_json=as_json)
+        is_fine = _tell(findings, form=form)
     if not is_fine:
         raise typer.Exit(ExitCode.ERROR)
 
@@ -66,18 +75,18 @@ def _asked(directory: Path) -> "Answer":
         return Answer(pid, None, str(error))
 
 
-def _tell(findings: "list[Finding]", *, as_json: bool | Form) -> bool:
+def _tell(findings: "list[Finding]", *, form: Form) -> bool:
     """Show all of it; return whether nothing has to be mended."""
     import json
 
     from waiaas.doctor.finding import State
 
     wrong = [each for each in findings if each.state is State.MEND]
-    if as_json is Form.QUIET:
+    if form is Form.QUIET:
         for each in wrong:
             typer.echo(printable(f"{each.subject}: {each.found.rstrip('.')}. {each.remedy}"))
         return not wrong
-    if as_json or not sys.stdout.isatty():
+    if form is Form.JSON or not sys.stdout.isatty():
         checks = [
             {
                 "subject": each.subject,

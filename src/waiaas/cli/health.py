@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import Client, explained
-from waiaas.cli.context import JsonOption, directory_of, tell
+from waiaas.cli.context import AS_USUAL, FormOption, directory_of, tell
 
 
 def health(
@@ -14,7 +14,7 @@ def health(
     live: Annotated[
         bool, typer.Option("--live", help="Ask only whether it answers, not whether it pays.")
     ] = False,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Tell by the exit code whether the daemon is ready. 0: it is; no credential is needed."""
     directory = directory_of(context)
@@ -22,6 +22,6 @@ def health(
     def ask() -> None:
         with Client.to_daemon(directory) as client:
             found = client.get("/livez" if live else "/readyz")
-            tell(found, found["status"], as_json=as_json)
+            tell(found, found["status"], form=form)
 
     explained(ask)

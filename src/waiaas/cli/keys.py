@@ -12,8 +12,9 @@ import typer
 
 from waiaas.cli.client import explained
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
-    JsonOption,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -95,7 +96,7 @@ def import_key(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Make an agent with a key that was made elsewhere. No daemon may run.
 
@@ -170,7 +171,7 @@ def import_key(
             "publicKey": agent.public_key,
             "status": agent.status,
         }
-        show(facts, as_json=as_json)
+        show(facts, form=form)
 
     explained(work)
 
@@ -247,7 +248,7 @@ def export_key(
     ] = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Write an agent's key to a file, as solana-keygen or geth does. No daemon may run.
 
@@ -298,6 +299,6 @@ def export_key(
             "format": EXPORTED_AS[exported.chain],
             "file": str(file),
         }
-        show(facts, as_json=as_json)
+        show(facts, form=form)
 
     explained(work)

@@ -4,7 +4,8 @@ import typer
 
 from waiaas.cli.client import Client, explained
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -13,13 +14,13 @@ from waiaas.cli.context import (
 from waiaas.cli.progress import working
 
 
-def lock(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def lock(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Drop every key and end every login. Nothing is signed until `waiaas unlock`."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.post("/v1/admin/lock"), as_json=as_json)
+            show(client.post("/v1/admin/lock"), form=form)
 
     explained(ask)
 
@@ -29,7 +30,7 @@ def unlock(
     *,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Let the daemon sign again. What was due meanwhile goes on at once."""
     from waiaas.cli.secret import as_text, read_password  # Guarded memory is not for `--help`.
@@ -42,6 +43,6 @@ def unlock(
             body = {"password": as_text(password)}
             with working("deriving the key"):
                 unlocked = client.post("/v1/admin/unlock", body)
-            show(unlocked, as_json=as_json)
+            show(unlocked, form=form)
 
     explained(ask)

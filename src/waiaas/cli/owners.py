@@ -10,9 +10,10 @@ import typer
 from waiaas.cli.agents import AgentOption
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
     Form,
-    JsonOption,
+    FormOption,
     MessageFormOption,
     PasswordFdOption,
     PasswordFileOption,
@@ -54,7 +55,7 @@ def set_owner(
     address: Annotated[str, typer.Option(help="Of a Solana or an Ethereum wallet.")],
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Register an owner. With his first signature he becomes the one to approve."""
     directory = directory_of(context)
@@ -63,25 +64,25 @@ def set_owner(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             answer = client.put(owner_path(agent), {"ownerAddress": address})
-        show(answer, as_json=as_json)
+        show(answer, form=form)
         say_next(
             f"waiaas owner message --agent {agent} > message.txt",
             "the owner signs what is in it with his wallet, and gives you the signature",
             f"waiaas owner verify --agent {agent} --owner-signature signature.txt",
-            as_json=as_json,
+            form=form,
         )
 
     explained(ask)
 
 
 @owner_app.command("show")
-def show_owner(context: typer.Context, *, agent: AgentOption, as_json: JsonOption = False) -> None:
+def show_owner(context: typer.Context, *, agent: AgentOption, form: FormOption = AS_USUAL) -> None:
     """Show whose an agent is. NONE, GRACE until his first signature, then LOCKED."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.get(owner_path(agent)), as_json=as_json)
+            show(client.get(owner_path(agent)), form=form)
 
     explained(ask)
 
@@ -92,10 +93,10 @@ def message(
     *,
     agent: AgentOption,
     action: Annotated[str, typer.Option(help="verify or remove.")] = "verify",
-    as_json: MessageFormOption = False,
+    form: MessageFormOption = AS_USUAL,
 ) -> None:
     """Print what the owner has to sign. It proves his key, or gives up being the owner."""
-    show_message(directory_of(context), owner_path(agent), action, as_json=as_json)
+    show_message(directory_of(context), owner_path(agent), action, form=form)
 
 
 @owner_app.command("verify")
@@ -104,7 +105,7 @@ def verify(
     *,
     agent: AgentOption,
     owner_signature: SignatureOption,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Hand in the owner's signature. It proves his key; from then on only that approves."""
     path, signature = owner_path(agent), read_signature(owner_signature)
@@ -112,7 +113,7 @@ def verify(
     def ask() -> None:
         proof = proof_of(directory_of(context), path, "verify", signature)
         with Client.to_daemon(directory_of(context)) as anybody:
-            show(anybody.post(f"{path}/verify", proof), as_json=as_json)
+            show(anybody.post(f"{path}/verify", proof), form=form)
 
     explained(ask)
 
@@ -126,7 +127,7 @@ def remove(
     yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Remove an owner; it takes his signature too, once he is LOCKED."""
     directory, path = directory_of(context), owner_path(agent)
@@ -139,7 +140,7 @@ def remove(
         confirm("Without an owner, the master password alone approves large payments.", yes=yes)
         body = {} if signature is None else proof_of(directory, path, "remove", signature)
         with Client.logged_in(directory, password) as client:
-            show(client.post(f"{path}/remove", body), as_json=as_json)
+            show(client.post(f"{path}/remove", body), form=form)
 
     explained(ask)
 
@@ -149,13 +150,13 @@ def owner_path(agent: str) -> str:
     return f"/v1/agents/{segment(agent)}/owner"
 
 
-def show_message(directory: Path, path: str, action: str, *, as_json: bool | Form) -> None:
+def show_message(directory: Path, path: str, action: str, *, form: Form) -> None:
     """Print a message to be signed: to the byte as it is, without a line end of ours behind it."""
 
     def ask() -> None:
         asked = asked_message(directory, path, action)
-        if as_json is Form.JSON:
-            show(asked, as_json=as_json)
+        if form is Form.JSON:
+            show(asked, form=form)
             return
         with output():
             sys.stdout.write(asked["message"])

@@ -8,7 +8,8 @@ import typer
 
 from waiaas.cli.client import explained
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -38,7 +39,7 @@ def change(
     ] = None,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Change the master password; keys stay as they are. No daemon may run.
 
@@ -68,7 +69,7 @@ def change(
                 new_password=line.pausing(new_password),
                 clock=SystemClock(),
             )
-        show({"changed": True, "recorded": recorded}, as_json=as_json)
+        show({"changed": True, "recorded": recorded}, form=form)
         if not recorded:
             typer.echo("The ledger has no row of its end: see whether the disk is full.", err=True)
 

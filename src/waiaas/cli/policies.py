@@ -10,9 +10,10 @@ import typer
 
 from waiaas.cli.client import Client, explained, segment
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
     Form,
-    JsonOption,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -66,7 +67,7 @@ def set_policy(
     disabled: Annotated[bool, typer.Option(help="Not in force until it is enabled.")] = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Set a rule. It takes the place of one of the same type and asset."""
     directory = directory_of(context)
@@ -79,14 +80,14 @@ def set_policy(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             write = client.post if beside else client.put
-            show(write("/v1/policies", body), as_json=as_json)
+            show(write("/v1/policies", body), form=form)
 
     explained(ask)
 
 
 @policy_app.command("list")
 def list_policies(
-    context: typer.Context, *, agent: AgentOption = None, as_json: JsonOption = False
+    context: typer.Context, *, agent: AgentOption = None, form: FormOption = AS_USUAL
 ) -> None:
     """Show the rules of an agent, or the global ones. An agent's come with the global ones."""
     directory = directory_of(context)
@@ -94,7 +95,7 @@ def list_policies(
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get(f"/v1/policies{query}")["items"], as_json=as_json)
+            show_list(client.get(f"/v1/policies{query}")["items"], form=form)
 
     explained(ask)
 
@@ -107,7 +108,7 @@ def remove_policy(
     yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Remove a rule for good; the audit log keeps what it said."""
     directory = directory_of(context)
@@ -119,7 +120,7 @@ def remove_policy(
         Client.with_cookie(directory).close()  # Nobody is asked when no daemon runs.
         confirm(f"What policy {policy} grants and forbids holds no more then.", yes=yes)
         with Client.logged_in(directory, password) as client:
-            show(client.delete(path), as_json=as_json)
+            show(client.delete(path), form=form)
 
     explained(ask)
 
@@ -136,10 +137,9 @@ def show_profiles(
             "--type", metavar="TYPE", help="Only this rule, as `policy set --rules` takes it."
         ),
     ] = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Show what an agent may begin with. Needs neither daemon nor ledger."""
-    form: bool | Form = as_json
     from waiaas.profiles import read_profiles
 
     profiles = read_profiles()
@@ -147,7 +147,7 @@ def show_profiles(
         if kind is not None:
             fail("--type is for the rules of one profile: name it", code=ExitCode.USAGE)
         rows = [{"name": each.name, "purpose": each.purpose} for each in profiles.values()]
-        show_list(rows, as_json=as_json)
+        show_list(rows, form=form)
         return
     rules = profiles[name].documents
     if kind is not None:
@@ -158,7 +158,7 @@ def show_profiles(
         if form is Form.QUIET:
             for each, _ in rules:
                 typer.echo(each)
-        elif form or not sys.stdout.isatty():
+        elif form is Form.JSON or not sys.stdout.isatty():
             listed = [{"type": each, "rules": document} for each, document in rules]
             typer.echo(json.dumps(listed if kind is None else rules[0][1], indent=2))
         else:
@@ -201,7 +201,7 @@ def explain(
         str | None, typer.Option(help="With which key it is sent; without this, with none.")
     ] = None,
     reference: ReferenceOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Ask what a request of an agent would get now, and why. Nothing is written."""
     directory = directory_of(context)
@@ -214,7 +214,7 @@ def explain(
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.post("/v1/policies/explain", body), as_json=as_json)
+            show(client.post("/v1/policies/explain", body), form=form)
 
     explained(ask)
 
@@ -226,7 +226,7 @@ def judge_table(
         typer.Argument(parser=file_path, help="A table of expected verdicts, JSON or TOML."),
     ],
     *,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Judge a table of requests, without a daemon. Exit code 7 if a verdict is unexpected."""
     from waiaas import rehearsal
@@ -235,7 +235,7 @@ def judge_table(
         rows = rehearsal.judge_table(file)
     except rehearsal.Unusable as error:
         fail(f"{file}: {error}", code=ExitCode.USAGE)
-    show_list(rows, as_json=as_json)
+    show_list(rows, form=form)
     unexpected = sum(not row["ok"] for row in rows)
     if unexpected:
         fail(f"{unexpected} of {len(rows)} verdicts are unexpected", code=ExitCode.UNEXPECTED)
@@ -258,10 +258,9 @@ def backtest(
         str | None,
         typer.Option("--agent", help="Try them in place of its own rules; else the global ones."),
     ] = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Judge what was decided by other rules. Works beside a daemon or without; writes nothing."""
-    form: bool | Form = as_json
     from waiaas.directory import DaemonError
     from waiaas.rehearsal import Unusable, backtest_rules
 
@@ -275,7 +274,7 @@ def backtest(
     with output():
         if form is Form.QUIET:
             pass  # The exit code says it.
-        elif form or not sys.stdout.isatty():
+        elif form is Form.JSON or not sys.stdout.isatty():
             typer.echo(json.dumps(found))
         else:
             for name, value in found.items():

@@ -8,7 +8,8 @@ import typer
 from waiaas.cli.agents import agent_app, session_app
 from waiaas.cli.client import Client, confirming, explained, segment
 from waiaas.cli.context import (
-    JsonOption,
+    AS_USUAL,
+    FormOption,
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
@@ -25,7 +26,7 @@ ReasonOption = Annotated[str | None, typer.Option(help="Why; for people, and the
 
 @kill_switch_app.command("on")
 def turn_on(
-    context: typer.Context, *, reason: ReasonOption = None, as_json: JsonOption = False
+    context: typer.Context, *, reason: ReasonOption = None, form: FormOption = AS_USUAL
 ) -> None:
     """Sign nothing more. Ends all sessions, calls off what is not signed, suspends all agents."""
     directory = directory_of(context)
@@ -33,7 +34,7 @@ def turn_on(
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             body = {} if reason is None else {"reason": reason}
-            show(client.post("/v1/admin/kill-switch", body), as_json=as_json)
+            show(client.post("/v1/admin/kill-switch", body), form=form)
 
     explained(ask)
 
@@ -44,7 +45,7 @@ def turn_off(
     *,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Begin to turn it off. Once `recoverableAt` has come, do it again to end it.
 
@@ -56,19 +57,19 @@ def turn_off(
     def ask() -> None:
         with confirming(directory, read) as (client, password):
             body = {"password": password}
-            show(client.post("/v1/admin/recover", body), as_json=as_json)
+            show(client.post("/v1/admin/recover", body), form=form)
 
     explained(ask)
 
 
 @kill_switch_app.command("status")
-def show_kill_switch(context: typer.Context, *, as_json: JsonOption = False) -> None:
+def show_kill_switch(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show where it stands."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.get("/v1/admin/kill-switch"), as_json=as_json)
+            show(client.get("/v1/admin/kill-switch"), form=form)
 
     explained(ask)
 
@@ -79,7 +80,7 @@ def suspend(
     *,
     agent: AgentArgument,
     reason: ReasonOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Let an agent sign nothing until it is resumed. What it has not signed is called off."""
     directory = directory_of(context)
@@ -87,7 +88,7 @@ def suspend(
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             body = {} if reason is None else {"reason": reason}
-            show(client.post(f"/v1/agents/{segment(agent)}/suspend", body), as_json=as_json)
+            show(client.post(f"/v1/agents/{segment(agent)}/suspend", body), form=form)
 
     explained(ask)
 
@@ -99,7 +100,7 @@ def resume(
     agent: AgentArgument,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Let a suspended agent sign again. What was called off stays called off."""
     directory = directory_of(context)
@@ -107,7 +108,7 @@ def resume(
 
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
-            show(client.post(f"/v1/agents/{segment(agent)}/resume"), as_json=as_json)
+            show(client.post(f"/v1/agents/{segment(agent)}/resume"), form=form)
 
     explained(ask)
 
@@ -120,7 +121,7 @@ def terminate(
     yes: YesOption = False,
     password_file: PasswordFileOption = None,
     password_fd: PasswordFdOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """End an agent for good. Move its money away first: it will never pay again."""
     directory = directory_of(context)
@@ -131,7 +132,7 @@ def terminate(
             if not yes:
                 confirm_end(client, agent)
             ended = client.post(f"/v1/agents/{segment(agent)}/terminate", {"force": True})
-            show(ended, as_json=as_json)
+            show(ended, form=form)
 
     explained(ask)
 
@@ -141,13 +142,13 @@ def revoke(
     context: typer.Context,
     *,
     session: Annotated[str, typer.Argument(help="The session's id.")],
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """End a session for good. What of it was not signed is called off."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.delete(f"/v1/sessions/{segment(session)}"), as_json=as_json)
+            show(client.delete(f"/v1/sessions/{segment(session)}"), form=form)
 
     explained(ask)

@@ -20,8 +20,9 @@ from waiaas.cli.client import (
     wait_for,
 )
 from waiaas.cli.context import (
+    AS_USUAL,
     ExitCode,
-    JsonOption,
+    FormOption,
     TokenFileOption,
     directory_of,
     fail,
@@ -82,7 +83,7 @@ def send(
     ] = None,
     reference: ReferenceOption = None,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end.")] = 0,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Ask for a payment, or with --request for anything."""
     session_token = read_token(token_file)
@@ -93,7 +94,7 @@ def send(
         with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
             accepted = _ask_for(client, asked, key=key)
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
-            show(seen, as_json=as_json, if_unseen=_where_to_look(accepted))
+            show(seen, form=form, if_unseen=_where_to_look(accepted))
             if seen.get("status") in LIVE and wait:
                 fail("the payment has not ended yet", code=ExitCode.TIMEOUT)
             if wait and seen.get("status") != "CONFIRMED":
@@ -205,7 +206,7 @@ def simulate(
         str | None, typer.Option(help="As it would be given to `tx send`; else a new one.")
     ] = None,
     reference: ReferenceOption = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Ask what `tx send` would get now, and why. Nothing is sent, written or set aside."""
     session_token = read_token(token_file)
@@ -214,7 +215,7 @@ def simulate(
 
     def ask() -> None:
         with Client.to_daemon(directory_of(context), session_token) as client:
-            show(client.post("/v1/transactions/simulate", asked, key=key), as_json=as_json)
+            show(client.post("/v1/transactions/simulate", asked, key=key), form=form)
 
     explained(ask)
 
@@ -231,7 +232,7 @@ def show_transaction(
             help="The agent's session token; without it you look as the operator.",
         ),
     ] = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Show how a payment stands."""
     token = None if token_file is None else read_token(token_file)
@@ -239,7 +240,7 @@ def show_transaction(
     def ask() -> None:
         client, root = _as_agent_or_operator(directory_of(context), token)
         with client:
-            show(client.get(f"{root}/{segment(transaction)}"), as_json=as_json)
+            show(client.get(f"{root}/{segment(transaction)}"), form=form)
 
     explained(ask)
 
@@ -253,7 +254,7 @@ def list_transactions(
         str | None, typer.Option(metavar="ID", help="Those before this one: the next page.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many at most.")] = 20,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Show payments as the operator, the newest first."""
     directory = directory_of(context)
@@ -263,7 +264,7 @@ def list_transactions(
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             items = client.get(f"/v1/admin/transactions?{query}")["items"]
-        show_list(items, as_json=as_json, columns=_COLUMNS)
+        show_list(items, form=form, columns=_COLUMNS)
 
     explained(ask)
 
@@ -280,7 +281,7 @@ def cancel(
             help="The agent's session token; without it you cancel as the operator.",
         ),
     ] = None,
-    as_json: JsonOption = False,
+    form: FormOption = AS_USUAL,
 ) -> None:
     """Call a payment off, as long as nothing of it was signed."""
     token = None if token_file is None else read_token(token_file)
@@ -289,7 +290,7 @@ def cancel(
     def ask() -> None:
         client, root = _as_agent_or_operator(directory, token)
         with client:
-            show(client.post(f"{root}/{segment(transaction)}/cancel"), as_json=as_json)
+            show(client.post(f"{root}/{segment(transaction)}/cancel"), form=form)
 
     explained(ask)
 
