@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from waiaas.cli.app import app
 from waiaas.cli.context import AS_USUAL, Form, FormOption, say_next, show, show_list, tell
+from waiaas.cli.doctor import _tell
 from waiaas.cli.ending import confirm
 from waiaas.cli.progress import working
+from waiaas.doctor.finding import Subject, mend
 
 FACTS = {"stopped": True}
 
@@ -177,3 +179,13 @@ def test_a_shell_completes_resources_and_their_verbs(shell: str) -> None:
     assert "kill-switch" in completed("waiaas kil", 1)
     assert "reconcile" in completed("waiaas backup rec", 2)
     assert "approve" not in completed("waiaas backup ", 2)
+
+
+def test_a_finding_that_is_a_sentence_ends_with_one_full_stop(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wrong = mend(Subject.WORKERS, "backups fails: Nothing was changed.", "It tries again.")
+    assert not _tell([wrong], form=Form.QUIET)
+    assert (
+        capsys.readouterr().out == "workers: backups fails: Nothing was changed. It tries again.\n"
+    )
