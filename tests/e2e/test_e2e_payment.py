@@ -154,6 +154,7 @@ def test_an_unknown_outcome_says_how_to_find_out(
     token_file.write_text(daemon.funded_agent().token, encoding="ascii")
     send = ("tx", "send", "--token-file", str(token_file), "--to", recipient, "--amount", "5000000")
 
+    ask_at_port(waiaas.data / "daemon.json")
     daemon.process.send_signal(signal.SIGSTOP)  # It takes connections, and answers nobody.
     endings: tuple[Callable[[Any], None], ...] = (
         lambda sending: sending.send_signal(signal.SIGINT),
@@ -176,6 +177,12 @@ def test_an_unknown_outcome_says_how_to_find_out(
         again = waiaas.json(*send, "--idempotency-key", key, "--wait", "20")
         assert again["status"] == "CONFIRMED"
     assert chain_of(waiaas).balance(recipient) == 3 * 5_000_000
+
+
+def ask_at_port(address: Path) -> None:
+    """Let the daemon be found as one without a Unix socket, of which the kernel tells less."""
+    told = json.loads(address.read_bytes())
+    address.write_text(json.dumps({**told, "socket": None}), encoding="ascii")
 
 
 def wait_until_asked(port: int, *, by: int) -> None:

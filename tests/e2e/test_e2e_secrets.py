@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.canaries import MARKER
-from tests.e2e import memory
+from tests.e2e import memory, opener
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import ChainType, NetworkType
@@ -95,27 +95,44 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     assert "ledger.db-wal" in running
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="not root: the daemon's memory is not scanned here")
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="not root: the daemon's memory is not scanned here"
+)
+
+
+@AS_ROOT
 def test_control_a_naive_daemon_has_the_seed_in_its_heap(tmp_path: Path) -> None:
     place = tmp_path / "keystore"
     create_keystore(place, CANARY.encode())
     keystore, agent_id = open_keystore(place, CANARY.encode()), AgentId(generate_id())
     keystore.generate(agent_id, chain=ChainType.SOLANA, network=NetworkType.LOCALNET)
     keystore.store(agent_id)
+    assert _open_in(memory.__file__, place) >= {"the password", "a seed"}
+
+
+@AS_ROOT
+def test_opening_leaves_nothing_in_registers_and_on_stacks_that_naive_opening_leaves(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "keystore"
+    create_keystore(place, CANARY.encode())
+    assert _open_in(opener.__file__, place) <= {"the password"}, "it was read from a pipe, as text"
+    left = _open_in(opener.__file__, place, "naive") - {"the password"}
+    assert "the wrapping key" in left, "a control"
+
+
+def _open_in(program: str, *words: str | Path) -> set[str]:
+    """Return what lies open in the memory of a program that has opened a keystore."""
     with subprocess.Popen(
-        [sys.executable, memory.__file__, str(place)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as naive:
-        assert naive.stdin is not None
-        assert naive.stdout is not None
-        naive.stdin.write(CANARY + "\n")
-        naive.stdin.flush()
-        assert naive.stdout.readline() == "ready\n"
-        found = memory.search(naive.pid, memory.secrets_in(place, CANARY))
-    is_open = {finding.secret for finding in found if not finding.is_closed}
-    assert is_open >= {"the password", "a seed"}
+        [sys.executable, program, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(CANARY + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "ready\n"
+        found = memory.search(process.pid, memory.secrets_in(Path(words[0]), CANARY))
+    return {finding.secret for finding in found if not finding.is_closed}
 
 
 def _require_closed(

@@ -51,7 +51,9 @@ def seal(secret: Guarded | bytearray, *, sealing_key: Guarded, facts: bytes) -> 
     assert len(secret) == len(sealing_key) == KEY_BYTES
     nonce = secrets.token_bytes(NONCE_BYTES)
     with sealing_key.readable() as key, _readable(secret) as plain:
-        return SealedKey(nonce=nonce, ciphertext=AESGCM(key).encrypt(nonce, plain, facts))
+        ciphertext = AESGCM(key).encrypt(nonce, plain, facts)
+    _overwrite_traces()
+    return SealedKey(nonce=nonce, ciphertext=ciphertext)
 
 
 def unseal(sealed: SealedKey, *, sealing_key: Guarded, facts: bytes) -> Guarded:
@@ -67,7 +69,23 @@ def unseal(sealed: SealedKey, *, sealing_key: Guarded, facts: bytes) -> Guarded:
     except InvalidTag:
         secret.free()
         raise SealNotValid from None
+    finally:
+        _overwrite_traces()
     return secret
+
+
+_NO_SECRET: Final = bytes(KEY_BYTES)
+_NO_NONCE: Final = bytes(NONCE_BYTES)
+_NO_BOX: Final = AESGCM(_NO_SECRET).encrypt(_NO_NONCE, _NO_SECRET, None)
+
+
+def _overwrite_traces() -> None:
+    """Do the same again with what is no secret: what it leaves lies where the secret's lay.
+
+    AES leaves round keys on the stack and half of the secret in a register that little else uses.
+    The next thread to be started inherits registers, and puts them on its own stack.
+    """
+    AESGCM(_NO_SECRET).decrypt_into(_NO_NONCE, _NO_BOX, None, bytearray(KEY_BYTES))
 
 
 def _readable(secret: Guarded | bytearray) -> AbstractContextManager[memoryview | bytearray]:
