@@ -33,7 +33,7 @@ CORE := src/waiaas/domain/*,src/waiaas/policy/*,src/waiaas/pipeline/*
 
 coverage: setup       ## branches of everything, and all of them in domain, policy and pipeline
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --ignore tests/e2e --ignore tests/power \
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal --hypothesis-profile=many --ignore tests/e2e --ignore tests/power \
 		--ignore tests/crash --ignore tests/backup --ignore tests/localnet
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=100

@@ -26,7 +26,9 @@ from hypothesis import settings
 pytest_plugins = ["tests.canaries"]
 
 settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
-settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
+settings.register_profile("many", settings.get_profile("dev"), max_examples=200, derandomize=True)
+# `make coverage`, which CI runs beside `make test`, asks for the many by --hypothesis-profile.
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # noqa: TID251 -- not a setting of ours
 
 _SHARE: Final = 10
