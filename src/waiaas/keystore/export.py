@@ -4,8 +4,7 @@ from pathlib import Path
 
 from waiaas.domain.ids import AgentId
 from waiaas.keystore import keyfile, vault
-from waiaas.keystore.errors import KeystoreMissing, UnknownAgent
-from waiaas.keystore.files import PrivateDirectory
+from waiaas.keystore.errors import UnknownAgent
 from waiaas.keystore.guarded import Guarded
 
 
@@ -16,15 +15,12 @@ def read_seed(directory: Path, agent_id: AgentId, password: Guarded | bytes) -> 
         KeystoreMissing, WrongPassword, DamagedKeystore, KeystoreError: as `open_keystore` does.
         UnknownAgent: the agent has no key file.
     """
-    private = PrivateDirectory(directory)
-    path = directory / vault.FILE_NAME
-    sealed, name = private.read(vault.FILE_NAME), keyfile.file_name(agent_id)
-    if sealed is None:
-        raise KeystoreMissing(path)
+    private, sealed = vault.read_in(directory)
+    name = keyfile.file_name(agent_id)
     content = private.read(name)
     if content is None:
         raise UnknownAgent(agent_id)
-    keystore_key = vault.unlock(vault.read(sealed, path=path), password, path=path)
+    keystore_key = vault.unlock(sealed, password, path=directory / vault.FILE_NAME)
     try:
         return keyfile.read_seed(
             content, agent_id=agent_id, keystore_key=keystore_key, path=directory / name

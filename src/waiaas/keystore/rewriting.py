@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from waiaas.keystore import documents, kdf, vault
-from waiaas.keystore.errors import DamagedKeystore, KeystoreMissing, PasswordUnchanged
+from waiaas.keystore.errors import DamagedKeystore, PasswordUnchanged
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.keystore_key import identity_of
@@ -49,7 +49,7 @@ def password_change(
         PasswordUnchanged: it is the old one.
         WrongPassword, DamagedKeystore, KeystoreMissing, KeystoreError: as `open_keystore` does.
     """
-    private, opened = _read(directory)
+    private, opened = vault.read_in(directory)
     with _root(opened, password, path=directory / vault.FILE_NAME) as root:
         chosen = new_password()
         vault.check_new_password(chosen)
@@ -78,22 +78,13 @@ def cost_rise(
     Raises:
         WrongPassword, DamagedKeystore, KeystoreMissing, KeystoreError: as `open_keystore` does.
     """
-    private, opened = _read(directory)
+    private, opened = vault.read_in(directory)
     risen = opened.kdf.raised_to(cost)
     if risen == opened.kdf.cost:
         yield None
         return
     with _root(opened, password, path=directory / vault.FILE_NAME) as root:
         yield _rewrite(private, opened, root, password, cost=risen)
-
-
-def _read(directory: Path) -> tuple[PrivateDirectory, vault.Vault]:
-    private = PrivateDirectory(directory)
-    path = directory / vault.FILE_NAME
-    content = private.read(vault.FILE_NAME)
-    if content is None:
-        raise KeystoreMissing(path)
-    return private, vault.read(content, path=path)
 
 
 @contextmanager

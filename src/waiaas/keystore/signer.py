@@ -20,7 +20,6 @@ from waiaas.keystore.errors import (
     KeystoreError,
     KeystoreExists,
     KeystoreLocked,
-    KeystoreMissing,
     NothingToStore,
     UnknownAgent,
 )
@@ -73,7 +72,7 @@ def open_keystore(directory: Path, password: Guarded | bytes) -> "FileKeystore":
         DamagedKeystore: the file is not whole, whatever the password.
         KeystoreError: it is unsafe, unreadable or of another version, or there is no memory.
     """
-    private, opened = _read_vault(directory)
+    private, opened = vault.read_in(directory)
     keystore_key = vault.unlock(opened, password, path=directory / vault.FILE_NAME)
     private.remove_leftovers()
     return FileKeystore(directory=private, opened=opened, keystore_key=keystore_key)
@@ -87,18 +86,9 @@ def open_locked(directory: Path) -> "FileKeystore":
             guarded memory for the keys to come.
     """
     libsodium()
-    private, opened = _read_vault(directory)
+    private, opened = vault.read_in(directory)
     private.remove_leftovers()
     return FileKeystore(directory=private, opened=opened, keystore_key=None)
-
-
-def _read_vault(directory: Path) -> tuple[PrivateDirectory, vault.Vault]:
-    private = PrivateDirectory(directory)
-    path = directory / vault.FILE_NAME
-    content = private.read(vault.FILE_NAME)
-    if content is None:
-        raise KeystoreMissing(path)
-    return private, vault.read(content, path=path)
 
 
 class FileKeystore(SecretHolder):

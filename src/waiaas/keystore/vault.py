@@ -48,7 +48,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from waiaas.keystore import documents, kdf
-from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
+from waiaas.keystore.errors import (
+    DamagedKeystore,
+    KeystoreMissing,
+    PasswordRefused,
+    WrongPassword,
+)
+from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey, identity_of
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
@@ -136,6 +142,20 @@ def read(content: bytes, *, path: Path) -> Vault:
     if vault.checksum != _checksum(vault):
         raise DamagedKeystore(path, problem="its checksum does not match")
     return vault
+
+
+def read_in(directory: Path) -> tuple[PrivateDirectory, Vault]:
+    """Return the keystore in *directory*: its folder, and what its keystore.json says.
+
+    Raises:
+        KeystoreMissing: there is none.
+        DamagedKeystore, UnsupportedVersion, KeystoreError: as `read`, or it is unsafe, unreadable.
+    """
+    private, path = PrivateDirectory(directory), directory / FILE_NAME
+    content = private.read(FILE_NAME)
+    if content is None:
+        raise KeystoreMissing(path)
+    return private, read(content, path=path)
 
 
 def unlock(vault: Vault, password: Guarded | bytes, *, path: Path) -> KeystoreKey:
