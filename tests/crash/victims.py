@@ -17,6 +17,7 @@ from uuid import UUID
 
 import apsw
 from tests.crash.disks import DISK_NAME, Disk, Strike
+from tests.fakes.payments import payment_row
 
 from waiaas.database import (
     CommitUnknown,
@@ -38,12 +39,9 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
-    PolicyTier,
-    TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
+from waiaas.domain.records import AcceptedRequest, AgentRecord
 from waiaas.ports import LedgerTransaction
 
 EVENTS: Final = (
@@ -133,31 +131,7 @@ def halves_of_payment(tx_id: str) -> tuple[Unit, Unit]:
     payment_id, amount = TransactionId(tx_id), amount_of(tx_id)
 
     def first(tx: LedgerTransaction) -> None:
-        tx.transactions.insert(
-            TransactionRecord(
-                id=payment_id,
-                agent_id=AGENT,
-                session_id=None,
-                chain=ChainType.SOLANA,
-                type=TransactionType.TRANSFER,
-                amount=amount,
-                to_address="to",
-                token_mint=None,
-                contract_address=None,
-                method_signature=None,
-                spender_address=None,
-                approved_amount=None,
-                parent_id=None,
-                batch_index=None,
-                status=TransactionStatus.PENDING,
-                tier=PolicyTier.INSTANT,
-                tx_hash=None,
-                created_at=1,
-                executed_at=None,
-                error=None,
-                queued_at=None,
-            )
-        )
+        tx.transactions.insert(payment_row(payment_id, AGENT, amount=amount))
         tx.requests.insert(
             AcceptedRequest(payment_id, AGENT, tx_id, "{}", "hash", None, None, None)
         )

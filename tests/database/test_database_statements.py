@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BindParameter
+from tests.fakes.payments import payment_row
 
 import waiaas.database
 from waiaas.database import (
@@ -44,7 +45,6 @@ from waiaas.domain.enums import (
     PolicyTier,
     PolicyType,
     TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
 from waiaas.domain.money import NATIVE
@@ -60,7 +60,6 @@ from waiaas.domain.records import (
     KillSwitch,
     PolicyRecord,
     SessionRecord,
-    TransactionRecord,
 )
 from waiaas.domain.transaction import AttemptState, ReservationState
 
@@ -209,31 +208,7 @@ def _everything(connection: DatabaseConnection) -> int:
         agent_id, old=AgentStatus.CREATING, new=AgentStatus.ACTIVE, now_s=2
     )
     _sit(tables, agent_id, session_id)
-    tables.transactions.insert(
-        TransactionRecord(
-            tx_id,
-            agent_id,
-            session_id,
-            ChainType.SOLANA,
-            TransactionType.TRANSFER,
-            "1",
-            "to",
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            TransactionStatus.PENDING,
-            PolicyTier.INSTANT,
-            None,
-            1,
-            None,
-            None,
-            None,
-        )
-    )
+    tables.transactions.insert(payment_row(tx_id, agent_id, session_id=session_id))
     assert tables.transactions.get(tx_id)
     assert tables.transactions.compare_and_set_status(
         tx_id, old=TransactionStatus.PENDING, new=TransactionStatus.EXECUTING

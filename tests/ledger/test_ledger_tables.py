@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 from tests.fakes.events import unchecked
+from tests.fakes.payments import payment_row
 
 from waiaas.database import Ledger, generate_id
 from waiaas.database.errors import ConstraintViolated, ReadOnlyDatabase
@@ -21,7 +22,6 @@ from waiaas.domain.enums import (
     PolicyTier,
     PolicyType,
     TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import AgentId, AttemptId, PolicyId, SessionId, TransactionId
 from waiaas.domain.notification import Notification
@@ -38,7 +38,6 @@ from waiaas.domain.records import (
     PolicyRecord,
     SessionRecord,
     Sums,
-    TransactionRecord,
 )
 from waiaas.domain.transaction import AttemptState, ReservationState
 from waiaas.ports import LedgerTransaction
@@ -70,28 +69,8 @@ SESSION: Final = SessionRecord(
     created_at=10,
     constraints=None,
 )
-TRANSACTION: Final = TransactionRecord(
-    id=TX_ID,
-    agent_id=AGENT_ID,
-    session_id=SESSION_ID,
-    chain=ChainType.SOLANA,
-    type=TransactionType.TRANSFER,
-    amount=str(2**256 - 1),
-    to_address="to",
-    token_mint=None,
-    contract_address=None,
-    method_signature=None,
-    spender_address=None,
-    approved_amount=None,
-    parent_id=None,
-    batch_index=None,
-    status=TransactionStatus.PENDING,
-    tier=PolicyTier.INSTANT,
-    tx_hash=None,
-    created_at=20,
-    executed_at=None,
-    error=None,
-    queued_at=None,
+TRANSACTION: Final = payment_row(
+    TX_ID, AGENT_ID, session_id=SESSION_ID, amount=str(2**256 - 1), created_at=20
 )
 OTHER_TRANSACTION: Final = TRANSACTION._replace(id=OTHER_TX_ID, session_id=None, tier=None)
 REQUEST: Final = AcceptedRequest(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.fakes.payments import payment_row
 from tests.policy.listed import ListedUsage, Spending
 
 from waiaas.database import create_database, generate_id, open_ledger
@@ -17,14 +18,10 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
-    PolicyTier,
-    TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.money import NATIVE
-from waiaas.domain.records import TransactionRecord
 from waiaas.domain.request import Transfer
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.admit import Admission, Caller
@@ -121,28 +118,12 @@ def reserve(tx: LedgerTransaction, caller: Caller) -> None:
     """Do what the naive way does after its check."""
     tx_id = TransactionId(generate_id())
     tx.transactions.insert(
-        TransactionRecord(
+        payment_row(
             tx_id,
             caller.agent_id,
-            caller.session_id,
-            ChainType.SOLANA,
-            TransactionType.TRANSFER,
-            str(PRICE),
-            RECIPIENT,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            TransactionStatus.PENDING,
-            PolicyTier.INSTANT,
-            None,
-            NOW_S,
-            None,
-            None,
-            None,
+            session_id=caller.session_id,
+            amount=str(PRICE),
+            created_at=NOW_S,
         )
     )
     tx.reservations.hold(

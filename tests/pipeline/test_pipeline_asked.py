@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from tests.fakes.payments import payment_row
 
 from waiaas.domain.addresses import solana_address
-from waiaas.domain.enums import ChainType, PolicyTier, TransactionStatus
 from waiaas.domain.ids import AgentId, TransactionId
 from waiaas.domain.records import AcceptedRequest, TransactionRecord
 from waiaas.domain.request import (
@@ -35,23 +35,7 @@ COLUMNS: dict[Request, dict[str, str]] = {
 def stored(request: Request) -> tuple[TransactionRecord, AcceptedRequest]:
     text, sha256 = write(request)
     agent_id, tx_id = AgentId("agent"), TransactionId("tx")
-    transaction = TransactionRecord(
-        id=tx_id,
-        agent_id=agent_id,
-        session_id=None,
-        chain=ChainType.SOLANA,
-        type=request.type,
-        **columns_of(request)._asdict(),
-        parent_id=None,
-        batch_index=None,
-        status=TransactionStatus.PENDING,
-        tier=PolicyTier.INSTANT,
-        tx_hash=None,
-        created_at=1,
-        executed_at=None,
-        error=None,
-        queued_at=None,
-    )
+    transaction = payment_row(tx_id, agent_id, type=request.type, **columns_of(request)._asdict())
     return transaction, AcceptedRequest(tx_id, agent_id, None, text, sha256, None, None, 1)
 
 

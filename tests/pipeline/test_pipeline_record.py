@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.fakes.events import details_of
+from tests.fakes.payments import payment_row
 
 from waiaas.database import generate_id, transactions
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.enums import (
     AuditAction,
-    ChainType,
-    PolicyTier,
     TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import TransactionId
 from waiaas.domain.records import TransactionRecord
@@ -34,28 +32,8 @@ ILLEGAL = [pair for pair in product(TransactionStatus, TransactionStatus) if pai
 @pytest.fixture
 def stored(office: "Office") -> TransactionRecord:
     caller = office.hire()
-    transaction = TransactionRecord(
-        id=TransactionId(generate_id()),
-        agent_id=caller.agent_id,
-        session_id=caller.session_id,
-        chain=ChainType.SOLANA,
-        type=TransactionType.TRANSFER,
-        amount="1",
-        to_address="So11111111111111111111111111111111111111112",
-        token_mint=None,
-        contract_address=None,
-        method_signature=None,
-        spender_address=None,
-        approved_amount=None,
-        parent_id=None,
-        batch_index=None,
-        status=TransactionStatus.PENDING,
-        tier=PolicyTier.INSTANT,
-        tx_hash=None,
-        created_at=1,
-        executed_at=None,
-        error=None,
-        queued_at=None,
+    transaction = payment_row(
+        TransactionId(generate_id()), caller.agent_id, session_id=caller.session_id
     )
     office.ledger.write(lambda tx: tx.transactions.insert(transaction))
     return transaction

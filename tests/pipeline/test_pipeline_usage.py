@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from tests.fakes.payments import payment_row
 from tests.policy.listed import ListedUsage, Spend, Spending
 
 from waiaas.database import DatabaseConnection, create_database, push_schema
@@ -23,11 +24,9 @@ from waiaas.domain.enums import (
     ChainType,
     NetworkType,
     PolicyTier,
-    TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
+from waiaas.domain.records import AcceptedRequest, AgentRecord
 from waiaas.domain.transaction import ReservationState
 from waiaas.pipeline.usage import GOES_OUT, LedgerUsage
 
@@ -88,12 +87,8 @@ def pay(
     """Set money aside as an admission does."""
     tx_id = TransactionId(generate_id())
     tables.transactions.insert(
-        TransactionRecord(
-            tx_id, agent_id, None, ChainType.SOLANA, TransactionType.TRANSFER, str(amount), "to",
-            None, None, None, None, None, None, None,
-            TransactionStatus.PENDING, tier, None, now_s, None, None, None,
-        )
-    )  # fmt: skip
+        payment_row(tx_id, agent_id, amount=str(amount), tier=tier, created_at=now_s)
+    )
     tables.requests.insert(AcceptedRequest(tx_id, agent_id, None, "{}", "sha", None, None, now_s))
     tables.reservations.hold(tx_id, agent_id=agent_id, asset=asset, amount=str(amount), now_s=now_s)
     return tx_id

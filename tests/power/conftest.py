@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple
 import apsw
 import pytest
 from sqlalchemy import select
+from tests.fakes.payments import payment_row
 
 from waiaas.database import (
     DatabaseError,
@@ -49,12 +50,10 @@ from waiaas.domain.enums import (
     AuditAction,
     ChainType,
     NetworkType,
-    PolicyTier,
     TransactionStatus,
-    TransactionType,
 )
 from waiaas.domain.ids import AgentId, TransactionId
-from waiaas.domain.records import AcceptedRequest, AgentRecord, TransactionRecord
+from waiaas.domain.records import AcceptedRequest, AgentRecord
 from waiaas.domain.transaction import ReservationState
 from waiaas.ports import LedgerTransaction
 
@@ -288,28 +287,8 @@ class Author:
 
     def _payment(self) -> tuple[Work, TransactionId]:
         name, tx_id, agent_id = self._name("payment"), TransactionId(self._id()), self._agent
-        record = TransactionRecord(
-            id=tx_id,
-            agent_id=agent_id,
-            session_id=None,
-            chain=ChainType.SOLANA,
-            type=TransactionType.TRANSFER,
-            amount="1000",
-            to_address=self._rng.randbytes(16).hex(),
-            token_mint=None,
-            contract_address=None,
-            method_signature=None,
-            spender_address=None,
-            approved_amount=None,
-            parent_id=None,
-            batch_index=None,
-            status=TransactionStatus.PENDING,
-            tier=PolicyTier.INSTANT,
-            tx_hash=None,
-            created_at=1,
-            executed_at=None,
-            error=None,
-            queued_at=None,
+        record = payment_row(
+            tx_id, agent_id, amount="1000", to_address=self._rng.randbytes(16).hex()
         )
         request = AcceptedRequest(
             tx_id=tx_id,
