@@ -32,6 +32,7 @@ from waiaas.directory import (
 )
 from waiaas.life import Life
 from waiaas.local_socket import listen_at
+from waiaas.readiness import tell_ready
 from waiaas.stages import Stage, Start
 
 DESCRIPTORS_MIN: Final = 128
@@ -154,6 +155,7 @@ async def answer(
         beginning.close()
         life.begin()
         announce(address)
+        tell_ready()
         ms = round(1000 * start.since_s())
         log.info("ready", url=address.url, socket=address.socket, pid=address.pid, ms=ms)
 

@@ -4,17 +4,20 @@ What a request causes bears its `request_id`, also where a worker does it later.
 program logs a secret; should one be about to, what it looks like is withheld here.
 """
 
-import contextlib
 import logging
 import os
 import re
+import select
+import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
 import structlog
 
-_STDERR: Final = 2
+_PATIENCE_MS: Final = 50
+"""For a reader that is only slow; one that let a line be lost is not waited for again."""
+
 _WITHHELD: Final = "[withheld]"
 
 _NAMES: Final = "password|passphrase|mnemonic|seed|secret|private_?key|authorization|cookie"
@@ -38,34 +41,84 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-class Stderr:
-    """What structlog writes lines with. A log that nobody reads any more stops nothing."""
+class Stream:
+    """An output of this process; one that nobody reads, or reads on, stops nothing.
+
+    A write to a full pipe, or to a terminal that Ctrl-S has stopped, would wait for its reader, and
+    with it whoever logs: the event loop too. So a line is written only where there is room for it.
+    Others are lost, and counted.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor: Final = descriptor
+        self._lock: Final = threading.Lock()
+        self._is_cut = False
+        self._lost = 0
 
     def msg(self, line: str) -> None:
-        # Past Python's buffer, which would be tried again at the end and spoil the exit status.
-        with contextlib.suppress(OSError):
-            os.write(_STDERR, f"{line}\n".encode("utf-8", "backslashreplace"))
+        """Write a line, if there is a reader with room for it, who is waited for a moment."""
+        with self._lock:
+            if not self._write(("\n" if self._is_cut else "") + line + "\n"):
+                self._lost += 1
+                return
+            lost, self._lost = self._lost, 0
+        if lost:
+            structlog.get_logger().error("log lines were lost: nobody read them", lines=lost)
 
     debug = info = warning = error = critical = msg
+
+    def _write(self, text: str) -> bool:
+        # Past Python's buffer, which would be tried again at the end and spoil the exit status.
+        content = text.encode("utf-8", "backslashreplace")
+        room = select.poll()
+        room.register(self.descriptor, select.POLLOUT)
+        try:
+            for begin in range(0, len(content), select.PIPE_BUF):
+                if not room.poll(0 if self._lost else _PATIENCE_MS):
+                    return False
+                os.write(self.descriptor, content[begin : begin + select.PIPE_BUF])
+                self._is_cut = True
+        except BlockingIOError:  # Somebody else set it so; there was no room after all.
+            return False
+        except OSError:  # The reader is gone: nothing is lost on it.
+            return True
+        self._is_cut = False
+        return True
+
+
+STDERR: Final = Stream(2)
+STDOUT: Final = Stream(1)
 
 
 def end_process(sentence: str, *, status: int) -> None:
     """Say why, and end the process at once, whatever its other threads do: no clean-up, no exit."""
-    Stderr().msg(f"waiaas: {logged(sentence)}")
+    STDERR.msg(f"waiaas: {logged(sentence)}")
     os._exit(status)
 
 
 def logged(sentence: str) -> str:
     """Return what ends the daemon, for a last line to a person; a log for programs has it, too."""
-    if structlog.is_configured() and not os.isatty(_STDERR):
+    if structlog.is_configured() and not os.isatty(STDERR.descriptor):
         structlog.get_logger().critical("the daemon ends", reason=sentence)
     return sentence
 
 
+class _Libraries(logging.Handler):
+    """Puts what libraries have to say (asyncio, of a task that failed) into the same log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+_LIBRARIES: Final = _Libraries()
+
+
 def log_to_stderr(level: str = LogLevel.INFO) -> None:
     """Log what is at least of *level*: JSON for programs, lines where a terminal shows them."""
-    # uvicorn says in plain text, at any caller's will, that a request was malformed.
+    # uvicorn says, at any caller's will, that a request was malformed.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    logging.getLogger().addHandler(_LIBRARIES)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -73,12 +126,12 @@ def log_to_stderr(level: str = LogLevel.INFO) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             withhold,
-            for_people if os.isatty(_STDERR) else structlog.processors.JSONRenderer(),
+            for_people if os.isatty(STDERR.descriptor) else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[LogLevel(level).name]
         ),
-        logger_factory=lambda *_: Stderr(),
+        logger_factory=lambda *_: STDERR,
     )
 
 

@@ -17,6 +17,8 @@ PAGE = (DEPLOY.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
 COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 
 RULES = {
+    "Type": "notify",
+    "RestartPreventExitStatus": "2 4",
     "User": "waiaas",
     "StateDirectoryMode": "0700",
     "LoadCredential": "waiaas-master-password:/etc/waiaas/master-password",

@@ -1,17 +1,21 @@
 """The log: JSON or a readable line, no secret in either, and the request in all that it caused."""
 
 import asyncio
+import contextlib
 import json
+import logging
 import os
 import pty
 import re
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from waiaas.logs import LogLevel, for_people, log_to_stderr, logged, withhold
+from waiaas.logs import LogLevel, Stream, for_people, log_to_stderr, logged, withhold
 
 SESSION = "wai_sess_" + "aB3-_" * 8 + "xyz"
 COOKIE = "wai_op_" + "C" * 43
@@ -130,3 +134,74 @@ def test_what_is_done_for_a_request_bears_its_id_and_nothing_after_it(
 
     asyncio.run(main())
     assert [line.get("request_id") for line in lines(capfd.readouterr().err)] == ["r", None]
+
+
+@pytest.fixture(params=["a full pipe", "a terminal that Ctrl-S stopped"])
+def stalled(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
+    """Yield a reading end and a writing end that takes nothing until `let_go`."""
+    if request.param == "a full pipe":
+        ours, theirs = os.pipe()
+        os.set_blocking(theirs, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(theirs, b"x" * 4096)
+        os.set_blocking(theirs, True)
+    else:
+        ours, theirs = pty.openpty()
+        os.write(ours, b"\x13")
+    yield ours, theirs
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
+def let_go(ours: int) -> None:
+    """Have the reader read again."""
+    if os.isatty(ours):
+        os.write(ours, b"\x11")
+    else:
+        os.read(ours, 2**20)
+
+
+def test_a_reader_that_stalls_stops_nobody_and_is_told_what_it_missed(
+    stalled: tuple[int, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = stalled
+    log_to_stderr()
+    stream = Stream(theirs)
+    for number in range(3):
+        stream.msg(f"lost {number}")
+    let_go(ours)
+    stream.msg("seen")
+    assert os.read(ours, 2**20).replace(b"\r\n", b"\n") == b"seen\n"
+    (told,) = lines(capfd.readouterr().err)
+    assert (told["event"], told["lines"]) == ("log lines were lost: nobody read them", 3)
+
+
+def test_control_a_plain_write_waits_for_a_reader_that_stalls(stalled: tuple[int, int]) -> None:
+    ours, theirs = stalled
+    writing = threading.Thread(target=os.write, args=(theirs, b"seen\n"))
+    writing.start()
+    writing.join(0.1)
+    assert writing.is_alive()
+    let_go(ours)
+    writing.join()
+
+
+def test_a_line_that_was_cut_ends_before_the_next_begins() -> None:
+    ours, theirs = os.pipe()
+    stream = Stream(theirs)
+    stream.msg("x" * 2**20)
+    cut = os.read(ours, 2**20)
+    stream.msg("whole")
+    assert set(cut) == {ord("x")}
+    assert os.read(ours, 2**20) == b"\nwhole\n"
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
+def test_what_libraries_log_is_in_the_same_form(capfd: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr()
+    logging.getLogger("asyncio").error("a task %s", "failed")
+    logging.getLogger("asyncio").info("of no interest")
+    (told,) = lines(capfd.readouterr().err)
+    assert (told["event"], told["level"], told["logger"]) == ("a task failed", "error", "asyncio")

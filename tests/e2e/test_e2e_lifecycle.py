@@ -1,5 +1,6 @@
 """Starting, stopping, being stopped, and whatever a crash leaves lying about."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,7 +44,7 @@ def refuses_faults(url: str) -> bool:
         connection.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def stranger() -> Iterator["subprocess.Popen[bytes]"]:
     """A process that has nothing to do with us, and must live when the block ends."""
     program = "import sys; sys.stdin.read()"
@@ -54,7 +54,7 @@ def stranger() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
-@contextmanager
+@contextlib.contextmanager
 def hanging_up(disposition: signal.Handlers) -> Iterator[None]:
     """Let processes that are started here inherit this, whatever we inherited ourselves."""
     before = signal.signal(signal.SIGHUP, disposition)
@@ -301,6 +301,32 @@ def test_a_reader_that_goes_away_stops_nothing(waiaas: Any, wait: Callable[..., 
     assert waiaas.json("status")["status"] == "ok"
     assert waiaas.json("stop")["stopped"]
     assert daemon.wait(timeout=20) == 0
+
+
+def test_a_reader_that_stalls_stops_nothing_and_who_started_it_is_told_when_it_is_ready(
+    waiaas: Any,
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{waiaas.folder}")
+        manager.settimeout(20)
+        daemon = waiaas.spawn(
+            *("start", "--port", "0", "--password-file", str(waiaas.password_file)),
+            stdout=writing,
+            stderr=writing,
+            env={"NOTIFY_SOCKET": f"@{waiaas.folder}"},
+        )
+        assert manager.recv(64) == b"READY=1"
+    assert waiaas.json("kill-switch", "on")["state"] == "ACTIVATED"
+    daemon.terminate()
+    assert daemon.wait(timeout=20) == 0
+    for descriptor in (reading, writing):
+        os.close(descriptor)
 
 
 def test_closed_standard_streams_do_not_become_the_ledgers_files(

@@ -5,7 +5,6 @@ What only the daemon needs is imported by the commands that run it: a client sta
 
 import os
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +19,13 @@ from waiaas.cli.context import (
     FormOption,
     PasswordFdOption,
     PasswordFileOption,
+    code_of,
     directory_of,
     fail,
     fail_as,
     file_path,
     loading,
+    printable,
     show,
     tell,
 )
@@ -185,18 +186,22 @@ def start(
         password = None if locked else read_password(file=password_file, descriptor=password_fd)
         with loading():  # Now that what can be refused without it was not.
             from waiaas.daemon import run
+            from waiaas.logs import STDOUT
 
         run(
             directory,
             config=config,
             password=password,
             with_localnet=localnet,
-            announce=lambda address: _say(f"waiaas is ready at {address.url}"),
+            announce=lambda address: STDOUT.msg(f"waiaas is ready at {address.url}"),
         )
     except ConfigError as error:
         fail(*error.args)
     except DaemonError as error:
-        fail_as(error)
+        from waiaas.logs import STDERR
+
+        STDERR.msg(f"waiaas: {printable(str(error))}")  # Its reader may have stopped reading.
+        raise typer.Exit(code_of(error)) from error
 
 
 @app.command()
@@ -244,12 +249,6 @@ def status(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
             show({"url": client.url, "socket": socket, **found}, form=form)
 
     explained(ask)
-
-
-def _say(line: str) -> None:
-    """Print a line; whoever no longer reads stops nothing."""
-    with suppress(OSError):  # Past Python's buffer, which would be tried again at the end.
-        os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 @app.command()

@@ -157,14 +157,16 @@ def fail_unanswered() -> NoReturn:
     fail("the input ended before an answer: nothing was done", code=ExitCode.USAGE)
 
 
+def code_of(error: DaemonError) -> ExitCode:
+    """Return with which code a command ends for it."""
+    if isinstance(error, NotThePassword):
+        return ExitCode.REFUSED
+    return ExitCode.USAGE if isinstance(error, NotThatFile) else ExitCode.ERROR
+
+
 def fail_as(error: DaemonError) -> NoReturn:
     """End with what an error says, and with the code of its kind."""
-    code = ExitCode.ERROR
-    if isinstance(error, NotThePassword):
-        code = ExitCode.REFUSED
-    elif isinstance(error, NotThatFile):
-        code = ExitCode.USAGE
-    fail(str(error), code=code)
+    fail(str(error), code=code_of(error))
 
 
 @contextmanager
