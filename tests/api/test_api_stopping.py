@@ -1,12 +1,15 @@
 """Stopping takes the cookie; starting again a login, and the kill switch the password besides."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.canaries import MARKER
 from tests.fakes.chain import LOCALNET
+from tests.pipeline.poisons import NOT_TEXT
 
-from waiaas.database import generate_id
+from waiaas.database import create_database, generate_id
+from waiaas.logs import log_to_stderr
 from waiaas.pipeline.restored import mark_restored
 from waiaas.ports import ChainUnavailable
 from waiaas.wire.kill_switch import RecoverKillSwitch
@@ -104,6 +107,27 @@ def test_an_agent_is_suspended_resumed_and_terminated(
     assert (refused.status, refused.code) == (409, "AGENT_NOT_ACTIVE")
     unknown = desk.ask("POST", f"/v1/agents/{generate_id()}/suspend", {}, token=COOKIE)
     assert (unknown.status, unknown.code) == (404, "AGENT_NOT_FOUND")
+
+
+def test_what_is_left_because_it_cannot_be_read_is_a_line_of_the_log_and_no_failure(
+    desk: "Desk", hired: "Hired", capfd: pytest.CaptureFixture[str]
+) -> None:
+    tx_id = send(desk, hired)
+    log_to_stderr()
+    with create_database(desk.ledger.path) as connection:
+        connection.sqlite.execute(NOT_TEXT, (tx_id,))
+    suspended = desk.ask("POST", f"/v1/agents/{hired.id}/suspend", {}, token=COOKIE)
+    assert (suspended.status, suspended.json["status"]) == (200, "SUSPENDED")
+    on = desk.ask("POST", SWITCH, {}, token=COOKIE)
+    assert (on.status, on.json["state"], on.json["transactionsCancelled"]) == (200, "ACTIVATED", 0)
+    lines = [json.loads(each) for each in capfd.readouterr().err.splitlines()]
+    assert [each["event"] for each in lines] == [
+        "stopped, and its payments could not be called off",
+        "the kill switch is on, and agents, sessions and payments are as they were",
+    ]
+    for line, answer in zip(lines, (suspended, on), strict=True):
+        assert "UTF-8" in line["exception"]
+        assert (line["level"], line["request_id"]) == ("error", answer.headers["x-request-id"])
 
 
 class Purse:

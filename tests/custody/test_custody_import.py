@@ -11,6 +11,7 @@ import pytest
 from solders.keypair import Keypair
 from tests.canaries import MARKER
 from tests.canaries import SEED as SEED_OF_FILE
+from tests.fakes.reports import unexpected
 from typer.testing import CliRunner, Result
 
 from waiaas import custody
@@ -320,7 +321,8 @@ def test_an_import_that_is_cut_off_is_ended_by_the_next_start(
 
 def test_while_the_kill_switch_is_on_nothing_is_imported(home: Home, rows: Rows) -> None:
     with open_ledger(home.data) as ledger:
-        asyncio.run(activate(None, ip_address=None, ledger=ledger, clock=SystemClock()))
+        terms: Any = {"ledger": ledger, "clock": SystemClock(), "report": unexpected}
+        asyncio.run(activate(None, ip_address=None, **terms))
     with pytest.raises(DaemonError, match="kill switch"):
         import_pair(home.data)
     assert [row[0] for row in rows()] == ["KILL_SWITCH_ACTIVATED", "OPERATION_REFUSED"]

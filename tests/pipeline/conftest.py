@@ -390,6 +390,8 @@ class Office:
     clock: TestClock = field(default_factory=TestClock)
     signer: TestSigner = field(default_factory=TestSigner)
     rules: AdmissionRules = field(default_factory=AdmissionRules)
+    left: list[Exception] = field(default_factory=list)
+    """Why payments were not called off with what was stopped."""
 
     @classmethod
     def open(cls, directory: Path, *, ledger_of: Path) -> Self:
@@ -561,7 +563,13 @@ class Office:
 
     def kill(self, _: Caller | None = None) -> Activation:
         """Turn the kill switch on, from elsewhere: also while a step is under way here."""
-        act = activate("a test", ip_address=None, ledger=self.ledger, clock=self.clock)
+        act = activate(
+            "a test",
+            ip_address=None,
+            ledger=self.ledger,
+            clock=self.clock,
+            report=self.left.append,
+        )
         with ThreadPoolExecutor(1) as elsewhere:
             return elsewhere.submit(asyncio.run, act).result()
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.fakes.reports import unexpected
 
 from waiaas.chains.localnet.faults import Fault
 from waiaas.domain.enums import AgentStatus, TransactionStatus
@@ -35,7 +36,7 @@ HELD, SPENT, RELEASED = ReservationState.HELD, ReservationState.SPENT, Reservati
 
 def do(office: "Office", verb: str, agent_id: str) -> Any:
     """Return the agent's status after a verb, or the code of the refusal."""
-    verbs = AgentVerbs(office.ledger, office.clock, "127.0.0.1")
+    verbs = AgentVerbs(office.ledger, office.clock, "127.0.0.1", unexpected)
     acts = {
         "suspend": lambda: verbs.suspend(AgentId(agent_id), reason="a test"),
         "resume": lambda: verbs.resume(AgentId(agent_id)),
@@ -50,7 +51,11 @@ def do(office: "Office", verb: str, agent_id: str) -> Any:
 def revoke(office: "Office", session_id: str) -> Any:
     return asyncio.run(
         revoke_session(
-            SessionId(session_id), ip_address=None, ledger=office.ledger, clock=office.clock
+            SessionId(session_id),
+            ip_address=None,
+            ledger=office.ledger,
+            clock=office.clock,
+            report=unexpected,
         )
     )
 

@@ -11,6 +11,7 @@ from tests.fakes.agents import ask, insert_agent
 from tests.fakes.chain import LOCALNET, FakeChain
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import MemoryLedger
+from tests.fakes.reports import unexpected
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import generate_id
@@ -315,7 +316,7 @@ def test_stopping_goes_on_in_doubt(house: House) -> None:
     session_id = house.caller.session_id
     house.ledger.write(lambda tx: tx.sessions.revoke(session_id, now_s=house.clock.now_s()))
     house.step(waiting[2])  # What is forbidden is called off: it needs no clock.
-    verbs = AgentVerbs(house.ledger, house.clock, None)
+    verbs = AgentVerbs(house.ledger, house.clock, None, unexpected)
     asyncio.run(verbs.suspend(house.caller.agent_id, reason=None))
     assert {house.status(each) for each in waiting} == {TransactionStatus.CANCELLED}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.fakes.events import BACKUP
+from tests.fakes.reports import unexpected
 from tests.pipeline.poisons import POISONS, tamper
 
 from waiaas.database import generate_id
@@ -199,7 +200,7 @@ def test_a_failure_anywhere_in_it_leaves_nothing_of_it(office: "Office") -> None
                 return await office.ledger.write_async(failing)
 
         failing: Any = Failing()
-        await activate(None, ip_address=None, ledger=failing, clock=office.clock)
+        await activate(None, ip_address=None, ledger=failing, clock=office.clock, report=unexpected)
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(scenario())
@@ -314,7 +315,7 @@ def ask_for_removal(office: "Office", caller: Caller) -> Any:
 
 
 def ask_for_resumption(office: "Office", caller: Caller) -> Any:
-    return AgentVerbs(office.ledger, office.clock, ADDRESS).resume(caller.agent_id)
+    return AgentVerbs(office.ledger, office.clock, ADDRESS, unexpected).resume(caller.agent_id)
 
 
 LOOSEN: dict[str, Callable[["Office", Caller], Any]] = {
@@ -350,7 +351,7 @@ def test_while_it_is_on_nothing_is_loosened(
 def test_what_loosens_leaves_a_row_that_says_from_where(what: str, office: "Office") -> None:
     caller = office.hire()
     if what == "resume agent":
-        verbs = AgentVerbs(office.ledger, office.clock, ADDRESS)
+        verbs = AgentVerbs(office.ledger, office.clock, ADDRESS, unexpected)
         asyncio.run(verbs.suspend(caller.agent_id, reason=None))
     count = len(office.rows("audit_log"))
     asyncio.run(LOOSEN[what](office, caller))
@@ -408,7 +409,8 @@ def on_alone(office: "Office") -> None:
             return await office.ledger.write_async(smaller)
 
     small: Any = Small()
-    done = asyncio.run(activate(None, ip_address=None, ledger=small, clock=office.clock))
+    act = activate(None, ip_address=None, ledger=small, clock=office.clock, report=unexpected)
+    done = asyncio.run(act)
     assert (done.switch.state, done.agents_suspended, done.sessions_revoked) == (ACTIVATED, 0, 0)
     assert office.rows("audit_log")[-1].event_type == "KILL_SWITCH_ACTIVATED"
 

@@ -13,6 +13,7 @@ from tests.fakes.chain import LOCALNET, FakeChain, Manners
 from tests.fakes.clock import NOW_S, FakeClock
 from tests.fakes.events import BACKUP
 from tests.fakes.ledger import MemoryLedger
+from tests.fakes.reports import unexpected
 from tests.fakes.signer import FakeSigner
 
 from waiaas.database import generate_id
@@ -438,7 +439,7 @@ def test_what_is_restored_meanwhile_is_not_taken_for_compared(life: Life) -> Non
 def test_an_agent_that_was_terminated_since_the_restore_is_compared_like_any_other(
     life: Life,
 ) -> None:
-    verbs = AgentVerbs(life.ledger, life.clock, None)
+    verbs = AgentVerbs(life.ledger, life.clock, None, unexpected)
     asyncio.run(verbs.terminate(life.caller.agent_id))
     assert life.agent_status() is AgentStatus.TERMINATED
     assert settled(life).transaction_count == 2
@@ -448,7 +449,7 @@ def test_an_agent_that_was_terminated_since_the_restore_is_compared_like_any_oth
 def test_one_that_was_terminated_before_the_backup_is_not_asked_about() -> None:
     with MemoryLedger() as ledger:
         life = Life(ledger)
-        verbs = AgentVerbs(life.ledger, life.clock, None)
+        verbs = AgentVerbs(life.ledger, life.clock, None, unexpected)
         asyncio.run(verbs.terminate(life.caller.agent_id))
         life.clock.jump(1)
         life.back_up()

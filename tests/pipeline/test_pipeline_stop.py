@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.fakes.events import BACKUP
+from tests.fakes.reports import unexpected
 
 from waiaas.domain.enums import TransactionStatus
 from waiaas.domain.request import Batch, Transfer
@@ -54,12 +55,16 @@ def test_in_a_restored_ledger_nothing_is_called_off(office: "Office") -> None:
 
 
 def _verbs(office: "Office") -> AgentVerbs:
-    return AgentVerbs(office.ledger, office.clock, None)
+    return AgentVerbs(office.ledger, office.clock, None, unexpected)
 
 
 async def _revoke(office: "Office", caller: "Caller") -> None:
     await revoke_session(
-        caller.session_id, ip_address=None, ledger=office.ledger, clock=office.clock
+        caller.session_id,
+        ip_address=None,
+        ledger=office.ledger,
+        clock=office.clock,
+        report=unexpected,
     )
 
 

@@ -261,9 +261,21 @@ async def _hand_in(
 # ── the operator ───────────────────────────────────────────────────────────────────────────────
 
 
+def _stopping(world: "Simulation") -> Any:
+    return {
+        "ip_address": None,
+        "ledger": world.ledger,
+        "clock": world.clock,
+        "report": _left,
+    }
+
+
+def _left(_error: Exception) -> None:
+    """Leave the rest to the worker, who is watched."""
+
+
 def stop_everything(world: "Simulation") -> None:
-    terms: Any = {"ip_address": None, "ledger": world.ledger, "clock": world.clock}
-    do(world, world.variant.activate(None, **terms))
+    do(world, world.variant.activate(None, **_stopping(world)))
 
 
 def take_a_step_back(world: "Simulation") -> None:
@@ -286,13 +298,12 @@ def terminate(world: "Simulation") -> None:
 
 
 def _verbs(world: "Simulation") -> AgentVerbs:
-    return AgentVerbs(world.ledger, world.clock, None)
+    return AgentVerbs(world.ledger, world.clock, None, _left)
 
 
 def revoke(world: "Simulation") -> None:
     session_id = world.sessions[world.source.choice(AGENTS)]
-    terms: Any = {"ip_address": None, "ledger": world.ledger, "clock": world.clock}
-    do(world, revoke_session(session_id, **terms))
+    do(world, revoke_session(session_id, **_stopping(world)))
 
 
 def issue(world: "Simulation") -> None:

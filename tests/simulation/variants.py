@@ -198,7 +198,7 @@ def _event(action: AuditAction, ip_address: str | None = None) -> AuditEvent:
 
 
 async def refuse_requests(
-    reason: str | None, *, ip_address: str | None, ledger: Ledger, clock: Clock
+    reason: str | None, *, ip_address: str | None, ledger: Ledger, clock: Clock, **_: object
 ) -> None:
     """Turn a kill switch on of which nothing knows but what takes requests in."""
 

@@ -4,6 +4,8 @@ Stopping tightens, so the cookie does. Starting again loosens: it takes a login,
 the master password besides, twice.
 """
 
+import structlog
+
 from waiaas.api.access import login_caller
 from waiaas.api.agents import render_agent
 from waiaas.api.routes import Call, Route
@@ -27,6 +29,19 @@ from waiaas.wire.kill_switch import (
 )
 from waiaas.wire.sessions import Session, Sessions
 
+log = structlog.get_logger()
+
+
+def _report_left(error: Exception) -> None:
+    log.error("stopped, and its payments could not be called off", exc_info=error)
+
+
+def _report_switch_alone(error: Exception) -> None:
+    log.error(
+        "the kill switch is on, and agents, sessions and payments are as they were", exc_info=error
+    )
+
+
 # ── the kill switch ────────────────────────────────────────────────────────────────────────────
 
 
@@ -40,7 +55,11 @@ async def turn_on(call: Call) -> KillSwitchActivated:
     body: ActivateKillSwitch = call.body
     services = call.services
     done = await activate(
-        body.reason, ip_address=call.ip_address, ledger=services.ledger, clock=services.clock
+        body.reason,
+        ip_address=call.ip_address,
+        ledger=services.ledger,
+        clock=services.clock,
+        report=_report_switch_alone,
     )
     assert done.switch.since_at is not None, "it was turned on at some time"
     return KillSwitchActivated(
@@ -101,7 +120,7 @@ async def terminate_agent(call: Call) -> Agent:
 
 
 def _verbs(call: Call) -> AgentVerbs:
-    return AgentVerbs(call.services.ledger, call.services.clock, call.ip_address)
+    return AgentVerbs(call.services.ledger, call.services.clock, call.ip_address, _report_left)
 
 
 # ── sessions ───────────────────────────────────────────────────────────────────────────────────
@@ -126,6 +145,7 @@ async def revoke_one(call: Call) -> Session:
         ip_address=call.ip_address,
         ledger=services.ledger,
         clock=services.clock,
+        report=_report_left,
     )
     return _session(session, now_s=services.clock.now_s())
 

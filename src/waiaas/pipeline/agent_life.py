@@ -23,7 +23,7 @@ from waiaas.pipeline.end import finish_termination, live_transactions
 from waiaas.pipeline.kill_switch import refusal_while_on
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.refuse import audit_refusal, unless_refused
-from waiaas.pipeline.stop import Stop, call_off, revoke_sessions, suspend
+from waiaas.pipeline.stop import ReportLeft, Stop, call_off, revoke_sessions, stopped, suspend
 from waiaas.ports import Clock, Ledger, LedgerTransaction
 
 DEFAULT_REASON: Final = "by the operator"
@@ -36,28 +36,39 @@ class AgentVerbs:
     ledger: Ledger
     clock: Clock
     ip_address: str | None
+    report: ReportLeft
 
     async def suspend(self, agent_id: AgentId, *, reason: str | None) -> AgentRecord:
         """Let it sign nothing from this commit on, and call off what was not signed.
 
         Its sessions live on: they may look. Bytes that were signed before are held as long as it
-        is SUSPENDED.
+        is SUSPENDED. What could not be called off with it is, when it is asked for once more, or at
+        the latest before it is resumed.
 
         Raises:
             Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE.
         """
 
-        def act(tx: LedgerTransaction, agent: AgentRecord, now_s: int) -> Refusal | None:
+        def itself(tx: LedgerTransaction, agent: AgentRecord, now_s: int) -> Refusal | None:
             stop = self._stop(now_s, AgentStatus.SUSPENDED)
-            if suspend(tx, agent.id, reason=reason or DEFAULT_REASON, stop=stop):
-                call_off(tx, live_transactions(tx, agent.id), stop)
-                return None
-            return None if agent.status is AgentStatus.SUSPENDED else _not_active(agent)
+            is_suspended = suspend(tx, agent.id, reason=reason or DEFAULT_REASON, stop=stop)
+            is_suspended |= agent.status is AgentStatus.SUSPENDED
+            return None if is_suspended else _not_active(agent)
 
-        return await self._done(agent_id, "suspend agent", act)
+        def all_of_it(tx: LedgerTransaction, agent: AgentRecord, now_s: int) -> Refusal | None:
+            refusal = itself(tx, agent, now_s)
+            if refusal is None:
+                self._call_off(tx, agent.id, now_s)
+            return refusal
+
+        return await stopped(
+            lambda: self._done(agent_id, "suspend agent", all_of_it),
+            lambda: self._done(agent_id, "suspend agent", itself),
+            report=self.report,
+        )
 
     async def resume(self, agent_id: AgentId) -> AgentRecord:
-        """Let it sign again. What was called off stays called off.
+        """Let it sign again. What was called off stays called off; what is left over is, too.
 
         Raises:
             Refusal: AGENT_NOT_FOUND, AGENT_NOT_ACTIVE, KILL_SWITCH_ACTIVE.
@@ -67,6 +78,8 @@ class AgentVerbs:
             refusal = refusal_while_on(tx)
             if refusal is not None:
                 return refusal
+            if agent.status is AgentStatus.SUSPENDED:
+                self._call_off(tx, agent.id, now_s)
             if tx.agents.resume(agent.id, now_s=now_s):
                 self._audit(tx, AuditAction.AGENT_RESUMED, agent.id, now_s)
                 return None
@@ -113,6 +126,10 @@ class AgentVerbs:
             )
 
         return await unless_refused(self.ledger, unit)
+
+    def _call_off(self, tx: LedgerTransaction, agent_id: AgentId, now_s: int) -> None:
+        stop = self._stop(now_s, AgentStatus.SUSPENDED)
+        call_off(tx, live_transactions(tx, agent_id), stop)
 
     def _stop(self, now_s: int, status: AgentStatus) -> Stop:
         error = f"{ErrorCode.AGENT_NOT_ACTIVE}: the agent is {status}"

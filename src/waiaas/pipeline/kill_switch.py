@@ -22,7 +22,7 @@ from waiaas.domain.records import AgentRecord, KillSwitch
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.refuse import audit_refusal, unless_refused
-from waiaas.pipeline.stop import Stop, call_off, revoke_sessions, suspend
+from waiaas.pipeline.stop import ReportLeft, Stop, call_off, revoke_sessions, stopped, suspend
 from waiaas.ports import Clock, Ledger, LedgerTransaction, LedgerWithReserve
 
 Value = TypeVar("Value")
@@ -112,7 +112,12 @@ def _known(tx: LedgerTransaction, agent_id: AgentId | None) -> AgentId | None:
 
 
 async def activate(
-    reason: str | None, *, ip_address: str | None, ledger: LedgerWithReserve, clock: Clock
+    reason: str | None,
+    *,
+    ip_address: str | None,
+    ledger: LedgerWithReserve,
+    clock: Clock,
+    report: ReportLeft,
 ) -> Activation:
     """Turn it on; what is on already stays on, and what is new since then is stopped, too.
 
@@ -135,11 +140,11 @@ async def activate(
         _record_activation(tx, done, now_s=now_s, ip_address=ip_address)
         return done
 
-    try:
-        return await ledger.write_from_reserve(whole, smaller=state_alone)
-    except Exception:  # noqa: BLE001 -- one unreadable payment must not keep all from being stopped
-        # What is wrong with the whole ledger is raised from here.
-        return await ledger.write_from_reserve(state_alone, smaller=state_alone)
+    return await stopped(
+        lambda: ledger.write_from_reserve(whole, smaller=state_alone),
+        lambda: ledger.write_from_reserve(state_alone, smaller=state_alone),
+        report=report,
+    )
 
 
 async def recover(

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 from waiaas.domain.access import (
     SESSION_ABSOLUTE_S,
@@ -18,7 +19,7 @@ from waiaas.domain.records import AgentRecord, SessionRecord
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.kill_switch import write_while_off
 from waiaas.pipeline.record import ledger_time, remember
-from waiaas.pipeline.stop import Stop, call_off, revoke
+from waiaas.pipeline.stop import ReportLeft, Stop, call_off, revoke, stopped
 from waiaas.policy.document import RuleRefused
 from waiaas.policy.session_constraints import Written, write_constraints
 from waiaas.ports import Clock, GenerateId, GenerateSecret, Ledger, LedgerTransaction
@@ -117,7 +118,12 @@ async def issue_session(
 
 
 async def revoke_session(
-    session_id: SessionId, *, ip_address: str | None, ledger: Ledger, clock: Clock
+    session_id: SessionId,
+    *,
+    ip_address: str | None,
+    ledger: Ledger,
+    clock: Clock,
+    report: ReportLeft,
 ) -> SessionRecord:
     """End a session for good, and with it whatever of it was not signed; return it as it is.
 
@@ -128,7 +134,7 @@ async def revoke_session(
     """
     wall_s = clock.now_s()
 
-    def unit(tx: LedgerTransaction) -> SessionRecord:
+    def unit(tx: LedgerTransaction, *, calls_off: bool) -> SessionRecord:
         session = tx.sessions.get(session_id) if is_id(session_id) else None
         if session is None:
             raise Refusal(ErrorCode.SESSION_NOT_FOUND, "there is no session with this id")
@@ -139,11 +145,16 @@ async def revoke_session(
         )
         if not revoke(tx, session.id, agent_id=session.agent_id, stop=stop):
             return session
-        of_agent = live_transactions(tx, session.agent_id)
-        call_off(tx, [each for each in of_agent if each.session_id == session.id], stop)
+        if calls_off:
+            of_agent = live_transactions(tx, session.agent_id)
+            call_off(tx, [each for each in of_agent if each.session_id == session.id], stop)
         return session._replace(revoked_at=stop.now_s)
 
-    return await ledger.write_async(unit)
+    return await stopped(
+        lambda: ledger.write_async(partial(unit, calls_off=True)),
+        lambda: ledger.write_async(partial(unit, calls_off=False)),
+        report=report,
+    )
 
 
 def _written(constraints: str) -> Written:

@@ -7,17 +7,24 @@ What was signed is not called off: its bytes may be anywhere. It is held, and it
 aside, until the chain has proved what became of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from waiaas.domain.audit import OPERATOR, AuditEvent
 from waiaas.domain.enums import AuditAction
+from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId, SessionId
 from waiaas.domain.records import TransactionRecord
 from waiaas.pipeline.end import cancel_unsigned, live_transactions
 from waiaas.pipeline.record import remember
 from waiaas.pipeline.restored import restored_at
 from waiaas.ports import LedgerTransaction
+
+Value = TypeVar("Value")
+
+ReportLeft = Callable[[Exception], object]
+"""Is told why payments were not called off with what stops them: a row cannot be read, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,27 @@ class Stop:
     error: str
     """What the transactions that are called off get as their error: code and sentence."""
     ip_address: str | None
+
+
+async def stopped(
+    all_of_it: Callable[[], Awaitable[Value]],
+    itself: Callable[[], Awaitable[Value]],
+    *,
+    report: ReportLeft,
+) -> Value:
+    """Stop something, and call off its payments; if that fails, stop it without.
+
+    One payment that cannot be read must not keep anything from being stopped. Those that are left
+    are signed no more either: the worker ends each that can be read when it comes to it.
+    """
+    try:
+        return await all_of_it()
+    except Refusal:
+        raise
+    except Exception as error:  # noqa: BLE001 -- as above; what is wrong with all is raised below
+        done = await itself()
+        report(error)
+        return done
 
 
 def call_off(tx: LedgerTransaction, transactions: Sequence[TransactionRecord], stop: Stop) -> int:
