@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -254,8 +255,13 @@ def export_key(
         if os.path.lexists(file):
             raise DaemonError(f"{file} exists and was not overwritten: give another --file")
         confirm(agent)
+        require_own = partial(
+            require_own_opened, operation="export key", ledger=ledger, clock=guard
+        )
         with attempt(ledger, guard):
-            seed = read_seed(directory / KEYSTORE_NAME, agent.id, password())
+            seed = read_seed(
+                directory / KEYSTORE_NAME, agent.id, password(), require_own=require_own
+            )
         stack.callback(seed.free)
         if form is KeyFormat.SOLANA_KEYGEN:
             text = solana_keygen.text_of(seed)

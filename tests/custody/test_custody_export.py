@@ -21,16 +21,20 @@ from waiaas.cli.app import app
 from waiaas.custody import Written, export_key, import_key
 from waiaas.directory import DaemonError
 from waiaas.domain.enums import ChainType, KeyFormat, NetworkType
+from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
 from waiaas.keystore import web3_storage
 from waiaas.keystore.errors import ImportRefused
+from waiaas.keystore.export import read_seed
 from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.signer import create_keystore, open_keystore
 from waiaas.keystore.web3_storage import GETH, Scrypt
 from waiaas.system import SystemClock
 
 Rows = Callable[[], list[tuple[str, str, Any]]]
 
 PASSWORD: Final = f"{MARKER} the first master password".encode()
+THEIRS: Final = f"{MARKER} a password of their own".encode()
 PAIR: Final = Keypair.from_seed(bytes(range(32)))
 VECTORS: Final = Path(__file__).parents[1] / "keystore" / "web3_vectors.json"
 WEB3: Final[Any] = json.loads(VECTORS.read_text(encoding="ascii"))[-1]
@@ -68,7 +72,11 @@ def data(data: Path, with_agent: Path) -> Path:
 
 @pytest.fixture
 def agent_id(data: Path) -> str:
-    return min(path.stem for path in (data / "keystore").iterdir() if path.stem != "keystore")
+    return min(file_ids(data))
+
+
+def file_ids(data: Path) -> list[str]:
+    return [path.stem for path in (data / "keystore").iterdir() if path.stem != "keystore"]
 
 
 def agreed(_agent: AgentRecord) -> None:
@@ -222,6 +230,38 @@ def test_a_wrong_password_or_a_wrong_agent_exports_nothing(
     with pytest.raises(DaemonError, match="there is no agent"):
         export(data, "../keystore", tmp_path / "id.json")
     assert not (tmp_path / "id.json").exists()
+
+
+def exchange(data: Path) -> None:
+    """Put a keystore there that has a key of the same agent, under another password."""
+    keystore, agent_id = data / "keystore", AgentId(min(file_ids(data)))
+    shutil.rmtree(keystore)
+    create_keystore(keystore, THEIRS)
+    theirs = open_keystore(keystore, THEIRS)
+    theirs.generate(agent_id, chain=ChainType.SOLANA, network=NetworkType.DEVNET)
+    theirs.store(agent_id)
+    theirs.lock()
+
+
+def test_no_key_is_exported_from_an_exchanged_keystore_and_a_row_says_so(
+    data: Path, agent_id: str, tmp_path: Path, rows: Rows
+) -> None:
+    exchange(data)
+    with pytest.raises(DaemonError, match=r"not the one with the keys .* Find out who"):
+        export(data, agent_id, tmp_path / "id.json", password=THEIRS)
+    assert not (tmp_path / "id.json").exists()
+    details = {"operation": "export key", "problem": "OTHER_KEYSTORE"}
+    assert rows()[2:] == [("OPERATION_REFUSED", "operator", details)]
+
+
+def test_control_without_the_ledgers_word_another_key_is_exported_as_the_agents(
+    data: Path, agent_id: str
+) -> None:
+    exchange(data)
+    seed = read_seed(data / "keystore", AgentId(agent_id), THEIRS, require_own=lambda _facts: None)
+    with seed.readable() as view:
+        assert bytes(view) != PAIR.secret()
+    seed.free()
 
 
 # ── of Ethereum ────────────────────────────────────────────────────────────────────────────────

@@ -286,7 +286,8 @@ EVENTS: Final[Mapping[AuditAction | NotificationEventType, Event]] = MappingProx
                 },
                 {
                     "operation": either(
-                        *("start", "init", "change password", "import key", "create backup")
+                        *("start", "init", "change password"),
+                        *("import key", "export key", "create backup"),
                     ),
                     "problem": one_of(KeystoreProblem),
                 },
