@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from waiaas.backups.create import guarded
+from waiaas.backups.create import attempt, guarded
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
-from waiaas.database.errors import AlreadyOpen, DatabaseError, LedgerDamaged, LedgerFull
+from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.directory import (
     KEYSTORE_NAME,
     DaemonError,
@@ -31,7 +31,7 @@ from waiaas.directory import (
     sentence,
 )
 from waiaas.domain.assets import CHAIN_IDS, Network
-from waiaas.domain.audit import OPERATOR, SYSTEM, UNAUTHENTICATED, AuditEvent
+from waiaas.domain.audit import OPERATOR, SYSTEM, AuditEvent
 from waiaas.domain.enums import (
     AgentStatus,
     AuditAction,
@@ -433,19 +433,6 @@ def _ledger(directory: Path, clock: Clock) -> Iterator[tuple[Ledger, Clock]]:
         raise NotThePassword(str(error)) from error
     except (OSError, DatabaseError, KeystoreError, OtherKeystore) as error:
         raise DaemonError(sentence(error)) from error
-
-
-@contextlib.contextmanager
-def attempt(ledger: Ledger, clock: Clock) -> Iterator[None]:
-    """Write a wrong password down."""
-    try:
-        yield
-    except WrongPassword:
-        details = {"caller": "LOCAL_USER"}
-        failed = AuditEvent(AuditAction.AUTH_FAILED, UNAUTHENTICATED, details=details)
-        with contextlib.suppress(LedgerFull, LedgerDamaged):  # It is wrong all the same.
-            _remember(ledger, clock, failed)
-        raise
 
 
 @contextlib.contextmanager

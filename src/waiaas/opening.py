@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from waiaas.custody import attempt, raise_cost
+from waiaas.backups.create import attempt
+from waiaas.custody import raise_cost
 from waiaas.database import Ledger
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.kdf import CURRENT, Cost

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.canaries import MARKER
 
 from waiaas.backups.create import make_offline
-from waiaas.backups.errors import BackupError
+from waiaas.backups.errors import BackupError, WrongMasterPassword
 from waiaas.custody import Written, change_password, import_key, raise_cost
 from waiaas.daemon import initialise
 from waiaas.database import open_ledger
@@ -189,9 +189,12 @@ def test_a_ledger_that_knows_no_keystore_learns_it_from_whoever_opens_it(data: P
         pass
 
 
-def test_a_wrong_password_at_a_start_leaves_a_row(data: Path, rows: Rows) -> None:
-    with pytest.raises(WrongPassword):
-        start(data)
+@pytest.mark.parametrize(("act", "error"), [(start, WrongPassword), (back_up, WrongMasterPassword)])
+def test_a_wrong_password_at_a_start_and_at_a_backup_leaves_a_row(
+    data: Path, rows: Rows, act: Callable[[Path], None], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        act(data)
     assert rows() == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
 
 

@@ -38,6 +38,7 @@ from waiaas.backups.file import (
 from waiaas.backups.swap import claimed
 from waiaas.database import Closed, DatabaseError, Ledger, generate_id, open_ledger
 from waiaas.database.copies import read_copy
+from waiaas.database.errors import LedgerDamaged, LedgerFull
 from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
@@ -49,7 +50,7 @@ from waiaas.directory import (
     require_initialised,
     sentence,
 )
-from waiaas.domain.audit import OPERATOR, AuditEvent
+from waiaas.domain.audit import OPERATOR, UNAUTHENTICATED, AuditEvent
 from waiaas.domain.backup import Backup, BackupMode, KeysSaved
 from waiaas.domain.enums import AgentStatus, AuditAction, KeystoreProblem
 from waiaas.domain.errors import ErrorCode, Refusal
@@ -63,7 +64,7 @@ from waiaas.keystore.secrecy import wipe
 from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.own_keystore import OtherKeystore, known_keystore
-from waiaas.pipeline.record import ledger_time
+from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import Clock, GenerateId, GuardedClock, LedgerTransaction
 from waiaas.system import read_boot_id
 from waiaas.upkeep import require_own_opened
@@ -338,10 +339,11 @@ def make_offline(
         contextlib.ExitStack() as stack,
     ):
         keystore = None
-        if password is None:
-            keystore = open_keystore(directory / KEYSTORE_NAME, master_password())
-            stack.callback(keystore.lock)
         guard = guarded(clock, ledger)
+        if password is None:
+            with attempt(ledger, guard):
+                keystore = open_keystore(directory / KEYSTORE_NAME, master_password())
+            stack.callback(keystore.lock)
         if keystore is not None:
             require_own_opened(
                 keystore.facts(), operation="create backup", ledger=ledger, clock=guard
@@ -365,6 +367,20 @@ def guarded(clock: Clock, ledger: Ledger) -> GuardedClock:
     guard = ClockGuard(clock, boot_id=read_boot_id())
     guard.start(ledger)
     return guard
+
+
+@contextlib.contextmanager
+def attempt(ledger: Ledger, clock: Clock) -> Iterator[None]:
+    """Write a wrong password down."""
+    try:
+        yield
+    except WrongPassword:
+        details = {"caller": "LOCAL_USER"}
+        failed = AuditEvent(AuditAction.AUTH_FAILED, UNAUTHENTICATED, details=details)
+        with contextlib.suppress(LedgerFull, LedgerDamaged):  # It is wrong all the same.
+            wall_s = clock.now_s()
+            ledger.write(lambda tx: remember(tx, failed, now_s=ledger_time(tx, wall_s=wall_s)))
+        raise
 
 
 @contextlib.contextmanager
