@@ -242,7 +242,12 @@ def _open(
 ) -> _Opened:
     """Open what blocks while it is opened; *stack* closes it."""
     with start.stage(Stage.DIRECTORY):
-        require_local(directory)
+        if not require_local(directory):
+            log.warning(
+                "nothing tells whether this is a network file system, where the ledger could come"
+                " apart: make sure that it is a disk of this machine",
+                directory=str(directory),
+            )
         lock = stack.enter_context(claimed(directory))
         require_room(directory)
     clock = ClockGuard(SystemClock(), boot_id=read_boot_id())

@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -30,10 +31,18 @@ SOCKET_NAME: Final = "daemon.sock"
 LOCALNET_NAME: Final = "localnet"
 """The folder of a local network that a daemon brought along."""
 
-NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.glusterfs", "fuse.juicefs"}
-    | {"fuse.rclone", "fuse.s3fs", "fuse.sshfs", "fuse.vmhgfs-fuse", "glusterfs", "gpfs", "lustre"}
-    | {"nfs", "nfs4", "orangefs", "smb3", "smbfs", "vboxsf", "virtiofs"}
+SHARED_FOLDERS: Final = frozenset(
+    {"9p", "fakeowner", "fuse.grpcfuse", "fuse.osxfs", "fuse.vmhgfs-fuse", "vboxsf", "virtiofs"}
+)
+"""By which a container or a virtual machine reaches into the machine around it.
+
+Whoever is out there has locks of his own, and memory that is not shared with anybody in here.
+"""
+
+NETWORK_FILE_SYSTEMS: Final = SHARED_FOLDERS | frozenset(
+    {"afs", "beegfs", "ceph", "cifs", "coda", "fuse.glusterfs", "fuse.juicefs", "fuse.rclone"}
+    | {"fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "orangefs"}
+    | {"smb3", "smbfs"}
 )
 """Where the locks and the shared memory that the ledger relies on are not a promise."""
 
@@ -217,19 +226,39 @@ def require_private(directory: Path) -> None:
         raise DaemonError(f"{directory} is open to other users: run `chmod 700 {directory}`")
 
 
-def require_local(directory: Path, *, mounts: Path = MOUNTS) -> None:
+def require_local(
+    directory: Path, *, mounts: Path = MOUNTS, is_linux: bool = sys.platform == "linux"
+) -> bool:
     """Return unless *directory* is on a file system known to be shared with other machines.
 
+    Returns:
+        Whether the system says on which one it is. In a chroot it need not, nor off Linux.
+
     Raises:
-        DaemonError: it is; two daemons could then hold it, and the ledger could come apart.
+        DaemonError: it is shared; two daemons could then hold it, and the ledger could come apart.
+            Or Linux, which always says, was kept from it.
     """
-    kind = file_system_of(directory.resolve(), read_mounts(mounts))
+    told = read_mounts(mounts)
+    kind = file_system_of(directory.resolve(), told)
+    if kind in SHARED_FOLDERS:
+        raise DaemonError(
+            f"{directory} is in a folder that the machine around this one shares ({kind}), which"
+            " does not promise the locks and the shared memory that the ledger relies on: move it"
+            " to a disk of this machine. In a container that is a volume, not a bind mount; under"
+            " WSL a directory of Linux, not of Windows; in a virtual machine its own disk"
+        )
     if kind in NETWORK_FILE_SYSTEMS:
         raise DaemonError(
             f"{directory} is on a network file system ({kind}), which does not promise the locks"
-            " and the shared memory that the ledger relies on: move it to a disk of this machine"
-            " (in a container: a volume), or give another directory"
+            " and the shared memory that the ledger relies on: move it to a disk of this machine,"
+            " or give another directory"
         )
+    if is_linux and not told:
+        raise DaemonError(
+            f"{mounts} cannot be read, so nothing tells whether {directory} is on a network file"
+            " system, where the ledger could come apart: mount /proc"
+        )
+    return kind is not None
 
 
 def require_space(directory: Path) -> None:
@@ -258,7 +287,7 @@ def read_mounts(mounts: Path = MOUNTS) -> str:
 def file_system_of(path: Path, mounts: str) -> str | None:
     """Return the type of the file system of *path*, by what /proc/self/mountinfo says (proc(5))."""
     best: tuple[int, str | None] = (-1, None)
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):  # No other line end is escaped by the kernel.
         fields = line.split(" ")
         with contextlib.suppress(ValueError, IndexError):
             point = Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]))

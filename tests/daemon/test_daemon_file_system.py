@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.fakes.clock import FakeClock
 
 from waiaas import daemon
@@ -13,6 +14,7 @@ from waiaas.config.reading import load_config
 from waiaas.directory import (
     NETWORK_FILE_SYSTEMS,
     NEW_BYTES_MIN,
+    SHARED_FOLDERS,
     DaemonError,
     file_system_of,
     read_mounts,
@@ -29,6 +31,7 @@ MOUNTS = (
     "25 21 0:23 / /mem rw - xfs /dev/c rw\n"
     "26 21 0:24 / /mem rw - tmpfs tmpfs rw\n"
     "unreadable\n"
+    "27 21 0:25 / /mnt/line\x0bend rw - nfs host:/z rw\n"
 )
 
 
@@ -41,6 +44,7 @@ MOUNTS = (
         ("/mnt/a", "xfs"),
         ("/mnt/über/x", "cifs"),
         ("/mem/x", "tmpfs"),
+        ("/mnt/line\x0bend/x", "nfs"),
     ],
 )
 def test_a_path_is_on_the_file_system_of_the_nearest_mount_and_of_the_last_one_there(
@@ -62,6 +66,7 @@ def test_every_one_of_them_is_refused_with_what_to_do(kind: str, tmp_path: Path)
     with pytest.raises(DaemonError, match="move it to a disk of this machine") as refused:
         require_local(tmp_path / "data", mounts=mounted_as(kind, tmp_path))
     assert f"({kind})" in str(refused.value)
+    assert ("a volume, not a bind mount" in str(refused.value)) is (kind in SHARED_FOLDERS)
 
 
 def test_a_link_to_one_is_followed(tmp_path: Path) -> None:
@@ -73,14 +78,43 @@ def test_a_link_to_one_is_followed(tmp_path: Path) -> None:
         require_local(tmp_path / "near" / "data", mounts=mounts)
 
 
-def test_a_disk_of_this_machine_is_not_refused_and_neither_is_what_nobody_knows(
+def test_a_disk_of_this_machine_is_not_refused(tmp_path: Path) -> None:
+    for kind in ("ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs"):
+        assert require_local(tmp_path, mounts=mounted_as(kind, tmp_path))
+    assert file_system_of(tmp_path, read_mounts()) is not None, "this machine says"
+
+
+def test_where_linux_is_kept_from_saying_it_is_refused_and_elsewhere_it_is_told(
     tmp_path: Path,
 ) -> None:
-    for kind in ("ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs"):
-        require_local(tmp_path, mounts=mounted_as(kind, tmp_path))
-    require_local(tmp_path, mounts=tmp_path / "there is none")
-    assert read_mounts(tmp_path / "there is none") == ""
-    assert file_system_of(tmp_path, read_mounts()) is not None, "this machine says"
+    none = tmp_path / "there is none"
+    assert read_mounts(none) == ""
+    with pytest.raises(DaemonError, match=r"cannot be read.*: mount /proc"):
+        require_local(tmp_path, mounts=none, is_linux=True)
+    assert not require_local(tmp_path, mounts=none, is_linux=False)
+
+
+def test_a_start_where_nothing_says_what_it_is_on_tells_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chroot what is mounted at its root is not listed. The control: here it is."""
+    directory = tmp_path / "data"
+    assert daemon.initialise(directory, PASSWORD)
+    elsewhere = tmp_path / "mounts"
+    elsewhere.write_text(MOUNTS.splitlines()[1], encoding="utf-8")
+    for how, count in ((require_local, 0), (partial(require_local, mounts=elsewhere), 1)):
+        monkeypatch.setattr(daemon, "require_local", how)
+        start = Start(FakeClock(), end=lambda _: None)
+        with capture_logs() as logs, contextlib.ExitStack() as stack:
+            monkeypatch.setattr(daemon, "require_room", stopped)
+            with pytest.raises(DaemonError, match="that is enough"):
+                daemon._open(directory, load_config(directory), None, start=start, stack=stack)
+        told = [each for each in logs if "network file system" in each["event"]]
+        assert [each["log_level"] for each in told] == ["warning"] * count
+
+
+def stopped(_directory: Path) -> None:
+    raise DaemonError("that is enough")
 
 
 def test_a_start_there_ends_in_its_first_stage_and_init_makes_nothing(

@@ -6,6 +6,7 @@ Everything is read first (`read_machine`), then judged: the checks are functions
 import os
 import resource
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from waiaas.backups.create import BACKUPS_NAME
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.directory import (
     KEYSTORE_NAME,
+    MOUNTS,
     NETWORK_FILE_SYSTEMS,
     file_system_of,
     read_mounts,
@@ -49,6 +51,8 @@ class Machine:
     is_root: bool
     free_bytes: int | None
     file_system: str | None
+    lacks_mounts: bool
+    """Whether this is Linux, which says what is mounted where, and was kept from it."""
     read_only: tuple[Path, ...]
     """What of the directory lies on a file system that takes no writes."""
     lock_holder: int | None
@@ -76,10 +80,12 @@ def read_machine(directory: Path, *, pid: int | None) -> Machine:
         free_bytes = found.f_bavail * found.f_frsize
     with suppress(OSError):
         holder = lock_holder(directory, (_PROC / "locks").read_text("ascii"))
+    mounts = read_mounts()
     return Machine(
         is_root=os.geteuid() == 0,
         free_bytes=free_bytes,
-        file_system=file_system_of(directory.resolve(), read_mounts()),
+        file_system=file_system_of(directory.resolve(), mounts),
+        lacks_mounts=sys.platform == "linux" and not mounts,
         read_only=read_only_in(directory),
         lock_holder=holder,
         locked_bytes_max=locked if pid is None else limit_in(limits, "Max locked memory"),
@@ -162,8 +168,17 @@ def check_user(machine: Machine) -> Finding:
 def check_file_system(machine: Machine) -> Finding:
     """Does the file system keep what is written, and keep its locks?"""
     kind = machine.file_system
+    if machine.lacks_mounts:
+        return mend(
+            Subject.FILE_SYSTEM,
+            f"{MOUNTS} cannot be read, so a network file system would not be told",
+            "Mount /proc: without it no daemon starts.",
+        )
     if kind is None:
-        return unknown(Subject.FILE_SYSTEM, "the system does not say")
+        return unknown(
+            Subject.FILE_SYSTEM,
+            "the system does not say which it is; make sure that it is a disk of this machine",
+        )
     if kind in NETWORK_FILE_SYSTEMS:
         return mend(
             Subject.FILE_SYSTEM,
