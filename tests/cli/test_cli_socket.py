@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from waiaas.cli.client import Client, NotReachable
+from waiaas.cli.client import Client, NotReachable, SocketGone
 from waiaas.directory import write_locked
 from waiaas.local_socket import listen_at
 
@@ -106,11 +106,24 @@ def test_control_a_client_of_the_port_shows_it_to_him(port: socket.socket, data:
 def test_a_daemon_that_died_just_now_is_not_looked_for_at_its_port(
     port: socket.socket, data: Path
 ) -> None:
-    with said_to_be_at(port, data, SOCKET), answering(port) as stranger:
-        with pytest.raises(NotReachable):
-            ask(data)
+    with answering(port) as stranger:
+        with said_to_be_at(port, data, SOCKET):
+            client = Client.with_cookie(data)
+        with pytest.raises(NotReachable, match="takes no connections"):
+            client.get("/x")
         with socket.socket(socket.AF_UNIX) as left_by_it:
             left_by_it.bind(str(data / "daemon.sock"))
-        with pytest.raises(NotReachable):
+        with pytest.raises(NotReachable, match="takes no connections"):
+            client.get("/x")
+    assert stranger == []
+
+
+def test_one_that_lives_without_its_socket_is_named_and_not_looked_for_at_its_port(
+    port: socket.socket, data: Path
+) -> None:
+    """The control is the test before this one: the lock decides, not the file."""
+    with said_to_be_at(port, data, SOCKET), answering(port) as stranger:
+        with pytest.raises(SocketGone, match=r"a daemon runs \(process 1\)") as gone:
             ask(data)
+        assert "`kill 1`" in gone.value.hint
     assert stranger == []

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.e2e
 
 def test_other_clients_reach_it_at_its_socket_and_our_command_line_only_there(running: Any) -> None:
     waiaas, daemon = running
-    place = waiaas.data / json.loads((waiaas.data / "daemon.json").read_bytes())["socket"]
+    address = json.loads((waiaas.data / "daemon.json").read_bytes())
+    place, pid = waiaas.data / address["socket"], address["pid"]
     connection = http.client.HTTPConnection(urlsplit(daemon.url).netloc)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(place))
@@ -26,8 +27,10 @@ def test_other_clients_reach_it_at_its_socket_and_our_command_line_only_there(ru
     assert waiaas.json("status")["socket"] == str(place)
     aside = place.rename(waiaas.folder / "aside")
     try:
-        told = waiaas.run("status", code=3).stderr
-        assert "the daemon takes no connections" in told
+        told = waiaas.run("status", code=1).stderr
+        assert f"a daemon runs (process {pid})" in told.replace("\n", " ")
+        assert f"`kill {pid}`" in told.replace("\n", " ")
+        assert "waiaas start" not in told, "it would find the directory in use"
         assert daemon.operator().get("/v1/admin/status")["status"] == "ok"  # The port does.
     finally:
         aside.rename(place)

@@ -49,6 +49,19 @@ class NotReachable(Exception):  # noqa: N818 -- a state of the world, named as o
     """No daemon runs, so nothing was asked."""
 
 
+class SocketGone(NotReachable):
+    """A daemon runs, and somebody removed the file of its socket, so nothing was asked."""
+
+    def __init__(self, socket: Path, pid: int) -> None:
+        super().__init__(
+            f"a daemon runs (process {pid}), but {socket}, where it takes connections, was removed"
+        )
+        self.hint = (
+            "It goes on paying all the same; its port is not used instead, where anybody may"
+            f" listen. End it with `kill {pid}`, which loses nothing, and start it again."
+        )
+
+
 class NoAnswer(Exception):  # noqa: N818 -- a state of the world, named as one
     """A daemon runs but did not answer; what was asked may have been done."""
 
@@ -167,7 +180,7 @@ class Client:
             else:  # Never the port instead: who answers there may be anybody.
                 connection.sock = connect_to(self.socket, timeout_s=seconds)
         except OSError as error:
-            raise NotReachable("the daemon takes no connections") from error
+            raise self._not_reached(error) from error
         content = None if body is None else json.dumps(body).encode()
         types = {} if body is None else {"Content-Type": "application/json"}
         try:
@@ -181,6 +194,14 @@ class Client:
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(answer)
         return answer
+
+    def _not_reached(self, error: OSError) -> NotReachable:
+        """Return why nobody takes a connection: no daemon does, or it cannot be got at."""
+        if self.socket is not None and isinstance(error, FileNotFoundError):
+            address = find_daemon(self.socket.parent)
+            if address is not None:
+                return SocketGone(self.socket, address.pid)
+        return NotReachable("the daemon takes no connections")
 
 
 @contextmanager
@@ -227,6 +248,8 @@ def explained(work: Callable[[], Value]) -> Value:
             facts=", ".join(f"{name} {problem[name]}" for name in _FACTS if problem.get(name)),
             code=code,
         )
+    except SocketGone as error:
+        fail(str(error), hint=error.hint)
     except NotReachable as error:
         fail(str(error), hint="Start it with `waiaas start`.", code=ExitCode.NOT_RUNNING)
     except NoAnswer as error:
