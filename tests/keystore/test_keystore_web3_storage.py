@@ -5,15 +5,20 @@
 """
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from waiaas.domain.enums import ImportProblem
+from waiaas.domain.keccak import keccak256
 from waiaas.keystore import web3_storage
 from waiaas.keystore.errors import DerivationFailed, ImportRefused
 from waiaas.keystore.guarded import Guarded
@@ -81,6 +86,37 @@ def test_every_key_comes_back_with_its_password_and_with_no_other(
     assert refused.value.why is ImportProblem.WRONG_PASSWORD
 
 
+def shortened(secret: bytes, **members: str) -> dict[str, Any]:
+    """Return a file as old programs wrote it; nothing of ours takes part but the hash."""
+    salt, iv, crypto = b"salt" * 8, bytes(16), copy.deepcopy(QUICK["file"]["crypto"])
+    derived = hashlib.scrypt(PASSWORD.encode(), salt=salt, n=2, r=8, p=1, dklen=32)
+    ciphertext = Cipher(AES(derived[:16]), CTR(iv)).encryptor().update(secret)
+    crypto["cipherparams"], crypto["ciphertext"] = {"iv": iv.hex()}, ciphertext.hex()
+    crypto["kdfparams"]["salt"] = salt.hex()
+    crypto["mac"] = keccak256(derived[16:] + ciphertext).hex()
+    return {"crypto": crypto, "version": 3, **members}
+
+
+def address_of(secret: bytes) -> str:
+    key = Secp256k1Key(guarded(secret))
+    key.free()
+    return key.address.removeprefix("0x")
+
+
+@pytest.mark.parametrize("size", [30, 31, 32])
+def test_leading_zeros_that_were_left_out_are_put_back_if_the_address_shows_it(size: int) -> None:
+    """The controls: without the address nothing is opened, and with zeros behind it is another."""
+    written = bytes(range(7, 7 + size))
+    secret, other = written.rjust(32, b"\0"), written.ljust(32, b"\0")
+    assert opened(shortened(written, address=address_of(secret)), PASSWORD) == secret.hex()
+    if size < 32:
+        with pytest.raises(ImportRefused, match=f"has {size} bytes of 32") as refused:
+            opened(shortened(written), PASSWORD)
+        assert "the program that wrote it" in refused.value.remedy
+        with pytest.raises(ImportRefused, match="says that its key is that of"):
+            opened(shortened(written, address=address_of(other)), PASSWORD)
+
+
 # ── what is refused ────────────────────────────────────────────────────────────────────────────
 
 REMOVED: Final = "(removed)"
@@ -102,8 +138,8 @@ NO_FILES: Final = [
     ("crypto.cipherparams.iv", "00" * 15, "`iv` has not 16 bytes"),
     ("crypto.cipherparams.iv", "0x" + "00" * 16, "`iv` is not hexadecimal"),
     ("crypto.cipherparams.iv", 7, "`iv` is not hexadecimal"),
-    ("crypto.ciphertext", "00" * 31, "`ciphertext` has not 32 bytes"),
-    ("crypto.ciphertext", "00" * 33, "`ciphertext` has not 32 bytes"),
+    ("crypto.ciphertext", "00" * 29, "`ciphertext` has not 30 to 32 bytes"),
+    ("crypto.ciphertext", "00" * 33, "`ciphertext` has not 30 to 32 bytes"),
     ("crypto.ciphertext", "0" * 63, "`ciphertext` is not hexadecimal"),
     ("crypto.mac", "00" * 31, "`mac` has not 32 bytes"),
     ("crypto.mac", "zz" * 32, "`mac` is not hexadecimal"),

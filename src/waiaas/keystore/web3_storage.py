@@ -6,6 +6,9 @@ The format is that of the Ethereum wiki's "Web3 Secret Storage Definition", as g
     ciphertext  the secret, AES-128 in counter mode under derived[:16]
     mac         keccak256(derived[16:] || ciphertext): whether the password is right
 
+Old programs left leading zeros of the secret out, one key in 256 has some. They are put back, if
+the file names the address of its key: nothing else would show that it is whole.
+
 A file may be anybody's: what it asks of the machine is bounded before anything is derived, and the
 MAC is compared before anything is decrypted. The MAC cannot tell a wrong password from a changed
 file. The `id` is not looked at, nor is what other programs add.
@@ -35,6 +38,8 @@ from waiaas.keystore.secp256k1 import SECRET_BYTES, Secp256k1Key
 VERSION: Final = 3
 CIPHER: Final = "aes-128-ctr"
 DERIVED_BYTES: Final = 32
+_SECRET_BYTES_MIN: Final = SECRET_BYTES - 2
+"""One key in 65,536 has two leading zeros; nobody has to bring one with more."""
 _CIPHER_KEY_BYTES: Final = 16
 _IV_BYTES: Final = 16
 _MAC_BYTES: Final = 32
@@ -201,13 +206,21 @@ def _parsed(content: bytes) -> _File:
     parameters, costs = crypto.get("cipherparams"), crypto.get("kdfparams")
     if not isinstance(parameters, dict) or not isinstance(costs, dict):
         raise _no_file("it has no `cipherparams` or no `kdfparams`")
+    ciphertext = _hex(crypto, "ciphertext", least=_SECRET_BYTES_MIN, most=SECRET_BYTES)
+    address = _address(document)
+    if len(ciphertext) < SECRET_BYTES and address is None:
+        raise _no_file(
+            f"its key has {len(ciphertext)} bytes of {SECRET_BYTES}, and no address shows that only"
+            " zeros were left out",
+            remedy="Open it with the program that wrote it, and give what that exports.",
+        )
     return _File(
         _kdf(crypto.get("kdf"), costs),
         _hex(costs, "salt", least=_SALT_BYTES_MIN, most=_SALT_BYTES_MAX),
         _hex(parameters, "iv", least=_IV_BYTES, most=_IV_BYTES),
-        _hex(crypto, "ciphertext", least=SECRET_BYTES, most=SECRET_BYTES),
+        ciphertext,
         _hex(crypto, "mac", least=_MAC_BYTES, most=_MAC_BYTES),
-        _address(document),
+        address,
     )
 
 
@@ -264,10 +277,10 @@ def _address(document: dict[str, Any]) -> str | None:
     return found[1].lower()
 
 
-def _no_file(problem: str) -> ImportRefused:
+def _no_file(problem: str, *, remedy: str = _REMEDY) -> ImportRefused:
     return ImportRefused(
         f"This is no file of Web3 Secret Storage that is read: {problem}.",
-        remedy=_REMEDY,
+        remedy=remedy,
         why=ImportProblem.NOT_THE_FORMAT,
     )
 
@@ -328,8 +341,14 @@ def _mac(derived: Guarded, ciphertext: bytes) -> bytes:
 
 
 def _crypted(derived: Guarded, iv: bytes, content: bytes | memoryview) -> Guarded:
-    """Return *content* encrypted or, which is the same in this mode, decrypted."""
-    crypted = Guarded(len(content))
+    """Return *content*, of 32 bytes at most, encrypted or, which is the same in this mode, not.
+
+    What is shorter gets zeros in front.
+    """
+    crypted = Guarded(SECRET_BYTES)
+    missing = SECRET_BYTES - len(content)
     with derived.readable() as key, crypted.writable() as target:
-        Cipher(AES(key[:_CIPHER_KEY_BYTES]), CTR(iv)).encryptor().update_into(content, target)
+        target[:missing] = bytes(missing)
+        encryptor = Cipher(AES(key[:_CIPHER_KEY_BYTES]), CTR(iv)).encryptor()
+        encryptor.update_into(content, target[missing:])
     return crypted
