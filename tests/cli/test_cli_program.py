@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from waiaas.cli.clock import _confirmed
 from waiaas.cli.context import fail_as
 from waiaas.cli.ending import agrees, answer_to, confirm
 from waiaas.cli.program import Program
@@ -37,7 +38,7 @@ class Terminal(io.StringIO):
 Ask = Callable[[], object]
 
 
-def ends(ask: Ask, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+def ends(ask: Ask, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Have a command ask; return its exit code and what it said."""
     one = typer.Typer(cls=Program)
 
@@ -72,6 +73,20 @@ def test_a_question_that_is_not_answered_ends_the_command_and_says_that_nothing_
     code, said = ends(ask, Terminal(""), monkeypatch)
     assert code == 2
     assert "the input ended before an answer: nothing was done" in said
+
+
+def test_a_question_without_a_terminal_is_one_asked_wrongly_whoever_asks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doubt: Any = {"difference": 60, "actual": 0, "expected": 0}
+    for ask, remedy in (
+        (lambda: confirm("It is gone then.", yes=False), "--yes"),
+        (lambda: _confirmed(doubt), "--difference 60"),
+    ):
+        with monkeypatch.context() as context:
+            code, said = ends(ask, io.StringIO(), context)
+        assert code == 2
+        assert remedy in said
 
 
 def test_who_interrupts_what_is_being_done_is_told_to_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_daemon_backs_itself_up_soon_after_its_start_and_again_when_it_is_due(
     # earliest: not before the next start.
     clock.set("+2h")
     wait("the doubt", lambda: operator.get("/health")["status"] == "clock_in_doubt")
-    unseen = waiaas.run("clock", "accept", password=True, code=1).stderr
+    unseen = waiaas.run("clock", "accept", password=True, code=2).stderr
     assert "--difference 7" in unseen
     refused = waiaas.run("clock", "accept", "--difference", "0", password=True, code=1).stderr
     assert "CLOCK_IN_DOUBT" in refused

@@ -9,6 +9,7 @@ import typer
 from waiaas.cli.client import Client, confirming, explained
 from waiaas.cli.context import (
     AS_USUAL,
+    ExitCode,
     FormOption,
     PasswordFdOption,
     PasswordFileOption,
@@ -74,6 +75,7 @@ def _confirmed(state: dict[str, Any]) -> int:
         fail(
             f"the clock is {seen} seconds ahead of what it should show",
             hint=f"If that is right, say --difference {seen}.",
+            code=ExitCode.USAGE,
         )
     typer.echo(
         f"The clock shows {state['actual']}; it should show {state['expected']}: it is {seen}"
