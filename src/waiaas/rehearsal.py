@@ -5,9 +5,11 @@ not a daemon runs.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -298,14 +300,18 @@ def backtest_rules(
     if agent_id is not None and not is_id(agent_id):
         raise Unusable("--agent is no id")
     owner = None if agent_id is None else AgentId(agent_id)
-    written = None if new is None else _read(new, list[_Rule])
+    written = None
+    if new is not None:
+        with _named(new):
+            written = _read(new, list[_Rule])
     require_initialised(directory)
     try:
         with audit_snapshot(directory / LEDGER_NAME) as connection:
             network = None if owner is None else _network_of(connection, owner)
             rules = None
-            if written is not None:
-                rules = NewRules(tuple(_records(written, owner, network)), owner)
+            if new is not None and written is not None:
+                with _named(new):
+                    rules = NewRules(tuple(_records(written, owner, network)), owner)
             report = run_backtest(connection, new=rules, since_s=since_s, agent_id=owner)
     except DatabaseError as error:
         raise DaemonError(str(error)) from error
@@ -441,8 +447,19 @@ def _read(file: Path, kind: Any) -> Any:  # noqa: ANN401 -- whatever is asked fo
         else:
             written = read_json(file)
         return msgspec.convert(written, kind)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise Unusable(error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise Unusable(sentence(error)) from error
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Say of which file it is that something cannot be used."""
+    try:
+        yield
+    except Unusable as error:
+        raise Unusable(f"{file}: {error}") from error
 
 
 def _records(

@@ -345,6 +345,26 @@ def test_a_back_test_that_cannot_be_made_says_why(
     assert said in run("backtest", *arguments, code=2, directory=decided)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{"type": "RATE_LIMIT"}', "Expected `array`"),
+        ("[", "Expecting value"),
+        (None, "No such file"),
+        (json.dumps([RATE, {"type": "WHITELIST", "rules": {}}]), "policies[1]"),
+    ],
+)
+def test_a_file_that_cannot_be_tried_is_named_once(
+    decided: Path, tmp_path: Path, written: str | None, said: str
+) -> None:
+    file = tmp_path / "new.json"
+    if written is not None:
+        file.write_text(written, encoding="utf-8")
+    told = run("backtest", file, "--since", "0", code=2, directory=decided)
+    assert f"{file}: {said}" in told
+    assert told.count("new.json") == 1
+
+
 def test_a_rule_that_could_not_be_set_is_not_tried(decided: Path, tmp_path: Path) -> None:
     """The agents are on the local network."""
     of_one, of_all = ("--since", "0", "--agent", AGENT), ("--since", "0")
