@@ -96,6 +96,7 @@ from waiaas.upkeep import (
     notices,
     report_keys,
     report_opening,
+    report_silent,
     start_clock,
     start_in_ledger,
     stop_in_ledger,
@@ -293,6 +294,7 @@ async def _serve(
             # A local network's blocks come as fast as somebody likes: it keeps no time.
             timed = [chain for name, chain in chains.items() if name != _OWN_NETWORK]
             silent = await hear_chains(clock, timed)
+            report_silent(chains, silent)
         with start.stage(Stage.RECORD):
             daemon_id = start_in_ledger(
                 ledger, clock, version=VERSION, is_locked=keystore.is_locked

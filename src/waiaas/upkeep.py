@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -12,6 +12,7 @@ from waiaas.database.errors import DatabaseError
 from waiaas.database.integrity import CheckKind, check_integrity
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.notices import Notice, Notices
+from waiaas.domain.assets import Network
 from waiaas.domain.audit import SYSTEM, AuditEvent
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AgentStatus, AuditAction
@@ -176,6 +177,13 @@ async def hear_chains(clock: ClockGuard, chains: Collection[Chain]) -> list[Chai
         except DatabaseError as error:  # They are heard all the same, until the next start.
             log.warning("the chain's time could not be recorded", reason=str(error))
     return silent
+
+
+def report_silent(chains: Mapping[Network, Chain], silent: Collection[Chain]) -> None:
+    """Log whose node a start waited for in vain; the clock is believed until it answers."""
+    waited_for = [f"{chain}:{network}" for (chain, network), one in chains.items() if one in silent]
+    if waited_for:
+        log.warning("nodes did not say what time it is", nodes=waited_for, waited_s=CHAIN_ANSWER_S)
 
 
 async def _chain_time(chain: Chain) -> int | None:

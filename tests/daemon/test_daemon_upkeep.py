@@ -17,6 +17,7 @@ from waiaas.database.connection import open_reader
 from waiaas.database.errors import DatabaseError
 from waiaas.database.key_value import KeyValues
 from waiaas.database.notices import Notice
+from waiaas.domain.assets import Network
 from waiaas.domain.clock import ClockDoubt
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
 from waiaas.domain.ids import AgentId
@@ -37,6 +38,7 @@ from waiaas.upkeep import (
     notices,
     report_keys,
     report_opening,
+    report_silent,
     seconds_to_next_check,
     start_clock,
     start_in_ledger,
@@ -319,6 +321,20 @@ def test_a_node_that_does_not_answer_changes_nothing_and_is_asked_again(
     late.pause, late.manners = FakeChain().pause, lambda _call: Manners()
     run(ChainAsking(guard, [late]).work(), ledger, DayClock())
     assert (guard.doubt() is None, guard.wants_chains) == (False, False)
+
+
+def test_whose_node_a_start_waited_for_in_vain_is_one_line(
+    logged: Callable[[], list[dict[str, Any]]],
+) -> None:
+    quick, late = FakeChain(), FakeChain()
+    nodes = {
+        Network(ChainType.SOLANA, NetworkType.DEVNET): quick,
+        Network(ChainType.SOLANA, NetworkType.MAINNET): late,
+    }
+    report_silent(nodes, [])
+    report_silent(nodes, [late])
+    [line] = logged()
+    assert (line["level"], line["nodes"], line["waited_s"]) == ("warning", ["solana:mainnet"], 3)
 
 
 def test_where_no_chain_keeps_time_none_is_asked_for_ever(ledger: Ledger) -> None:
