@@ -184,10 +184,15 @@ def start(
         if port is not None:
             config = replace(config, daemon=replace(config.daemon, port=port))
         password = None if locked else read_password(file=password_file, descriptor=password_fd)
-        with loading():  # Now that what can be refused without it was not.
-            from waiaas.daemon import run
-            from waiaas.logs import STDOUT
+    except ConfigError as error:
+        fail(*error.args)
+    except DaemonError as error:
+        fail_as(error)
+    with loading():  # Now that what can be refused without it was not.
+        from waiaas.daemon import run
+        from waiaas.logs import STDERR, STDOUT
 
+    try:
         run(
             directory,
             config=config,
@@ -195,11 +200,7 @@ def start(
             with_localnet=localnet,
             announce=lambda address: STDOUT.msg(f"waiaas is ready at {address.url}"),
         )
-    except ConfigError as error:
-        fail(*error.args)
     except DaemonError as error:
-        from waiaas.logs import STDERR
-
         STDERR.msg(f"waiaas: {printable(str(error))}")  # Its reader may have stopped reading.
         raise typer.Exit(code_of(error)) from error
 
