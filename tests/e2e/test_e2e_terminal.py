@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import signal
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,16 +125,19 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
     [
         (b"\x03", 130, "waiaas: interrupted. Nothing was done."),
         (b"\x04", 2, "waiaas: the input ended before an answer: nothing was done"),
+        (b"\x1c", -signal.SIGQUIT, ""),
     ],
 )
-def test_ctrl_c_or_d_at_the_question_ends_it_with_a_sentence_and_makes_nothing(
+def test_whatever_ends_it_at_the_question_makes_nothing_and_leaves_the_terminal_as_it_was(
     fresh: Any, terminal: Callable[..., Any], pressed: bytes, code: int, said: str
 ) -> None:
     with terminal(fresh.command("init")) as person:
         person.expect("Master password: ")
+        assert not termios.tcgetattr(person._descriptor)[3] & termios.ECHO
         os.write(person._descriptor, pressed)
         person.expect(said)
         assert person.ended() == code
+        assert termios.tcgetattr(person._descriptor)[3] & termios.ECHO
         assert "Traceback" not in person.shown
     assert not fresh.data.exists()
 

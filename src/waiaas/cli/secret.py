@@ -8,7 +8,6 @@ import hmac
 import os
 import stat
 import sys
-import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO
 import typer
 
 from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered
+from waiaas.cli.terminal import unseen_typing
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.lines import LINE_BYTES_MAX, SECRET_BYTES_MAX, read_line, read_secret
@@ -171,17 +171,12 @@ def _ask(prompt: str, *, confirm: bool) -> Guarded:
 def _read_unseen(prompt: str) -> Guarded:
     """Read a line from the terminal, which does not show it."""
     terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    unseen = [*before]
-    unseen[3] &= ~termios.ECHO  # The local modes (termios(3)).
     try:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
-        typer.echo(prompt, nl=False, err=True)
-        line = read_line(terminal)
+        with unseen_typing(terminal, lambda: typer.echo(prompt, nl=False, err=True)):
+            line = read_line(terminal)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(NOTHING_DONE) from None
     finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
         typer.echo(err=True)
     if line is None:
         fail_unanswered()
