@@ -12,8 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from waiaas.cli.clock import _confirmed
-from waiaas.cli.context import fail_as
+from waiaas.cli.context import fail_as, loading
 from waiaas.cli.ending import agrees, answer_to, confirm
+from waiaas.cli.lazy import load
 from waiaas.cli.program import Program
 from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 
@@ -96,6 +97,27 @@ def test_who_interrupts_what_is_being_done_is_told_to_look(monkeypatch: pytest.M
     code, said = ends(work, Terminal(""), monkeypatch)
     assert code == 130
     assert "interrupted. What was asked for may be done or not" in said
+
+
+def test_who_interrupts_what_is_only_being_loaded_is_told_that_nothing_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def begin() -> None:
+        with loading():
+            pressed()
+
+    def ask_for_a_resource() -> None:
+        with monkeypatch.context() as context:
+            context.setattr("waiaas.cli.lazy.import_module", pressed)
+            load("agent")
+
+    for work in (begin, ask_for_a_resource):
+        code, said = ends(work, Terminal(""), monkeypatch)
+        assert code == 130
+        assert "waiaas: interrupted. Nothing was done." in said
 
 
 @pytest.mark.parametrize(

@@ -173,11 +173,14 @@ def fail_as(error: DaemonError) -> NoReturn:
 def loading() -> Iterator[None]:
     """Import much in the block: looking for garbage among what is only made takes a tenth of it.
 
-    Nor is it looked for among that afterwards: what was imported stays.
+    Nor is it looked for among that afterwards: what was imported stays. Ctrl-C in the block comes
+    before anything was done.
     """
     gc.disable()
     try:
         yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(NOTHING_DONE) from None
     finally:
         gc.freeze()
         gc.enable()

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from waiaas.cli.context import loading
+
 
 class Resource(NamedTuple):
     """Where the commands of a resource are, and what its help says."""
@@ -50,7 +52,9 @@ RESOURCES: Final[Mapping[str, Resource]] = MappingProxyType(
 def load(name: str) -> typer.Typer:
     """Import the commands of a resource."""
     resource = RESOURCES[name]
-    loaded = getattr(import_module(f"waiaas.cli.{resource.module}"), resource.application)
+    with loading():
+        module = import_module(f"waiaas.cli.{resource.module}")
+    loaded = getattr(module, resource.application)
     assert isinstance(loaded, typer.Typer)
     return loaded
 
