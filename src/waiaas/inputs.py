@@ -30,6 +30,14 @@ def read_file(path: Path, *, bytes_max: int) -> bytes:
     return content
 
 
+def read_text(path: Path, *, bytes_max: int) -> str:
+    """Return the text in a file, as UTF-8; raise OSError and ValueError as above."""
+    try:
+        return read_file(path, bytes_max=bytes_max).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text (byte {error.start + 1})") from error
+
+
 def parse_json(text: str) -> Any:  # noqa: ANN401 -- whatever JSON can say
     """Return what *text* says.
 
@@ -47,8 +55,15 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 -- whatever JSON can say
 
 
 def read_json(path: Path, *, bytes_max: int = JSON_BYTES_MAX) -> Any:  # noqa: ANN401 -- as above
-    """Return what the JSON in a file says; raise OSError and ValueError as the two above."""
-    return parse_json(read_file(path, bytes_max=bytes_max).decode("utf-8"))
+    """Return what the JSON in a file says; raise OSError and ValueError as the two above.
+
+    The message of each stands by itself behind the file's name and a colon.
+    """
+    text = read_text(path, bytes_max=bytes_max)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

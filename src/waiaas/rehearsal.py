@@ -41,7 +41,7 @@ from waiaas.domain.waiting import (
     DELAY_S_DEFAULT,
     DELAY_S_MAX,
 )
-from waiaas.inputs import JSON_BYTES_MAX, read_file, read_json
+from waiaas.inputs import JSON_BYTES_MAX, read_json, read_text
 from waiaas.pipeline.backtest import Change, NewRules, RentChange, Report, backtest
 from waiaas.pipeline.decisions import Terms, judge_again
 from waiaas.pipeline.denial import refusal_of
@@ -442,8 +442,7 @@ def _read(file: Path, kind: Any) -> Any:  # noqa: ANN401 -- whatever is asked fo
     """Read a file of JSON or TOML as *kind*; unknown and repeated members are refused."""
     try:
         if file.suffix == ".toml":
-            content = read_file(file, bytes_max=JSON_BYTES_MAX)
-            written = tomllib.loads(content.decode("utf-8"))
+            written = tomllib.loads(read_text(file, bytes_max=JSON_BYTES_MAX))
         else:
             written = read_json(file)
         return msgspec.convert(written, kind)

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
 from waiaas.cli.owners import read_signature
-from waiaas.inputs import NESTING_MAX, parse_json, read_file, read_json
+from waiaas.inputs import JSON_BYTES_MAX, NESTING_MAX, parse_json, read_file, read_json
 
 TWO_AMOUNTS = '{"to": "x", "amount": "1", "amount": "2000000"}'
 DEEP = "[" * 100_000
@@ -72,7 +73,7 @@ def test_a_file_is_ordinary_and_no_longer_than_it_may_be(tmp_path: Path) -> None
         with pytest.raises((ValueError, IsADirectoryError)):
             read_file(other, bytes_max=2)
     file.write_bytes(b"\xff")
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match=r"it is not UTF-8 text \(byte 1\)"):
         read_json(file)
 
 
@@ -101,6 +102,26 @@ def test_every_command_refuses_what_is_in_such_a_file_before_it_asks(
         assert name in done.output
 
 
+@pytest.mark.parametrize("command", ["policy explain --agent x --request", "policy test"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{}" + b" " * JSON_BYTES_MAX, f"it is longer than {JSON_BYTES_MAX} bytes"),
+        (b'{"to": "caf\xe9"}', "it is not UTF-8 text (byte 12)"),
+        (b"{,", "it is not JSON: Expecting property name"),
+    ],
+    ids=["long", "latin-1", "cut"],
+)
+def test_only_what_is_text_that_ends_and_yet_no_json_is_called_that(
+    command: str, content: bytes, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.json").write_bytes(content)
+    done = CliRunner().invoke(app, ["--data-dir", "data", *command.split(), "x.json"])
+    assert done.exit_code == 2
+    assert f"waiaas: x.json: {why}" in done.output
+
+
 @pytest.mark.parametrize("option", ["policy set --rules", "session create --agent x --constraints"])
 @pytest.mark.parametrize("text", [TWO_AMOUNTS, DEEP])
 def test_json_in_an_option_is_read_in_the_same_way(option: str, text: str) -> None:
@@ -113,3 +134,13 @@ def test_a_signature_has_white_space_around_it_and_nothing_else(tmp_path: Path) 
     file = tmp_path / "signature"
     file.write_text("\n 5ig \n", encoding="ascii")
     assert read_signature(str(file)) == "5ig"
+
+
+def test_a_signature_in_letters_of_no_wallet_is_called_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "signature"
+    file.write_text("žádný", encoding="utf-8")
+    with pytest.raises(typer.Exit):
+        read_signature(str(file))
+    assert "does not hold a signature: it is not ASCII text" in capsys.readouterr().err

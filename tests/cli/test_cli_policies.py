@@ -349,7 +349,7 @@ def test_a_back_test_that_cannot_be_made_says_why(
     ("written", "said"),
     [
         ('{"type": "RATE_LIMIT"}', "Expected `array`"),
-        ("[", "Expecting value"),
+        ("[", "it is not JSON: Expecting value"),
         (None, "No such file"),
         (json.dumps([RATE, {"type": "WHITELIST", "rules": {}}]), "policies[1]"),
     ],

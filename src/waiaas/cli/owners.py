@@ -189,6 +189,8 @@ def read_signature(source: str) -> str:
         text = content.decode("ascii").strip()
     except OSError as error:
         fail(f"{source} cannot be read: {error.strerror or error}", code=ExitCode.USAGE)
+    except UnicodeDecodeError:
+        fail(f"{source} does not hold a signature: it is not ASCII text", code=ExitCode.USAGE)
     except ValueError as error:
         fail(f"{source} does not hold a signature: {error}", code=ExitCode.USAGE)
     if not 0 < len(text) <= SIGNATURE_CHARACTERS_MAX:

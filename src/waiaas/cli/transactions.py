@@ -143,7 +143,7 @@ def _read_request(path: Path) -> Json:
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror or error}", code=ExitCode.USAGE)
     except ValueError as error:
-        fail(f"{path} is not JSON: {error}", code=ExitCode.USAGE)
+        fail(f"{path}: {error}", code=ExitCode.USAGE)
     if not isinstance(wanted, dict):
         fail(f"{path} holds no JSON object", code=ExitCode.USAGE)
     return wanted
