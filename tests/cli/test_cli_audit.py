@@ -77,6 +77,8 @@ def test_a_whole_log_is_said_to_be_whole(run: Run) -> None:
 def test_the_head_is_an_anchor_that_agrees(run: Run, tmp_path: Path) -> None:
     line = run("audit", "head").stdout
     assert json.loads(line).keys() == {"daemon_id", "sequence", "hash", "timestamp"}
+    assert run("audit", "head", "--json").stdout == line
+    assert run("audit", "head", "--quiet").stdout == json.loads(line)["hash"] + "\n"
     file = tmp_path / "anchors.jsonl"
     file.write_text(line * 2, encoding="ascii")
     assert json.loads(run("audit", "verify", "--anchor", file).stdout)["anchors"] == 2

@@ -109,6 +109,23 @@ def test_a_daemon_that_is_gone_was_not_asked(stranger: Stranger, directory: Path
     assert stranger.asked == []
 
 
+@pytest.mark.parametrize("form", ["--quiet", "--json"])
+def test_a_lock_that_has_no_row_yet_says_so_however_little_is_printed(
+    stranger: Stranger, directory: Path, form: str
+) -> None:
+    (directory / "operator.cookie").touch(mode=0o600)
+    (directory / "operator.cookie").write_text("wai_op_" + "C" * 43, encoding="ascii")
+    for problem, said in (
+        (None, ""),
+        ("the disk is full", "has no row of it yet: the disk is full"),
+    ):
+        stranger.body = json.dumps({"locked": True, "auditProblem": problem}).encode()
+        done = CliRunner().invoke(app, ["--data-dir", str(directory), "lock", form])
+        assert done.exit_code == 0
+        assert said in done.stderr
+        assert bool(done.stderr) is bool(said)
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"7", b'"x"', b"\xff\xfe\xfd"])
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_an_answer_that_is_no_message_of_ours_is_none(

@@ -34,7 +34,7 @@ def test_every_help_is_plain_text_that_fits(tool: dict[str, Any], made: str) -> 
     ] == []
 
 
-PRINT_NO_FACTS = {"start", "demo", "localnet", "audit export", "audit head"}
+PRINT_NO_FACTS = {"start", "demo", "localnet", "audit export"}
 """They talk while they run, or print lines that are a format of their own."""
 
 

@@ -1,5 +1,6 @@
 """`waiaas audit`: prove what the audit log says. All of it works with and without the daemon."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from waiaas.cli.client import explained
 from waiaas.cli.context import (
     AS_USUAL,
     ExitCode,
+    Form,
     FormOption,
     directory_of,
     fail,
@@ -92,8 +94,11 @@ def export(
 
 
 @audit_app.command("head")
-def head(context: typer.Context) -> None:
-    """Print the head of the chain as one line for an anchor file. Verify first, then keep it."""
+def head(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
+    """Print the head of the chain as one line for an anchor file. Verify first, then keep it.
+
+    The line is JSON, on a terminal too. Quietly, only its hash is printed, which is no anchor.
+    """
     from waiaas.offline import read_audit_head
 
     directory = directory_of(context)
@@ -101,4 +106,4 @@ def head(context: typer.Context) -> None:
     if line is None:
         fail("the audit log is empty: there is nothing to anchor yet", hint="`waiaas start` first.")
     with output():
-        typer.echo(line)
+        typer.echo(json.loads(line)["hash"] if form is Form.QUIET else line)

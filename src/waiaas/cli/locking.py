@@ -9,6 +9,7 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    printable,
     show,
 )
 from waiaas.cli.progress import working
@@ -20,7 +21,12 @@ def lock(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.post("/v1/admin/lock"), form=form)
+            locked = client.post("/v1/admin/lock")
+        problem = locked.get("auditProblem")
+        if problem is not None:  # Whatever is printed: quietly, that would be nothing.
+            said = f"the keys are gone, but the audit log has no row of it yet: {problem}"
+            typer.echo(f"waiaas: {printable(said)}", err=True)
+        show(locked, form=form)
 
     explained(ask)
 
