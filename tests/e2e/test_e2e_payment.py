@@ -122,6 +122,13 @@ def test_what_becomes_of_a_payment_is_in_the_exit_code(running: Any, recipient: 
         unseen = waiaas.run(*send, "--amount", "1000000", stdout=full, code=1)
     assert "standard output takes nothing: No space left on device" in unseen.stderr
     assert "waiaas tx show" in unseen.stderr
+    agent_id = daemon.operator().get("/v1/agents")["items"][-1]["id"]
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        create = ("session", "create", "--agent", agent_id)
+        unseen = waiaas.run(*create, stdout=full, code=1, password=True)
+    _, told = unseen.stderr.replace("\n", " ").split("`waiaas session revoke ")
+    session_id = told.split("`")[0]
+    assert waiaas.json("session", "revoke", session_id)["agentId"] == agent_id
 
     quick = waiaas.run(*send, "--amount", "1000000", "--wait", "0.001", code=5)
     assert json.loads(quick.stdout)["status"] not in ("CONFIRMED", "FAILED")

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
+from waiaas.cli.unseen import what_was_done
 from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 from waiaas.inputs import parse_json
 
@@ -69,6 +71,8 @@ class Form(IntEnum):
 
 
 _FORM: Final = ContextVar("form", default=Form.PEOPLE)
+_COMMAND: Final = ContextVar("command", default="")
+"""The resource and the verb of the command that runs, such as `agent create`."""
 
 
 def form_asked_for() -> Form:
@@ -84,7 +88,18 @@ def _form(context: typer.Context, parameter: typer.CallbackParam, *, value: bool
         form = Form.JSON if value else Form.QUIET
     before = _FORM.set(form)
     context.call_on_close(lambda: _FORM.reset(before))
+    before_it = _COMMAND.set(_command_of(context))
+    context.call_on_close(lambda: _COMMAND.reset(before_it))
     return form
+
+
+def _command_of(context: typer.Context) -> str:
+    words = list[str]()
+    here: Any = context
+    while here.parent is not None:  # The program itself, which anybody may name as he likes.
+        words.insert(0, here.info_name)
+        here = here.parent
+    return " ".join(words)
 
 
 AS_USUAL: Final[Any] = False
@@ -187,14 +202,20 @@ def loading() -> Iterator[None]:
 
 
 @contextmanager
-def output(*, if_unseen: str | None = None) -> Iterator[None]:
-    """Write to standard output in the block; if it takes nothing, say so and *if_unseen*."""
+def output(facts: Mapping[str, object] = MappingProxyType({})) -> Iterator[None]:
+    """Write to standard output in the block; if it takes nothing, say so and what was done.
+
+    *facts* are what the command would have shown of that.
+    """
     try:
         yield
         sys.stdout.flush()
     except OSError as error:
         discard_output()
-        fail(f"standard output takes nothing: {error.strerror}", hint=if_unseen)
+        fail(
+            f"standard output takes nothing: {error.strerror}",
+            hint=what_was_done(_COMMAND.get(), facts),
+        )
 
 
 def discard_output() -> None:
@@ -212,12 +233,9 @@ def _print_essential(thing: Mapping[str, object]) -> None:
         typer.echo(printable(str(thing[name])))
 
 
-def show(facts: Mapping[str, object], *, form: Form, if_unseen: str | None = None) -> None:
-    """Print one thing: a table for people, JSON for programs.
-
-    *if_unseen* is told on stderr to whoever could not be shown it.
-    """
-    with output(if_unseen=if_unseen):
+def show(facts: Mapping[str, object], *, form: Form) -> None:
+    """Print one thing: a table for people, JSON for programs."""
+    with output(facts):
         if form is Form.QUIET:
             _print_essential(facts)
             return
@@ -273,7 +291,7 @@ def say_next(*lines: str, form: Form) -> None:
 
 def tell(facts: Mapping[str, object], *lines: str, form: Form) -> None:
     """Print *lines* for people, *facts* as JSON for programs, and nothing quietly."""
-    with output():
+    with output(facts):
         if form is Form.QUIET:
             return
         if form is Form.JSON or not sys.stdout.isatty():

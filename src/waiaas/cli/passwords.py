@@ -69,8 +69,8 @@ def change(
                 new_password=line.pausing(new_password),
                 clock=SystemClock(),
             )
-        show({"changed": True, "recorded": recorded}, form=form)
-        if not recorded:
+        if not recorded:  # Before the rest, which a full disk may not take either.
             typer.echo("The ledger has no row of its end: see whether the disk is full.", err=True)
+        show({"changed": True, "recorded": recorded}, form=form)
 
     explained(work)

@@ -94,7 +94,7 @@ def send(
         with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
             accepted = _ask_for(client, asked, key=key)
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
-            show(seen, form=form, if_unseen=_where_to_look(accepted))
+            show(seen, form=form)
             if seen.get("status") in LIVE and wait:
                 fail("the payment has not ended yet", code=ExitCode.TIMEOUT)
             if wait and seen.get("status") != "CONFIRMED":
