@@ -11,6 +11,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from enum import EnumType
 from functools import singledispatch
 from itertools import pairwise
 from pathlib import Path
@@ -408,7 +409,10 @@ def _told(parameter: Any) -> str:  # noqa: ANN401 -- as above
     default = parameter.default
     if default not in (None, False):
         needed = f" (otherwise {default})"
-    return f"{name}{needed}: {parameter.help}" if parameter.help else f"{name}{needed}"
+    kind = parameter.type_descriptor.annotation
+    values = [f"`{each}`" for each in list[Any](kind)] if isinstance(kind, EnumType) else []
+    said = filter(None, (parameter.help, f"One of {', '.join(values)}." if values else None))
+    return ": ".join(filter(None, (f"{name}{needed}", " ".join(said))))
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {

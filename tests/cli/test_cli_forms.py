@@ -10,7 +10,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from waiaas.cli.app import app
 from waiaas.cli.context import AS_USUAL, Form, FormOption, say_next, show, show_list, tell
 from waiaas.cli.doctor import _tell
 from waiaas.cli.ending import confirm
@@ -163,22 +162,6 @@ def test_without_a_terminal_only_yes_means_yes(
         confirm("It is gone then.", yes=False)
     assert ended.value.exit_code == 2
     assert "It is gone then." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_resources_and_their_verbs(shell: str) -> None:
-    def completed(words: str, number: int) -> str:
-        asked = {"_WAIAAS_COMPLETE": f"complete_{shell}"}
-        asked |= (
-            {"COMP_WORDS": words, "COMP_CWORD": str(number)}
-            if shell == "bash"
-            else {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-        )
-        return CliRunner().invoke(app, [], prog_name="waiaas", env=asked).output
-
-    assert "kill-switch" in completed("waiaas kil", 1)
-    assert "reconcile" in completed("waiaas backup rec", 2)
-    assert "approve" not in completed("waiaas backup ", 2)
 
 
 def test_a_finding_that_is_a_sentence_ends_with_one_full_stop(

@@ -24,6 +24,7 @@ from waiaas.cli.context import (
 )
 from waiaas.cli.secret import new_private_file, read_password
 from waiaas.domain.enums import NetworkType
+from waiaas.domain.profile import ProfileName
 
 agent_app = typer.Typer(help="Agents and their wallets.", no_args_is_help=True)
 session_app = typer.Typer(help="An agent's permission to ask.", no_args_is_help=True)
@@ -36,12 +37,14 @@ def create_agent(
     context: typer.Context,
     *,
     name: Annotated[str, typer.Option(help="For people; need not be unique.")],
-    network: Annotated[str, typer.Option(help="localnet, devnet, testnet or mainnet.")] = "devnet",
+    network: Annotated[
+        NetworkType, typer.Option(help="Where it lives, for good.")
+    ] = NetworkType.DEVNET,
     profile: Annotated[
-        str | None,
+        ProfileName | None,
         typer.Option(
-            help="Rules to begin with: cautious, standard or open (`waiaas policy profiles` shows "
-            "them). Without, it may spend nothing."
+            help="Rules to begin with (`waiaas policy profiles` shows them). Without, it may spend "
+            "nothing."
         ),
     ] = None,
     password_file: PasswordFileOption = None,

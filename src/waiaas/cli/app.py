@@ -30,7 +30,7 @@ from waiaas.cli.context import (
     tell,
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
-from waiaas.cli.program import Program
+from waiaas.cli.program import Program, describe_in_one_line
 from waiaas.cli.progress import working
 from waiaas.cli.values import read_plain_values
 from waiaas.directory import (
@@ -63,6 +63,7 @@ def main() -> None:
     _open_standard_streams()
     harden_process()
     read_plain_values()
+    describe_in_one_line(os.environ)  # noqa: TID251 -- of the shell, and no setting of ours
     app()
 
 

@@ -1,5 +1,6 @@
 """`waiaas approval`: what waits for a person, and the person's word."""
 
+from enum import StrEnum
 from functools import partial
 from typing import Annotated
 
@@ -27,6 +28,14 @@ from waiaas.cli.secret import read_password
 
 approval_app = typer.Typer(help="Payments that wait for a person.", no_args_is_help=True)
 
+
+class PaymentAction(StrEnum):
+    """What an owner does about a payment."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
 TransactionArgument = Annotated[str, typer.Argument(help="The transaction's id.")]
 
 
@@ -47,7 +56,9 @@ def message(
     context: typer.Context,
     *,
     transaction: TransactionArgument,
-    action: Annotated[str, typer.Option(help="approve or reject.")] = "approve",
+    action: Annotated[
+        PaymentAction, typer.Option(case_sensitive=False, help="What the owner does by signing it.")
+    ] = PaymentAction.APPROVE,
     form: MessageFormOption = AS_USUAL,
 ) -> None:
     """Print what the owner has to sign to decide on a payment."""

@@ -17,11 +17,21 @@ def _config() -> None:
     pass  # With a callback, a single command keeps its name.
 
 
+def _names() -> list[str]:
+    """Return what can be explained, for who presses the tabulator."""
+    from waiaas.config.registry import SETTINGS
+
+    return [each.name for each in SETTINGS]
+
+
 @config_app.command()
 def explain(
     context: typer.Context,
     key: Annotated[
-        str | None, typer.Argument(help="One setting, like daemon.port, with all there is to say.")
+        str | None,
+        typer.Argument(
+            autocompletion=_names, help="One setting, like daemon.port, with all there is to say."
+        ),
     ] = None,
     *,
     form: FormOption = AS_USUAL,

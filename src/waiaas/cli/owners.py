@@ -1,6 +1,7 @@
 """`waiaas owner`: whose wallet approves an agent's large payments."""
 
 import sys
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,14 @@ SIGNATURE_CHARACTERS_MAX = 200
 
 _SIGNATURE_BYTES_MAX = 4096
 """With the white space around it."""
+
+
+class OwnAction(StrEnum):
+    """What an owner does about being one."""
+
+    VERIFY = "verify"
+    REMOVE = "remove"
+
 
 SignatureOption = Annotated[
     str,
@@ -92,7 +101,9 @@ def message(
     context: typer.Context,
     *,
     agent: AgentOption,
-    action: Annotated[str, typer.Option(help="verify or remove.")] = "verify",
+    action: Annotated[
+        OwnAction, typer.Option(case_sensitive=False, help="What the owner does by signing it.")
+    ] = OwnAction.VERIFY,
     form: MessageFormOption = AS_USUAL,
 ) -> None:
     """Print what the owner has to sign. It proves his key, or gives up being the owner."""

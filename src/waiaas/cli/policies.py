@@ -59,7 +59,7 @@ def set_policy(
         ),
     ],
     agent: AgentOption = None,
-    kind: Annotated[str, typer.Option("--type")] = "SPENDING_LIMIT",
+    kind: Annotated[PolicyType, typer.Option("--type", metavar="TYPE")] = PolicyType.SPENDING_LIMIT,
     priority: Annotated[int, typer.Option(help="Orders explanations, highest first.")] = 0,
     beside: Annotated[
         bool, typer.Option(help="Put it beside the rule of its type, which stays in force.")

@@ -1,7 +1,8 @@
 """How the program ends where no command ends it: by Ctrl-C, or an output that takes nothing."""
 
 import sys
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -9,6 +10,19 @@ from typer.core import TyperGroup
 from waiaas.cli.context import ExitCode, discard_output
 
 _UNKNOWN = "What was asked for may be done or not: look, before you ask again."
+
+
+_COMPLETING: Final = "_WAIAAS_COMPLETE"
+_ENDLESS: Final = "10000"
+
+
+def describe_in_one_line(environment: MutableMapping[str, str]) -> None:
+    """Let a shell that completes a command get each description in one line, which Rich wraps.
+
+    fish takes a second line for something to choose.
+    """
+    if _COMPLETING in environment:
+        environment["COLUMNS"] = _ENDLESS
 
 
 class Program(TyperGroup):
