@@ -26,7 +26,6 @@ from waiaas.directory import (
     KEYSTORE_NAME,
     DaemonError,
     NotThePassword,
-    in_use,
     require_initialised,
     sentence,
 )
@@ -44,6 +43,7 @@ from waiaas.domain.errors import Refusal
 from waiaas.domain.ids import AgentId
 from waiaas.domain.profile import ProfileName
 from waiaas.domain.records import AgentRecord
+from waiaas.holder import in_use
 from waiaas.keystore import derivation, mnemonic, solana_keygen, web3_storage
 from waiaas.keystore.agent_key import open_key
 from waiaas.keystore.errors import (

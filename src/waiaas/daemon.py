@@ -46,7 +46,6 @@ from waiaas.directory import (
     Address,
     DaemonError,
     NotThePassword,
-    in_use,
     is_initialised,
     require_assertions,
     require_initialised,
@@ -65,6 +64,7 @@ from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.workers import WorkerName
 from waiaas.doors import Doors, answer, open_doors, require_room
 from waiaas.figures import Figures
+from waiaas.holder import in_use
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, WrongPassword
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore

@@ -1,6 +1,7 @@
 """The data directory: private to its owner, and where clients on this machine find the daemon."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -103,20 +104,6 @@ def find_daemon(directory: Path) -> Address | None:
             raise DaemonError(f"{path} cannot be read: {sentence(error)}") from error
 
 
-def in_use(directory: Path) -> str | None:
-    """Return the sentence that refuses a second daemon by naming the first, if it can be found."""
-    try:
-        address = find_daemon(directory)
-    except DaemonError:
-        return None
-    if address is None:
-        return None
-    return (
-        f"{directory} is in use by another waiaas: process {address.pid}, at {address.url}."
-        " Stop it with `waiaas stop`, or give another directory."
-    )
-
-
 @contextlib.contextmanager
 def watch_daemon(directory: Path) -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether the daemon that ran at first has ended since.
@@ -129,14 +116,14 @@ def watch_daemon(directory: Path) -> Iterator[Callable[[], bool]]:
 
 
 def read_cookie(directory: Path) -> str | None:
-    """Return the operator's cookie of the running daemon; None if there is none.
+    """Return the operator's cookie of the running daemon; None if there is none, or it is empty.
 
     Raises:
         DaemonError: it is not for this user to read.
     """
     path = directory / COOKIE_NAME
     try:
-        return path.read_text(encoding="ascii")
+        return path.read_text(encoding="ascii") or None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -153,6 +140,11 @@ def _address_file(directory: Path) -> Iterator[int | None]:
         yield None
         return
     except OSError as error:
+        if error.errno == errno.ELOOP:  # As the system puts it.
+            raise DaemonError(
+                f"{directory / ADDRESS_NAME} is a link, and a daemon's own file is none:"
+                " see who made it, and move it away"
+            ) from error
         raise DaemonError(sentence(error)) from error
     try:
         yield descriptor

@@ -36,6 +36,7 @@ from waiaas.directory import (
     require_initialised,
     sentence,
 )
+from waiaas.holder import in_use
 from waiaas.inputs import read_file
 from waiaas.owner_signatures import WalletSignatures
 
@@ -147,7 +148,8 @@ def stop_localnet(directory: Path) -> bool:
         return False
     except AlreadyOpen as error:
         raise DaemonError(
-            f"a daemon is starting or stopping on {directory}: try again in a moment"
+            in_use(directory)
+            or f"a daemon is starting or stopping on {directory}: try again in a moment"
         ) from error
     except OSError as error:
         raise DaemonError(sentence(error)) from error

@@ -228,6 +228,7 @@ def test_a_segment_of_a_path_stays_one(text: str, quoted: str) -> None:
 def test_what_would_be_another_path_is_no_id_and_nothing_is_asked(
     stranger: Stranger, directory: Path, command: str, text: str
 ) -> None:
+    (directory / "operator.cookie").write_text("wai_op_cookie", encoding="ascii")
     done = CliRunner().invoke(app, ["--data-dir", str(directory), *command.split(), text])
     assert done.exit_code == 2
     assert f"{text!r} is no id" in done.output

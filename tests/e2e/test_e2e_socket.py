@@ -34,3 +34,18 @@ def test_other_clients_reach_it_at_its_socket_and_our_command_line_only_there(ru
         assert daemon.operator().get("/v1/admin/status")["status"] == "ok"  # The port does.
     finally:
         aside.rename(place)
+
+
+@pytest.mark.parametrize("name", ["daemon.json", "operator.cookie"])
+def test_a_daemon_that_lost_what_it_is_reached_by_is_named_by_what_would_stop_it(
+    running: Any, name: str
+) -> None:
+    waiaas, daemon = running
+    aside = (waiaas.data / name).rename(waiaas.folder / "aside")
+    try:
+        told = waiaas.run("stop", code=1).stderr.replace("\n", " ")
+    finally:
+        aside.rename(waiaas.data / name)
+    assert f"a daemon runs (process {daemon.process.pid})" in told
+    assert f"`kill {daemon.process.pid}`" in told
+    assert waiaas.json("status")["status"] == "ok"

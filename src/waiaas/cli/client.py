@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail, fail_as
 from waiaas.cli.progress import working
-from waiaas.directory import SOCKET_NAME, DaemonError, find_daemon, read_cookie
+from waiaas.directory import COOKIE_NAME, SOCKET_NAME, DaemonError, find_daemon, read_cookie
 
 if TYPE_CHECKING:
     from waiaas.keystore.guarded import Guarded
@@ -49,16 +49,33 @@ class NotReachable(Exception):  # noqa: N818 -- a state of the world, named as o
     """No daemon runs, so nothing was asked."""
 
 
-class SocketGone(NotReachable):
+class OutOfReach(NotReachable):
+    """Somebody has the directory and cannot be asked; *hint* says what a person can do."""
+
+    def __init__(self, problem: str, *, hint: str, code: ExitCode = ExitCode.ERROR) -> None:
+        super().__init__(problem)
+        self.hint = hint
+        self.code = code
+
+
+class SocketGone(OutOfReach):
     """A daemon runs, and somebody removed the file of its socket, so nothing was asked."""
 
     def __init__(self, socket: Path, pid: int) -> None:
         super().__init__(
-            f"a daemon runs (process {pid}), but {socket}, where it takes connections, was removed"
+            f"a daemon runs (process {pid}), but {socket}, where it takes connections, was removed",
+            hint="It goes on paying all the same; its port is not used instead, where anybody may"
+            f" listen. End it with `kill {pid}`, which loses nothing, and start it again.",
         )
-        self.hint = (
-            "It goes on paying all the same; its port is not used instead, where anybody may"
-            f" listen. End it with `kill {pid}`, which loses nothing, and start it again."
+
+
+class CookieGone(OutOfReach):
+    """A daemon runs, and somebody removed what shows it that its own user asks."""
+
+    def __init__(self, cookie: Path, pid: int) -> None:
+        super().__init__(
+            f"a daemon runs (process {pid}), but {cookie}, which shows it who asks, was removed",
+            hint=f"End it with `kill {pid}`, which loses nothing, and start it again.",
         )
 
 
@@ -87,10 +104,11 @@ class Client:
 
         Raises:
             NotReachable: none runs.
+            OutOfReach: one may, and there is nothing by which it is found.
         """
         address = find_daemon(directory)
         if address is None:
-            raise NotReachable(f"no daemon runs on {directory}")
+            raise _nobody_found(directory)
         socket = None if address.socket is None else directory / SOCKET_NAME
         return cls(address.url, token, socket=socket)
 
@@ -100,9 +118,14 @@ class Client:
 
         Raises:
             NotReachable: no daemon runs.
+            OutOfReach: one may, and has no means of telling who asks, or of being found.
         """
         with cls.to_daemon(directory) as anybody:
-            return cls(anybody.url, read_cookie(directory), socket=anybody.socket)
+            cookie = read_cookie(directory)
+            # A daemon makes it before the file by which it is found, and removes it after.
+            if cookie is None and (address := find_daemon(directory)) is not None:
+                raise CookieGone(directory / COOKIE_NAME, address.pid)
+            return cls(anybody.url, cookie, socket=anybody.socket)
 
     @classmethod
     def logged_in(cls, directory: Path, password: "Callable[[], Guarded | bytes]") -> Self:
@@ -117,12 +140,14 @@ class Client:
         """
         from waiaas.cli.secret import as_text  # Guarded memory is not for `--help`.
 
-        # With the cookie, so that strangers who try passwords do not make us wait.
-        with cls.with_cookie(directory) as local_user:
-            body = {"password": as_text(password())}
-            with working("logging in"):  # The daemon derives a key.
-                token = local_user.post("/v1/admin/login", body)["token"]
-            return cls(local_user.url, token, socket=local_user.socket)
+        with cls.to_daemon(directory) as anybody:
+            # If it is there: so strangers who try passwords do not make us wait.
+            cookie = read_cookie(directory)
+            with cls(anybody.url, cookie, socket=anybody.socket) as local_user:
+                body = {"password": as_text(password())}
+                with working("logging in"):  # The daemon derives a key.
+                    token = local_user.post("/v1/admin/login", body)["token"]
+            return cls(anybody.url, token, socket=anybody.socket)
 
     def get(self, path: str) -> Json:
         """Return the answer to a GET."""
@@ -204,6 +229,17 @@ class Client:
         return NotReachable("the daemon takes no connections")
 
 
+def _nobody_found(directory: Path) -> NotReachable:
+    """Return why no daemon is found: none runs, or what it is found by is not there."""
+    from waiaas.holder import find_holder
+
+    holder = find_holder(directory)
+    if holder is None:
+        return NotReachable(f"no daemon runs on {directory}")
+    code = ExitCode.ERROR if holder.answers else ExitCode.NOT_RUNNING
+    return OutOfReach(holder.problem(directory), hint=holder.remedy(), code=code)
+
+
 @contextmanager
 def confirming(
     directory: Path, read: "Callable[[], Guarded | bytes]"
@@ -248,8 +284,8 @@ def explained(work: Callable[[], Value]) -> Value:
             facts=", ".join(f"{name} {problem[name]}" for name in _FACTS if problem.get(name)),
             code=code,
         )
-    except SocketGone as error:
-        fail(str(error), hint=error.hint)
+    except OutOfReach as error:
+        fail(str(error), hint=error.hint, code=error.code)
     except NotReachable as error:
         fail(str(error), hint="Start it with `waiaas start`.", code=ExitCode.NOT_RUNNING)
     except NoAnswer as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waiaas.cli.client import Client, NoAnswer, NotReachable, Refused
+from waiaas.cli.client import Client, NoAnswer, NotReachable, OutOfReach, Refused
 from waiaas.cli.context import (
     AS_USUAL,
     ExitCode,
@@ -62,17 +62,28 @@ def doctor(
 
 def _asked(directory: Path) -> "Answer":
     from waiaas.doctor.answers import Answer
+    from waiaas.holder import find_holder
 
     pid = None
     try:
         address = find_daemon(directory)
         if address is None:
-            return Answer(None, None, None)
+            holder = find_holder(directory)
+            if holder is None or not holder.answers:  # The check of the lock tells of that one.
+                return Answer(None, None, None)
+            return Answer(holder.pid, None, holder.problem(directory), holder.remedy())
         pid = address.pid
         with Client.with_cookie(directory) as client:
             return Answer(pid, client.get("/v1/admin/status"), None)
+    except OutOfReach as error:
+        return Answer(pid, None, str(error), error.hint)
     except (DaemonError, NotReachable, NoAnswer, Refused) as error:
         return Answer(pid, None, str(error))
+
+
+def _ended(found: str) -> str:
+    """Return a sentence with what ends it, once: some come with it, and some ask."""
+    return found if found.endswith((".", "?", "!")) else f"{found}."
 
 
 def _tell(findings: "list[Finding]", *, form: Form) -> bool:
@@ -84,7 +95,7 @@ def _tell(findings: "list[Finding]", *, form: Form) -> bool:
     wrong = [each for each in findings if each.state is State.MEND]
     if form is Form.QUIET:
         for each in wrong:
-            typer.echo(printable(f"{each.subject}: {each.found.rstrip('.')}. {each.remedy}"))
+            typer.echo(printable(f"{each.subject}: {_ended(each.found)} {each.remedy}"))
         return not wrong
     if form is Form.JSON or not sys.stdout.isatty():
         checks = [

@@ -21,6 +21,8 @@ class Answer:
     """Its answer to GET /v1/admin/status."""
     problem: str | None
     """Why there is none, though there should be."""
+    remedy: str | None = None
+    """What that needs, if it is known better than what always helps."""
 
     @property
     def is_running(self) -> bool:
@@ -35,7 +37,8 @@ def check_daemon(answer: Answer, read: LedgerRead) -> Iterator[Finding]:
         yield mend(
             Subject.DAEMON,
             answer.problem,
-            "Look at its log; `waiaas stop`, or end its process, and start it again.",
+            answer.remedy
+            or "Look at its log; `waiaas stop`, or end its process, and start it again.",
         )
     elif status is None:
         yield note(Subject.DAEMON, f"{_NONE_RUNS}: `waiaas start`")
@@ -57,7 +60,7 @@ def check_daemon(answer: Answer, read: LedgerRead) -> Iterator[Finding]:
         yield mend(
             Subject.DAEMON,
             f"nothing is written: {status['ledgerProblem']}",
-            "Do what it says; then restart the daemon.",
+            "Do what it says. After a full disk it goes on by itself, some seconds later.",
         )
 
 

@@ -23,6 +23,7 @@ from waiaas.directory import (
     read_mounts,
 )
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.holder import LOCKS, Holder, lock_holder
 from waiaas.keystore.errors import KeystoreError
 from waiaas.keystore.guarded import Guarded
 
@@ -79,7 +80,7 @@ def read_machine(directory: Path, *, pid: int | None) -> Machine:
         found = os.statvfs(directory)
         free_bytes = found.f_bavail * found.f_frsize
     with suppress(OSError):
-        holder = lock_holder(directory, (_PROC / "locks").read_text("ascii"))
+        holder = lock_holder(directory, LOCKS.read_text("ascii"))
     mounts = read_mounts()
     return Machine(
         is_root=os.geteuid() == 0,
@@ -107,17 +108,6 @@ def _guarded_problem() -> str | None:
     except KeystoreError as error:
         return str(error)
     return None
-
-
-def lock_holder(directory: Path, locks: str) -> int:
-    """Return which process holds the lock on a directory, by what /proc/locks says; 0: none."""
-    found = directory.stat()
-    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    for line in locks.splitlines():
-        match line.split():
-            case [_, "FLOCK", _, "WRITE", pid, where, *_] if where == place:
-                return int(pid)
-    return 0
 
 
 def read_only_in(
@@ -223,7 +213,8 @@ def check_lock(machine: Machine, *, pid: int | None) -> Finding:
         return fine(Subject.LOCK, f"the daemon, process {pid}, holds it")
     return note(
         Subject.LOCK,
-        f"process {holder} holds it: a daemon that starts or stops, or a command without one",
+        f"process {holder} holds it: a daemon that starts or stops, or a command without one."
+        f" {Holder(holder, answers=False).remedy()}",
     )
 
 
