@@ -164,11 +164,16 @@ def test_without_a_terminal_only_yes_means_yes(
     assert "It is gone then." in capsys.readouterr().err
 
 
-def test_a_finding_that_is_a_sentence_ends_with_one_full_stop(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ("Nothing was changed.", "Nothing was changed. Look."),
+        ("it is open", "it is open. Look."),
+        ("did you mean daemon.port?", "did you mean daemon.port? Look."),
+    ],
+)
+def test_a_quiet_finding_ends_as_one_sentence_does(
+    found: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong = mend(Subject.WORKERS, "backups fails: Nothing was changed.", "It tries again.")
-    assert not _tell([wrong], form=Form.QUIET)
-    assert (
-        capsys.readouterr().out == "workers: backups fails: Nothing was changed. It tries again.\n"
-    )
+    assert not _tell([mend(Subject.WORKERS, found, "Look.")], form=Form.QUIET)
+    assert capsys.readouterr().out == f"workers: {told}\n"
