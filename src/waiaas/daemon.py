@@ -69,6 +69,7 @@ from waiaas.keystore.errors import KeystoreError, KeystoreLocked, WrongPassword
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
 from waiaas.keystore.signer import FileKeystore
 from waiaas.keystore.vault import check_new_password
+from waiaas.layout import open_to_others, require_in_order
 from waiaas.life import Life
 from waiaas.logs import end_process, log_to_stderr, logged
 from waiaas.opening import make_keystore, open_for_start
@@ -250,7 +251,10 @@ def _open(
                 directory=str(directory),
             )
         lock = stack.enter_context(claimed(directory))
-        require_room(directory)
+        require_room()
+        require_in_order(directory)
+        for path in open_to_others(directory):
+            log.warning("a file is open to other users", path=str(path), remedy=f"chmod 600 {path}")
     clock = ClockGuard(SystemClock(), boot_id=read_boot_id())
     file = directory / LEDGER_NAME
     size_bytes = file.stat().st_size if file.exists() else 0

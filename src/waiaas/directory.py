@@ -32,6 +32,9 @@ SOCKET_NAME: Final = "daemon.sock"
 LOCALNET_NAME: Final = "localnet"
 """The folder of a local network that a daemon brought along."""
 
+BACKUPS_NAME: Final = "backups"
+"""The folder of backups."""
+
 SHARED_FOLDERS: Final = frozenset(
     {"9p", "fakeowner", "fuse.grpcfuse", "fuse.osxfs", "fuse.vmhgfs-fuse", "vboxsf", "virtiofs"}
 )

@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,8 +37,6 @@ from waiaas.stages import Stage, Start
 DESCRIPTORS_MIN: Final = 128
 """A daemon that does nothing has 26 open, and half of what it may have are for connections."""
 
-_PLACES: Final = {ADDRESS_NAME: stat.S_ISREG, COOKIE_NAME: stat.S_ISREG, SOCKET_NAME: stat.S_ISSOCK}
-
 log = structlog.get_logger()
 
 
@@ -60,17 +57,16 @@ class Doors(NamedTuple):
         )
 
 
-def require_room(directory: Path, *, descriptors_max: int | None = None) -> None:
-    """Return if the daemon can open what it must, and nothing is in the way of its own files.
+def require_room(*, descriptors_max: int | None = None) -> None:
+    """Return if the daemon can open as many files as it must.
 
     With too few file descriptors, libraries end the process wherever they happen to be.
 
     Args:
-        directory: the daemon's.
         descriptors_max: how many there may be; else this process's limit.
 
     Raises:
-        DaemonError: says what is in the way, or how to raise the limit.
+        DaemonError: says how to raise the limit.
     """
     if descriptors_max is None:
         descriptors_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -79,14 +75,6 @@ def require_room(directory: Path, *, descriptors_max: int | None = None) -> None
             f"only {descriptors_max} files may be open at once, and it needs {DESCRIPTORS_MIN}:"
             " raise the limit (`ulimit -n 1024`, LimitNOFILE= of a systemd unit) and start again"
         )
-    for name, is_its_own in _PLACES.items():
-        path = directory / name
-        with contextlib.suppress(FileNotFoundError):
-            if not is_its_own(path.lstat().st_mode):
-                raise DaemonError(
-                    f"{path} is in the place of a file of the daemon's own:"
-                    " see what it is, and move it away"
-                )
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 import apsw
 import structlog
 
-from waiaas.backups.create import BACKUPS_NAME, BackupMaker, Occasion
+from waiaas.backups.create import BackupMaker, Occasion
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import Header, describe, open_with_key, write_backup
 from waiaas.backups.restore import restore_backup
@@ -29,6 +29,7 @@ from waiaas.backups.schedule import BackupSchedule, _kept
 from waiaas.backups.swap import claimed
 from waiaas.config.registry import BackupSettings
 from waiaas.database import Ledger, generate_id, open_ledger
+from waiaas.directory import BACKUPS_NAME
 from waiaas.domain.backup import Backup
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.protection import Protection

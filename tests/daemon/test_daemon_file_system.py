@@ -113,7 +113,7 @@ def test_a_start_where_nothing_says_what_it_is_on_tells_so(
         assert [each["log_level"] for each in told] == ["warning"] * count
 
 
-def stopped(_directory: Path) -> None:
+def stopped() -> None:
     raise DaemonError("that is enough")
 
 

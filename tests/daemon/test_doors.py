@@ -1,11 +1,9 @@
 """Where the daemon listens: held early, refused with a sentence, and how it comes to be found."""
 
 import asyncio
-import os
 import resource
 import socket
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,40 +43,15 @@ def test_without_a_unix_socket_there_is_the_port_and_a_word_in_the_log(tmp_path:
     assert "Address already in use" in logs[0]["reason"]
 
 
-def a_link(path: Path) -> None:
-    path.symlink_to("/etc/hostname")
-
-
-@pytest.mark.parametrize("name", PLACES)
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, a_link])
-def test_what_is_in_the_place_of_a_file_of_its_own_is_named_and_left_alone(
-    tmp_path: Path, make: Callable[[Path], None], name: str
-) -> None:
-    make(tmp_path / name)
-    before = (tmp_path / name).lstat()
-    with pytest.raises(DaemonError, match=f"{name} is in the place of .* move it away"):
-        require_room(tmp_path)
-    assert (tmp_path / name).lstat() == before
-
-
-def test_its_own_files_are_in_nobodys_way_whoever_left_them(tmp_path: Path) -> None:
-    require_room(tmp_path)
-    for name in PLACES[:2]:
-        (tmp_path / name).touch()
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(tmp_path / "daemon.sock"))
-    require_room(tmp_path)
-
-
 @pytest.mark.parametrize("allowed", [0, 12, DESCRIPTORS_MIN - 1])
-def test_too_few_file_descriptors_are_refused_with_a_sentence(tmp_path: Path, allowed: int) -> None:
+def test_too_few_file_descriptors_are_refused_with_a_sentence(allowed: int) -> None:
     with pytest.raises(DaemonError, match=rf"only {allowed} files .* \(`ulimit -n 1024`"):
-        require_room(tmp_path, descriptors_max=allowed)
+        require_room(descriptors_max=allowed)
 
 
 @pytest.mark.parametrize("allowed", [DESCRIPTORS_MIN, 10**6, resource.RLIM_INFINITY])
-def test_enough_file_descriptors_are_not(tmp_path: Path, allowed: int) -> None:
-    require_room(tmp_path, descriptors_max=allowed)
+def test_enough_file_descriptors_are_not(allowed: int) -> None:
+    require_room(descriptors_max=allowed)
 
 
 async def nobody(_scope: object, _receive: object, _send: object) -> None:

@@ -1,5 +1,6 @@
 """A directory in every broken state that can be made: each is found, and says how to mend it."""
 
+import json
 import os
 import shutil
 import socket
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from tests.canaries import MARKER
 
+from waiaas.backups.errors import BackupError
+from waiaas.backups.swap import claimed
 from waiaas.daemon import initialise
 from waiaas.database import open_ledger
+from waiaas.directory import write_private
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.examination import examine
 from waiaas.doctor.finding import Finding, State, Subject
@@ -18,6 +22,7 @@ from waiaas.keystore.signer import create_keystore
 from waiaas.pipeline.own_keystore import forget_keystore
 
 NOW_S = 1_900_000_000
+STAGED = "restore-01890000-0000-7000-8000-000000000000"
 NOBODY = Answer(None, None, None)
 
 
@@ -124,8 +129,28 @@ def exchanged_keystore(place: Path) -> None:
 
 
 def cut_off_restore(place: Path) -> None:
-    (place / "restore.json").write_bytes(b"{}")
-    (place / "restore.json").chmod(0o600)
+    """As a kill leaves it after the journal: what is new is staged, what is old in its place."""
+    journal = {"version": 1, "staged": STAGED, "replaced": "replaced-1"}
+    (place / "replaced-1").mkdir(mode=0o700)
+    (place / STAGED).mkdir(mode=0o700)
+    for name in ("ledger.db", "config.toml"):
+        shutil.copy2(place / name, place / STAGED / name)
+    shutil.copytree(place / "keystore", place / STAGED / "keystore")
+    write_private(place / "restore.json", json.dumps(journal).encode())
+
+
+def damaged_journal(place: Path) -> None:
+    write_private(place / "restore.json", b"{}")
+
+
+def end_the_restore(place: Path) -> None:
+    """Do what a start does of it."""
+    with claimed(place):
+        pass
+
+
+def move_it_away(place: Path) -> None:
+    (place / "restore.json").rename(place.parent / "aside")
 
 
 def foreign_ledger(place: Path) -> None:
@@ -165,6 +190,7 @@ def unreachable_node(place: Path) -> None:
         (no_ballast, Subject.BALLAST, "is gone"),
         (small_ballast, Subject.BALLAST, "is gone"),
         (cut_off_restore, Subject.RESTORE, "was cut off"),
+        (damaged_journal, Subject.RESTORE, "restore.json is damaged"),
         (foreign_ledger, Subject.LEDGER, "database"),
         (no_ledger, Subject.LEDGER, "No such file"),
         (damaged_page, Subject.CONTENT, "malformed"),
@@ -180,6 +206,35 @@ def test_a_broken_state_is_found_and_nothing_else_is_called_broken(
     assert list(found) == [subject]
     assert told in found[subject]
     assert state_of(place) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy", "do"),
+    [
+        (cut_off_restore, "Run `waiaas start`: it ends", end_the_restore),
+        (damaged_journal, "Move it away and restore", move_it_away),
+    ],
+)
+def test_what_is_said_of_a_restore_mends_it_and_nothing_else_does(
+    place: Path, make: Callable[[Path], None], remedy: str, do: Callable[[Path], None]
+) -> None:
+    make(place)
+    [told] = [each.remedy for each in look(place) if each.state is State.MEND]
+    assert remedy in str(told)
+    if do is move_it_away:  # The control: what was said of both before.
+        with pytest.raises(BackupError, match="is damaged"):
+            end_the_restore(place)
+    do(place)
+    assert wrong(look(place)) == {}
+
+
+def test_a_keystore_open_to_others_is_told_once_and_one_command_mends_it(place: Path) -> None:
+    (place / "keystore").chmod(0o755)
+    [told] = [each for each in look(place) if each.state is State.MEND]
+    assert told.subject is Subject.FILES
+    assert str(told.remedy).endswith(f"chmod 700 {place / 'keystore'}")
+    (place / "keystore").chmod(0o700)
+    assert wrong(look(place)) == {}
 
 
 def test_a_missing_directory_is_told_and_not_made(tmp_path: Path) -> None:

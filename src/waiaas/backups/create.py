@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.snapshot import copy_database
 from waiaas.directory import (
+    BACKUPS_NAME,
     KEYSTORE_NAME,
     LEDGER_FILE,
     DaemonError,
@@ -68,9 +70,6 @@ from waiaas.pipeline.record import ledger_time, remember
 from waiaas.ports import Clock, GenerateId, GuardedClock, LedgerTransaction
 from waiaas.system import read_boot_id
 from waiaas.upkeep import require_own_opened
-
-BACKUPS_NAME: Final = "backups"
-"""The folder in the data directory."""
 
 UNCHANGED: Final = "Nothing was changed."
 
@@ -224,7 +223,7 @@ class BackupMaker:
         return self._keystore.protect_file_key(file_key, facts=facts)
 
     def _write(self, header: Header, file_key: bytearray, occasion: Occasion) -> Backup:
-        folder = private_folder(self._directory / BACKUPS_NAME)
+        folder = _folder_of_backups(self._directory)
         remove_work_folders(self._directory)
         _remove_drafts(folder)
         name = _file_name(header, occasion.mark)
@@ -440,6 +439,22 @@ def _remove_drafts(folder: Path) -> None:
 
 
 Listing = tuple[list[Backup], list[str]]
+
+
+def _folder_of_backups(directory: Path) -> Path:
+    """Return the folder of backups, made if need be.
+
+    Raises:
+        DaemonError: something else is in its place, or it is open to others.
+        OSError: it cannot be made.
+    """
+    folder = directory / BACKUPS_NAME
+    if os.path.lexists(folder) and not stat.S_ISDIR(folder.lstat().st_mode):
+        raise BackupError(
+            f"{folder} is in the place of the folder of backups.",
+            remedy="See what it is, and move it away.",
+        )
+    return private_folder(folder)
 
 
 def list_backups(directory: Path) -> Listing:

@@ -37,17 +37,36 @@ def work_folder(parent: Path) -> Iterator[Path]:
 
 def remove_leftovers(parent: Path) -> None:
     """Remove the work folders in *parent* that nobody uses any more."""
-    for folder in parent.iterdir():
-        if _WORK_FOLDER.fullmatch(folder.name) and not folder.is_symlink():
+    for folder in _work_folders(parent):
+        require_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
+
+
+def require_only_folders(parent: Path) -> None:
+    """Return if `remove_leftovers` would refuse nothing; nothing is removed.
+
+    Raises:
+        BackupError: something has the name of a work folder and is none.
+        OSError: the folder cannot be read.
+    """
+    for folder in _work_folders(parent):
+        with contextlib.suppress(FileNotFoundError):  # Whoever uses it is done.
             require_folder(folder)
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(descriptor)
+
+
+def _work_folders(parent: Path) -> list[Path]:
+    return [
+        path
+        for path in parent.iterdir()
+        if _WORK_FOLDER.fullmatch(path.name) and not path.is_symlink()
+    ]
 
 
 def require_folder(path: Path) -> None:

@@ -20,13 +20,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from waiaas.backups.create import BACKUPS_NAME, UNCHANGED, BackupMaker, Details, Occasion, explained
+from waiaas.backups.create import UNCHANGED, BackupMaker, Details, Occasion, explained
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import describe
 from waiaas.config.registry import BackupSettings
 from waiaas.database import DatabaseError, Ledger
-from waiaas.directory import sentence
+from waiaas.directory import BACKUPS_NAME, sentence
 from waiaas.domain.audit import SYSTEM
 from waiaas.domain.backup import Backup, KeysSaved, ScheduleCondition
 from waiaas.domain.enums import AgentStatus

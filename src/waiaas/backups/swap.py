@@ -30,7 +30,12 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from waiaas.backups.disk import remove_leftovers, require_folder, sync_folder
+from waiaas.backups.disk import (
+    remove_leftovers,
+    require_folder,
+    require_only_folders,
+    sync_folder,
+)
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import CONFIG_FILE
 from waiaas.database.lock import DirectoryLock
@@ -160,22 +165,46 @@ def finish_swap(directory: Path) -> None:
             refuses a step; it says whether the old files are back or the same is to be tried again.
         OSError: the directory cannot be read.
     """
-    try:
-        content = (directory / JOURNAL_NAME).read_bytes()
-    except FileNotFoundError:
+    journal = _read_journal(directory)
+    if journal is None:
         _forget(directory)
         return
-    try:
-        journal = msgspec.json.decode(content, type=_Journal)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BackupError(
-            f"{directory / JOURNAL_NAME} is damaged.",
-            remedy="A restore was cut off, and its journal was changed since. Move it away and"
-            " restore the backup again.",
-        ) from error
     with _undone_if_refused(directory, journal):
         sync_folder(directory)  # Whoever wrote the journal may have died before it was durable.
         _go_forward(directory, journal)
+
+
+def require_endable(directory: Path) -> bool:
+    """Look at a restore that was cut off, without a change; tell whether there is one.
+
+    Raises:
+        BackupError: `finish_swap` would refuse it, whatever else it found.
+        OSError: the directory cannot be read.
+    """
+    is_cut_off = _read_journal(directory) is not None
+    require_only_folders(directory)
+    for path in _staged_in(directory):
+        require_folder(path)
+    return is_cut_off
+
+
+def _read_journal(directory: Path) -> _Journal | None:
+    path = directory / JOURNAL_NAME
+    if not os.path.lexists(path):
+        return None
+    if not stat.S_ISREG(path.lstat().st_mode):  # To open a FIFO would be to wait.
+        raise BackupError(
+            f"{path} is in the place of the journal of a restore, and is none.",
+            remedy="See what it is, and move it away.",
+        )
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Journal)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BackupError(
+            f"{path} is damaged.",
+            remedy="A restore was cut off, and its journal was changed since. Move it away and"
+            " restore the backup again.",
+        ) from error
 
 
 def _go_forward(directory: Path, journal: _Journal) -> None:
@@ -269,14 +298,18 @@ def _told(error: OSError, directory: Path) -> str:
 
 def _forget(directory: Path) -> None:
     """Remove trees that were never put in place; the old files were not touched."""
-    found = [
-        path
-        for path in directory.iterdir()
-        if _STAGED.fullmatch(path.name) and not path.is_symlink()
-    ]
+    found = _staged_in(directory)
     for path in found:
         require_folder(path)
     if found:
         sync_folder(directory)  # Whoever removed the journal may have died before it was durable.
     for path in found:
         shutil.rmtree(path)
+
+
+def _staged_in(directory: Path) -> list[Path]:
+    return [
+        path
+        for path in directory.iterdir()
+        if _STAGED.fullmatch(path.name) and not path.is_symlink()
+    ]

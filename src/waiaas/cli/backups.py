@@ -26,7 +26,7 @@ from waiaas.cli.context import (
 from waiaas.cli.ending import YesOption, confirm, confirm_end
 from waiaas.cli.progress import working
 from waiaas.cli.secret import as_text, read_password
-from waiaas.directory import find_daemon, is_initialised, require_initialised
+from waiaas.directory import BACKUPS_NAME, find_daemon, is_initialised, require_initialised
 from waiaas.domain.backup import Backup, BackupMode
 from waiaas.keystore.guarded import Guarded
 from waiaas.system import SystemClock
@@ -138,7 +138,7 @@ def create(
 @backup_app.command("list")
 def show_backups(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Show the backups in the data directory, newest first."""
-    from waiaas.backups.create import BACKUPS_NAME, list_backups
+    from waiaas.backups.create import list_backups
 
     directory = directory_of(context)
 

@@ -1,6 +1,6 @@
 """Everything that is looked at, in one go. Nothing is changed by it, beside a daemon or without."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from waiaas.doctor.finding import Finding, Subject, fine, mend
 from waiaas.doctor.ledger import LedgerRead
 from waiaas.doctor.machine import Machine
 from waiaas.domain.enums import NetworkType
+from waiaas.layout import Obstacle, obstacles
 from waiaas.place import ConfigError
 
 
@@ -72,17 +73,22 @@ def _all(
     if not directory.is_dir():
         yield from (machine.check_user(seen), ledger.check_sqlite())
         return
-    read = ledger.read_ledger(directory, is_in_use=answer.is_running or seen.lock_holder != 0)
-    yield from _of_place(directory, seen, settings)
+    in_the_way = tuple(obstacles(directory))
+    read = ledger.UNREAD
+    if not any(each.place.is_of_ledger and each.is_other_kind for each in in_the_way):
+        read = ledger.read_ledger(directory, is_in_use=answer.is_running or seen.lock_holder != 0)
+    yield from _of_place(directory, seen, settings, in_the_way)
     yield from _of_daemon(answer, seen, settings, read, version=version)
-    yield from _of_ledger(directory, answer, read, now_s=now_s)
+    yield from _of_ledger(directory, answer, read, in_the_way, now_s=now_s)
     if with_nodes:
         asked = None if settings.config is None else _asked_nodes(settings.config, answer)
         yield from nodes.check_nodes(asked, is_running=answer.is_running)
 
 
-def _of_place(directory: Path, seen: Machine, settings: Settings) -> Iterator[Finding]:
-    yield from files.check_files(directory)
+def _of_place(
+    directory: Path, seen: Machine, settings: Settings, in_the_way: Sequence[Obstacle]
+) -> Iterator[Finding]:
+    yield from files.check_files(directory, in_the_way)
     yield from (machine.check_file_system(seen), machine.check_space(seen))
     yield machine.check_user(seen)
     yield from check_settings(settings)
@@ -105,7 +111,12 @@ def _of_daemon(
 
 
 def _of_ledger(
-    directory: Path, answer: Answer, read: LedgerRead, *, now_s: int
+    directory: Path,
+    answer: Answer,
+    read: LedgerRead,
+    in_the_way: Sequence[Obstacle],
+    *,
+    now_s: int,
 ) -> Iterator[Finding]:
     difference_s = None if answer.status is None else answer.status["clockDifference"]
     yield ledger.check_clock(read, now_s=now_s, difference_s=difference_s)
@@ -114,7 +125,7 @@ def _of_ledger(
     yield from (ledger.check_chain(read), ledger.check_wal(read))
     yield files.check_last_stop(directory, is_running=answer.is_running)
     yield files.check_ballast(directory)
-    yield from (files.check_restore(directory), ledger.check_restored(read))
+    yield from (files.check_restore(directory, in_the_way), ledger.check_restored(read))
     yield keys.check_keystore(directory, read.facts)
     yield from keys.check_keys(directory, None if read.facts is None else read.facts.agents)
     yield ledger.check_kill_switch(read)

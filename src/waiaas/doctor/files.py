@@ -2,10 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from waiaas.backups.errors import BackupError
+from waiaas.backups.swap import require_endable
 from waiaas.config.registry import CONFIG_NAME
 from waiaas.database.ballast import BALLAST_BYTES, BALLAST_NAME
 from waiaas.database.clean_stop import CLEAN_STOP_NAME
@@ -18,7 +21,8 @@ from waiaas.directory import (
     require_private,
     sentence,
 )
-from waiaas.doctor.finding import Finding, Subject, fine, mend, note
+from waiaas.doctor.finding import SEE_FILES, Finding, Subject, fine, mend, note, unknown
+from waiaas.layout import Obstacle
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -61,12 +65,16 @@ def _not_initialised(directory: Path) -> Finding:
     return mend(Subject.DIRECTORY, f"{directory} is not initialised", "Run `waiaas init`.")
 
 
-def check_files(directory: Path) -> Iterator[Finding]:
-    """Is every file an ordinary one of ours that is closed to others?"""
-    wrong, count = [], 0
+def check_files(directory: Path, obstacles: Sequence[Obstacle]) -> Iterator[Finding]:
+    """Is every file an ordinary one of ours that is closed to others, in a place of its kind?"""
+    wrong = [mend(Subject.FILES, each.problem, each.remedy) for each in obstacles]
+    told = {directory / each.place.name for each in obstacles if each.is_other_kind}
+    count = 0
     try:
         for path, found in _all_in(directory):
             count += 1
+            if path in told:
+                continue
             remedy = _remedy(path, found, is_config=path == directory / CONFIG_NAME)
             if remedy is not None:
                 wrong.append(mend(Subject.FILES, *remedy))
@@ -129,10 +137,12 @@ def check_last_stop(directory: Path, *, is_running: bool) -> Finding:
 
 def check_ballast(directory: Path) -> Finding:
     """Is the space there that is kept back for a full disk?"""
-    try:
-        size_bytes = (directory / BALLAST_NAME).lstat().st_size
-    except FileNotFoundError:
-        size_bytes = 0
+    size_bytes = 0
+    with suppress(FileNotFoundError):
+        found = (directory / BALLAST_NAME).lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return unknown(Subject.BALLAST, SEE_FILES)
+        size_bytes = found.st_size
     if size_bytes == BALLAST_BYTES:
         return fine(Subject.BALLAST, f"{BALLAST_BYTES // 1024} KiB are kept back")
     return mend(
@@ -142,9 +152,15 @@ def check_ballast(directory: Path) -> Finding:
     )
 
 
-def check_restore(directory: Path) -> Finding:
-    """Was a restore cut off?"""
-    if (directory / JOURNAL_NAME).exists():
+def check_restore(directory: Path, obstacles: Sequence[Obstacle]) -> Finding:
+    """Was a restore cut off, or is there what would keep one from being ended?"""
+    try:
+        is_cut_off = require_endable(directory)
+    except BackupError as error:
+        if any(each.place.name == JOURNAL_NAME for each in obstacles):
+            return unknown(Subject.RESTORE, SEE_FILES)
+        return mend(Subject.RESTORE, error.problem, error.remedy)
+    if is_cut_off:
         return mend(
             Subject.RESTORE,
             "a restore was cut off while it moved files",

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+SEE_FILES: Final = "it is not read as it lies there: see files"
+"""What is unknown of a place, of which the check of files tells what is wrong with it."""
 
 
 class State(StrEnum):

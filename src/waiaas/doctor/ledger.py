@@ -3,6 +3,7 @@
 It is read once, in one snapshot (`read_ledger`); the checks are functions of what was read.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from waiaas.database.examination import Examined, describe_sqlite, examine
 from waiaas.database.key_value import DAEMON_ID
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.database.writer import WAL_PAGES_ALARM
-from waiaas.directory import sentence
-from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.directory import BACKUPS_NAME, sentence
+from waiaas.doctor.finding import SEE_FILES, Finding, Subject, fine, mend, note, unknown
 from waiaas.domain.assets import CHAINS_WITH_ADAPTER
 from waiaas.domain.clock import TOLERANCE_S
 from waiaas.domain.enums import AgentStatus, ChainType, KillSwitchState
@@ -68,7 +69,7 @@ class LedgerFacts:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """What reading it came to: one of the two."""
+    """What reading it came to: one of the two; or neither, where it is not to be opened."""
 
     examined: Examined[LedgerFacts] | None
     problem: str | None
@@ -77,6 +78,10 @@ class LedgerRead:
     def facts(self) -> LedgerFacts | None:
         """Return what it says, if it can be believed."""
         return None if self.examined is None else self.examined.value
+
+
+UNREAD: Final = LedgerRead(None, None)
+"""Something else is in its place, or beside it."""
 
 
 def read_ledger(directory: Path, *, is_in_use: bool) -> LedgerRead:
@@ -122,6 +127,8 @@ def check_sqlite() -> Finding:
 
 def check_ledger(read: LedgerRead) -> Finding:
     """Is it a ledger for this program?"""
+    if read == UNREAD:
+        return unknown(Subject.LEDGER, SEE_FILES)
     if read.examined is None:
         return mend(
             Subject.LEDGER,
@@ -279,6 +286,9 @@ def check_policies(read: LedgerRead) -> Iterator[Finding]:
 
 def check_backups(directory: Path, read: LedgerRead, *, now_s: int) -> Iterator[Finding]:
     """Is there a backup that is new enough to be of use?"""
+    if os.path.lexists(directory / BACKUPS_NAME) and not (directory / BACKUPS_NAME).is_dir():
+        yield unknown(Subject.BACKUPS, SEE_FILES)
+        return
     try:
         backups, problems = list_backups(directory)
     except BackupError as error:

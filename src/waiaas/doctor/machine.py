@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from waiaas.backups.create import BACKUPS_NAME
 from waiaas.database.ledger import LEDGER_NAME
 from waiaas.directory import (
+    BACKUPS_NAME,
     KEYSTORE_NAME,
     MOUNTS,
     NETWORK_FILE_SYSTEMS,
