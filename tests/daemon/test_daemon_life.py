@@ -49,7 +49,8 @@ def test_a_changed_key_file_and_a_full_disk_are_told_in_one_line_with_their_reme
         _report_step(tx_id, Step.SIGN, raised.value)
     told, full, unexpected = map(json.loads, capfd.readouterr().err.splitlines())
     assert told["reason"] == (
-        "/k/a.json is damaged: it was changed. Restore this file from a backup; never edit it."
+        "/k/a.json is damaged: it was changed."
+        " Restore this file from a backup (docs/backups.md: One file); never edit it."
     )
     assert (told["level"], told["tx_id"], told["step"]) == ("error", tx_id, Step.SIGN)
     assert "free some space" in full["reason"]

@@ -4,6 +4,7 @@ What a start or a payment would fail on must not be called in order.
 """
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from typing import Final
 import pytest
 from tests.fakes.clock import FakeClock
 
+from waiaas.backups.create import make_offline
+from waiaas.backups.file import open_backup
+from waiaas.backups.restore import restore_backup
 from waiaas.daemon import initialise
 from waiaas.database import generate_id, open_ledger
 from waiaas.doctor import machine
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.examination import examine
-from waiaas.doctor.finding import State, Subject
+from waiaas.doctor.finding import Finding, State, Subject
 from waiaas.doctor.keys import check_keys
 from waiaas.doctor.ledger import AgentFacts
 from waiaas.domain.enums import AgentStatus, ChainType, NetworkType
@@ -63,11 +67,35 @@ def place(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "data"))
 
 
-def wrong(directory: Path) -> list[tuple[Subject, str]]:
+@pytest.fixture(scope="module")
+def restored(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of its own into which a backup of the directory was restored."""
+    folder = tmp_path_factory.mktemp("restored")
+    copy, clock = Path(shutil.copytree(made, folder / "copy")), FakeClock(now_s=NOW_S)
+    backup = make_offline(
+        copy, password=PASSWORD, master_password=lambda: PASSWORD, clock=clock, version="1"
+    )
+    opened = open_backup(copy / "backups" / backup.name, PASSWORD)
+    restore_backup(opened, folder / "other", clock=clock)
+    opened.close()
+    return folder / "other"
+
+
+def findings(directory: Path) -> list[Finding]:
     answer = Answer(None, None, None)
-    findings = examine(directory, answer=answer, version="1", now_s=NOW_S, with_nodes=False)
-    found = [(each.subject, each.found) for each in findings if each.state is State.MEND]
-    return [each for each in found if each[0] is not Subject.BACKUPS]  # None was made yet.
+    found = examine(directory, answer=answer, version="1", now_s=NOW_S, with_nodes=False)
+    # No backup was made of it yet.
+    return [
+        each for each in found if each.state is State.MEND and each.subject is not Subject.BACKUPS
+    ]
+
+
+def wrong(directory: Path) -> list[tuple[Subject, str]]:
+    return [(each.subject, each.found) for each in findings(directory)]
+
+
+def remedies(directory: Path) -> list[str]:
+    return [str(each.remedy) for each in findings(directory)]
 
 
 def vault(place: Path) -> Path:
@@ -76,6 +104,10 @@ def vault(place: Path) -> Path:
 
 def key_files(place: Path) -> list[Path]:
     return sorted(each for each in (place / "keystore").iterdir() if each != vault(place))
+
+
+def first_key(place: Path) -> Path:
+    return key_files(place)[0]
 
 
 def edited(path: Path, change: Callable[[bytes], bytes]) -> None:
@@ -153,6 +185,24 @@ def test_a_key_file_that_is_a_folder_is_named(place: Path) -> None:
     [(subject, told)] = wrong(place)
     assert subject is Subject.KEYS
     assert str(file) in told
+    assert remedies(place)[0].startswith("Move it away. Restore a backup that has")
+
+
+@pytest.mark.parametrize("which", [vault, first_key])
+def test_one_file_comes_back_from_a_backup_as_is_said_and_nothing_else_with_it(
+    place: Path, restored: Path, which: Callable[[Path], Path]
+) -> None:
+    """Restored into another folder, and copied: the ledger here is not marked as restored."""
+    file, agent = which(place), AgentId(first_key(place).stem)
+    public_key = json.loads(first_key(place).read_bytes())["public_key"]
+    edited(file, truncated)
+    [remedy] = remedies(place)
+    assert f"cp -p OTHER/keystore/{file.name} to its place" in remedy
+    shutil.copy2(restored / "keystore" / file.name, file)
+    assert wrong(place) == []
+    keystore = open_keystore(place / "keystore", PASSWORD)
+    assert keystore.holds(agent, public_key=public_key)
+    keystore.lock()
 
 
 def test_a_missing_key_file_is_named(place: Path) -> None:
@@ -161,6 +211,7 @@ def test_a_missing_key_file_is_named(place: Path) -> None:
     [(subject, told)] = wrong(place)
     assert subject is Subject.KEYS
     assert gone.stem in told
+    assert f"cp -p OTHER/keystore/{gone.name} to its place" in remedies(place)[0]
 
 
 def test_key_files_that_changed_places_are_both_named_and_neither_signs(place: Path) -> None:

@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Final
 
 from waiaas.directory import KEYSTORE_NAME
-from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
+from waiaas.doctor.finding import SEE_FILES, Finding, Subject, fine, mend, note, unknown
 from waiaas.doctor.ledger import AgentFacts, LedgerFacts
 from waiaas.domain.enums import AgentStatus, KeystoreProblem
 from waiaas.domain.ids import AgentId
-from waiaas.keystore.errors import KeystoreError, KeystoreMissing, UnknownAgent, UnsafeFile
-from waiaas.keystore.sealed_files import VAULT_NAME, check_key_file, check_vault
+from waiaas.keystore.errors import (
+    DamagedKeystore,
+    KeystoreError,
+    KeystoreMissing,
+    UnknownAgent,
+    UnsafeFile,
+)
+from waiaas.keystore.sealed_files import VAULT_NAME, check_key_file, check_vault, key_file_name
 from waiaas.pipeline.own_keystore import OtherKeystore, judge
 from waiaas.ports import KeystoreFacts
 
 _TOLD_MAX: Final = 10
 _WITHOUT_KEY: Final = (AgentStatus.CREATING, AgentStatus.TERMINATED)
-_NOT_SAFE: Final = "it is not read as it lies there: see files"
 
 
 def check_keystore(directory: Path, facts: LedgerFacts | None) -> Finding:
@@ -30,10 +35,8 @@ def check_keystore(directory: Path, facts: LedgerFacts | None) -> Finding:
         check_vault(folder)
     except KeystoreMissing as error:  # A directory without it is told to be none of ours.
         return unknown(Subject.KEYSTORE, error.problem)
-    except UnsafeFile as error:
-        return _unsafe(Subject.KEYSTORE, error)
     except KeystoreError as error:
-        return mend(Subject.KEYSTORE, error.problem, error.remedy)
+        return _wrong(Subject.KEYSTORE, error)
     why = None
     if facts is not None:
         content = (folder / VAULT_NAME).read_bytes()
@@ -62,23 +65,38 @@ def check_keys(directory: Path, agents: tuple[AgentFacts, ...] | None) -> Iterat
 
 
 def _fault(folder: Path, agent: AgentFacts) -> Finding | None:
+    agent_id = AgentId(agent.id)
     try:
-        check_key_file(folder, agent_id=AgentId(agent.id), public_key=agent.public_key)
+        check_key_file(folder, agent_id=agent_id, public_key=agent.public_key)
     except UnknownAgent:
         return mend(
             Subject.KEYS,
             f"the key of agent {agent.id} is not in the keystore",
-            "Its money is out of reach without it: restore the newest backup that has it.",
+            f"Its money is out of reach without it. {_from_backup(key_file_name(agent_id))}",
         )
-    except UnsafeFile as error:
-        return _unsafe(Subject.KEYS, error)
     except KeystoreError as error:
-        return mend(Subject.KEYS, error.problem, error.remedy)
+        return _wrong(Subject.KEYS, error)
     return None
 
 
-def _unsafe(subject: Subject, error: UnsafeFile) -> Finding:
-    """Return what a file is that was not read; of all but a folder the check of files tells."""
-    if error.path.is_dir() and not error.path.is_symlink():
-        return mend(subject, error.problem, "Restore the file from a backup.")
-    return unknown(subject, _NOT_SAFE)
+def _wrong(subject: Subject, error: KeystoreError) -> Finding:
+    """Return what a file is that is not whole, or was not read."""
+    if isinstance(error, DamagedKeystore):
+        return mend(subject, error.problem, _from_backup(error.path.name))
+    if not isinstance(error, UnsafeFile):
+        return mend(subject, error.problem, error.remedy)
+    # Of all but a folder in the place of a file the check of files tells.
+    is_in_its_place = error.path.name != KEYSTORE_NAME and error.path.is_dir()
+    if is_in_its_place and not error.path.is_symlink():
+        return mend(subject, error.problem, f"Move it away. {_from_backup(error.path.name)}")
+    return unknown(subject, SEE_FILES)
+
+
+def _from_backup(name: str) -> str:
+    """Return how one file of the keystore is had back, and nothing else with it."""
+    return (
+        f"Restore a backup that has {name} into a new folder (waiaas --data-dir OTHER backup"
+        f" restore ITS-PATH), and copy the file from there: cp -p OTHER/{KEYSTORE_NAME}/{name}"
+        " to its place. So the ledger stays; a restore into this folder replaces it, too, and it"
+        " then has to be reconciled."
+    )

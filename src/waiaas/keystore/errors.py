@@ -90,7 +90,7 @@ class DamagedKeystore(KeystoreError):
         self.path = path
         super().__init__(
             f"{path} is damaged: {problem}.",
-            remedy="Restore this file from a backup; never edit it.",
+            remedy="Restore this file from a backup (docs/backups.md: One file); never edit it.",
         )
 
 
@@ -198,7 +198,8 @@ class UnknownAgent(KeystoreError):
         self.agent_id = agent_id
         super().__init__(
             f"The keystore holds no key of agent {agent_id}.",
-            remedy="Check the agent's id, or restore its key file from a backup.",
+            remedy="Check the agent's id, or restore its key file from a backup (docs/backups.md:"
+            " One file).",
         )
 
 

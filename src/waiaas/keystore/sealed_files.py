@@ -22,6 +22,11 @@ def is_sealed_file_name(name: str) -> bool:
     return name in {vault.FILE_NAME, backup_key.FILE_NAME} or keyfile.is_file_name(name)
 
 
+def key_file_name(agent_id: AgentId) -> str:
+    """Return the name of the file with an agent's key."""
+    return keyfile.file_name(agent_id)
+
+
 def read_sealed_files(directory: Path) -> dict[str, bytes]:
     """Return every file of the keystore in *directory*, by name; needs no password.
 
