@@ -33,6 +33,7 @@ from waiaas.directory import (
     LOCALNET_NAME,
     DaemonError,
     NotThatFile,
+    may_have_localnet,
     require_initialised,
     sentence,
 )
@@ -159,6 +160,14 @@ def stop_localnet(directory: Path) -> bool:
         raise DaemonError(sentence(error)) from error
     finally:
         lock.release()
+
+
+def has_localnet(directory: Path) -> bool:
+    """Tell whether a local network of a data directory lives, with a daemon or by itself."""
+    try:
+        return may_have_localnet(directory) and localnet_process.lives(directory / LOCALNET_NAME)
+    except OSError as error:
+        raise DaemonError(sentence(error)) from error
 
 
 def read_tables(directory: Path) -> LedgerContents:

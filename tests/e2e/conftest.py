@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -170,6 +171,10 @@ class Waiaas:
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "waiaas", "--data-dir", str(self.data), *arguments]
+
+    def told(self, command: str) -> str:
+        """Return what a person is told to type, who gave the data directory as an option."""
+        return f"waiaas --data-dir {shlex.quote(str(self.data))} {command}"
 
     def run(
         self,

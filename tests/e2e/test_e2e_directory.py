@@ -65,7 +65,7 @@ def test_a_link_in_the_place_of_the_directory_is_refused(waiaas: Any, tmp_path: 
 
 def test_what_is_not_initialised_says_so_before_it_asks_for_anything(fresh: Any) -> None:
     """Without a terminal and without a password: the first thing that is wrong is told."""
-    assert "run `waiaas init` first" in fresh.run("start", code=1).stderr
+    assert f"run `{fresh.told('init')}` first" in fresh.run("start", code=1).stderr
     assert "no daemon runs" in fresh.run("agent", "create", "--name", "n", code=3).stderr
     assert not fresh.data.exists()
 

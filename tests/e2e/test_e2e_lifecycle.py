@@ -119,7 +119,7 @@ def test_a_terminal_that_closes_ends_it_unless_nohup_said_otherwise(waiaas: Any)
 def test_status_and_stop_where_nothing_runs_say_so(fresh: Any) -> None:
     done = fresh.run("status", code=3)
     assert "no daemon runs" in done.stderr
-    assert "waiaas start" in done.stderr
+    assert fresh.told("start") in done.stderr
     assert not fresh.json("stop")["stopped"]
     assert not fresh.data.exists()
 
@@ -163,7 +163,7 @@ def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothi
     arguments = ("start", "--localnet", "--port", "0")
     refused = waiaas.run(*arguments, password=True, code=1)
     print(f"a second daemon refused after {time.monotonic() - begun:.2f} s")  # noqa: T201 -- a figure
-    holder = f"process {daemon.process.pid}, at {daemon.url}. Stop it with `waiaas stop`"
+    holder = f"process {daemon.process.pid}, at {daemon.url}. Stop it with `{waiaas.told('stop')}`"
     assert f"{waiaas.data} is in use by another waiaas: {holder}" in refused.stderr
     assert health(daemon.url)
     assert waiaas.json("status")["status"] == "ok"
@@ -173,7 +173,7 @@ def test_ready_it_answers_and_a_second_daemon_refuses_at_once_and_disturbs_nothi
     daemon.process.send_signal(signal.SIGSTOP)
     waiaas.run("start", "--port", "0", password=True, code=1)
     daemon.process.send_signal(signal.SIGCONT)
-    assert waiaas.json("stop")["stopped"]
+    assert waiaas.json("stop") == {"stopped": True, "localnetStopped": True}
     assert daemon.ended() == 0
 
 
@@ -256,7 +256,7 @@ def test_stop_ends_a_network_that_an_earlier_daemon_brought(waiaas: Any) -> None
     first.process.send_signal(signal.SIGTERM)
     first.ended()
     second = waiaas.start(localnet=False)
-    assert waiaas.json("stop")["stopped"]
+    assert waiaas.json("stop") == {"stopped": True, "localnetStopped": True}
     assert second.ended() == 0
     assert waiaas.processes() == {}
 

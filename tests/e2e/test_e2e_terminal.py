@@ -2,8 +2,10 @@
 
 import os
 import pty
+import re
 import select
 import signal
+import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +109,7 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
         person.expect("is ready")
         assert person.ended() == 0
         assert "typed by" not in person.shown
-    with terminal(fresh.command("start", "--port", "0")) as person:
+    with terminal(fresh.command("start", "--localnet", "--port", "0")) as person:
         person.expect("Master password: ")
         person.type(PASSWORD)
         person.expect("waiaas is ready at http://127.0.0.1:")
@@ -117,7 +119,10 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
             assert "agentCount" in other.shown
             assert "{" not in other.shown, "a table for people, not JSON"
         os.kill(person.pid, 2)
+        person.expect("Its local network goes on")
+        person.expect(fresh.told("stop"))
         assert person.ended() == 0
+    assert fresh.json("stop") == {"stopped": False, "localnetStopped": True}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,7 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
     with terminal(waiaas.command("owner", "set", "--agent", agent, "--address", OWNER)) as person:
         person.expect("Master password: ")
         person.type(password)
-        person.expect(f"waiaas owner verify --agent {agent}")
+        person.expect(waiaas.told(f"owner verify --agent {agent}"))
         assert person.ended() == 0
     for answer, asked_on, code in (("n", "nothing was done", 1), ("y", "Master password: ", 130)):
         with terminal(waiaas.command("owner", "remove", "--agent", agent)) as person:
@@ -174,11 +179,14 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
         with standing_still(daemon.process.pid):
             person.type(password)
             person.expect("logging in …")
-        person.expect("waiaas agent fund --agent ")
-        person.expect("waiaas policy set --agent ")
-        person.expect("waiaas session create --agent ")
-        person.expect("waiaas tx send --token-file agent.token")
+        person.expect(waiaas.told("agent fund --agent "))
+        person.expect(waiaas.told("policy set --agent "))
+        person.expect(waiaas.told("session create --agent "))
+        person.expect(waiaas.told("tx send --token-file agent.token"))
         assert person.ended() == 0
+        steps = person.shown.split("Next:")[1].replace("\r", "").strip()
+        assert re.findall(r"waiaas (?!--data-dir )", steps) == []
+        subprocess.run(["/bin/sh", "-n", "-c", steps], check=True)
 
 
 def test_a_key_is_exported_to_who_types_the_agents_name_and_to_nobody_else(

@@ -71,13 +71,13 @@ def _first_steps(agent: Mapping[str, str], *, has_rules: bool) -> Iterator[str]:
     if agent["network"] == NetworkType.LOCALNET:
         yield f"waiaas agent fund --agent {agent_id} --amount 1000000000"
     else:
-        yield f"send SOL of {agent['network']} to {agent['publicKey']}"
+        yield f"# send SOL of {agent['network']} to {agent['publicKey']}"
     if has_rules:
-        yield f"waiaas policy list --agent {agent_id}   (what it may spend)"
+        yield f"waiaas policy list --agent {agent_id}  # what it may spend"
     else:
         rules = '{"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
         yield f"waiaas policy set --agent {agent_id} --rules '{rules}'"
-    yield f"waiaas owner set --agent {agent_id} --address YOUR_WALLET   (if a wallet approves)"
+    yield f"waiaas owner set --agent {agent_id} --address YOUR_WALLET  # if a wallet approves"
     yield f"waiaas session create --agent {agent_id} --token-file agent.token"
     yield _FIRST_PAYMENT.format(file="agent.token")
 
@@ -185,7 +185,7 @@ def create_session(
         show(session, form=form)
         if token_file is None:
             say_next(
-                "keep the token in a file of the agent's with mode 0600; it is shown only here",
+                "# keep the token in a file of the agent's with mode 0600; it is shown only here",
                 _FIRST_PAYMENT.format(file="FILE"),
                 form=form,
             )

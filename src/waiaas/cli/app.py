@@ -25,11 +25,12 @@ from waiaas.cli.context import (
     fail_as,
     file_path,
     loading,
-    printable,
     show,
     tell,
+    told,
 )
 from waiaas.cli.lazy import RESOURCES, stand_in
+from waiaas.cli.pasting import say_data_dir
 from waiaas.cli.program import Program, describe_in_one_line
 from waiaas.cli.progress import working
 from waiaas.cli.values import read_plain_values
@@ -45,6 +46,7 @@ from waiaas.hardening import harden_process
 from waiaas.place import ConfigError, data_directory
 
 STOP_S_MAX = 35.0
+_LOCALNET_GOES_ON = "Its local network goes on, so that the next start finds the chain as it was."
 _STDERR = 2
 
 app = typer.Typer(
@@ -105,6 +107,10 @@ def _options(
         context.obj = data_directory(data_dir)
     except ConfigError as error:
         fail(str(error), code=ExitCode.USAGE)
+    if data_dir is not None:
+        assert isinstance(context.command, Program)
+        commands = context.command.list_commands(context)
+        context.call_on_close(say_data_dir(context.obj, commands))
 
 
 @app.command()
@@ -201,15 +207,31 @@ def start(
             with_localnet=localnet,
             announce=lambda address: STDOUT.msg(f"waiaas is ready at {address.url}"),
         )
+        _say_what_goes_on(directory)
     except DaemonError as error:
-        STDERR.msg(f"waiaas: {printable(str(error))}")  # Its reader may have stopped reading.
+        STDERR.msg(f"waiaas: {told(str(error))}")  # Its reader may have stopped reading.
         raise typer.Exit(code_of(error)) from error
+
+
+def _say_what_goes_on(directory: Path) -> None:
+    """Tell a person who ended the daemon by Ctrl-C what still runs, and how to end that as well."""
+    from waiaas.logs import STDERR
+    from waiaas.offline import has_localnet
+
+    if sys.stderr.isatty() and has_localnet(directory):
+        STDERR.msg(_LOCALNET_GOES_ON)
+        STDERR.msg(told("To end it, and with it its chain: waiaas stop"))
 
 
 @app.command()
 def stop(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
     """Stop the daemon, and the local network it brought along."""
     directory = directory_of(context)
+
+    def localnet_lives() -> bool:
+        from waiaas.offline import has_localnet
+
+        return has_localnet(directory)
 
     def end_localnet() -> bool:
         from waiaas.offline import stop_localnet
@@ -226,15 +248,20 @@ def stop(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
                     form=form,
                 )
                 return
+            had_localnet = may_have_localnet(directory) and localnet_lives()
             with Client.with_cookie(directory) as client:
                 client.post("/v1/admin/shutdown")
             with working("stopping"):
                 is_over = wait_for(lambda: has_ended() or None, seconds=STOP_S_MAX)
             if is_over is None:
                 fail("the daemon is still stopping", code=ExitCode.TIMEOUT)
-            # If it had been brought along by one before.
-            ended = may_have_localnet(directory) and end_localnet()
-            tell({"stopped": True, "localnetStopped": ended}, "stopped", form=form)
+            if may_have_localnet(directory):  # It was brought along by one before.
+                end_localnet()
+            tell(
+                {"stopped": True, "localnetStopped": had_localnet},
+                "stopped" + (", with its local network" if had_localnet else ""),
+                form=form,
+            )
 
     explained(ask)
 

@@ -22,6 +22,7 @@ from waiaas.cli.context import (
     file_path,
     show,
     show_list,
+    told,
 )
 from waiaas.cli.ending import YesOption, confirm, confirm_end
 from waiaas.cli.progress import working
@@ -148,7 +149,7 @@ def show_backups(context: typer.Context, *, form: FormOption = AS_USUAL) -> None
         backups, problems = list_backups(directory)
         show_list([_shown(backup) for backup in backups], form=form)
         for problem in problems:
-            typer.echo(f"waiaas: {problem}", err=True)
+            typer.echo(told(f"waiaas: {problem}"), err=True)
 
     explained(look)
 
@@ -215,7 +216,7 @@ def restore(
         show({**place, **_facts(restored.verified)}, form=form)
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
         if restored.is_clock_in_doubt:
-            typer.echo(_LOOK_AT_CLOCK, err=True)
+            typer.echo(told(_LOOK_AT_CLOCK), err=True)
 
     _told(work, interrupted=_UNCHANGED)
 
@@ -278,7 +279,7 @@ def _told(work: Callable[[], None], *, interrupted: str) -> None:
     try:
         explained(work)
     except KeyboardInterrupt as error:
-        typer.echo(f"waiaas: interrupted. {str(error) or interrupted}", err=True)
+        typer.echo(told(f"waiaas: interrupted. {str(error) or interrupted}"), err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 

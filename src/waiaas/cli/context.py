@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
+from waiaas.cli.pasting import pasteable
 from waiaas.cli.unseen import what_was_done
 from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 from waiaas.inputs import parse_json
@@ -155,11 +156,11 @@ def fail(
 ) -> NoReturn:
     """Say what is wrong, on stderr, and end with *code*."""
     for each in (message, *others):
-        typer.echo(f"waiaas: {printable(each)}", err=True)
+        typer.echo(f"waiaas: {told(each)}", err=True)
     if hint:
-        typer.echo(f"        {printable(hint)}", err=True)
+        typer.echo(f"        {told(hint)}", err=True)
     if facts:
-        typer.echo(f"        {printable(facts)}", err=True)
+        typer.echo(f"        {told(facts)}", err=True)
     raise typer.Exit(code)
 
 
@@ -286,7 +287,7 @@ def say_next(*lines: str, form: Form) -> None:
     if sys.stderr.isatty() and form is Form.PEOPLE:
         typer.echo("Next:", err=True)
         for line in lines:
-            typer.echo(f"  {printable(line)}", err=True)
+            typer.echo(f"  {told(line)}", err=True)
 
 
 def tell(facts: Mapping[str, object], *lines: str, form: Form) -> None:
@@ -298,7 +299,7 @@ def tell(facts: Mapping[str, object], *lines: str, form: Form) -> None:
             typer.echo(json.dumps(facts))
             return
         for line in lines:
-            typer.echo(printable(line))
+            typer.echo(told(line))
 
 
 def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -335,6 +336,11 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
+
+
+def told(text: str) -> str:
+    """Return a sentence of ours as a person is shown it: visible, and its commands work."""
+    return printable(pasteable(text))
 
 
 def read_json(option: str, text: str) -> Any:  # noqa: ANN401 -- whatever JSON can say

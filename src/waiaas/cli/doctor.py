@@ -15,7 +15,7 @@ from waiaas.cli.context import (
     directory_of,
     loading,
     output,
-    printable,
+    told,
 )
 from waiaas.cli.progress import working
 from waiaas.directory import DaemonError, find_daemon
@@ -95,7 +95,7 @@ def _tell(findings: "list[Finding]", *, form: Form) -> bool:
     wrong = [each for each in findings if each.state is State.MEND]
     if form is Form.QUIET:
         for each in wrong:
-            typer.echo(printable(f"{each.subject}: {_ended(each.found)} {each.remedy}"))
+            typer.echo(told(f"{each.subject}: {_ended(each.found)} {each.remedy}"))
         return not wrong
     if form is Form.JSON or not sys.stdout.isatty():
         checks = [
@@ -116,10 +116,10 @@ def _tell(findings: "list[Finding]", *, form: Form) -> bool:
     colours = {State.FINE: "green", State.MEND: "bold red", State.NOTE: "yellow"}
     table = Table(show_header=False, box=None)
     for each in findings:
-        told = Text(printable(each.found))
+        words = Text(told(each.found))
         if each.remedy is not None:
-            told.append(f"\n{printable(each.remedy)}", "bold")
-        table.add_row(Text(each.state, colours.get(each.state, "dim")), each.subject, told)
+            words.append(f"\n{told(each.remedy)}", "bold")
+        table.add_row(Text(each.state, colours.get(each.state, "dim")), each.subject, words)
     Console().print(table)
     typer.echo(f"{len(wrong)} to mend" if wrong else "Nothing has to be mended.")
     return not wrong

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import Client, Refused, segment
-from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered, printable
+from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered, printable, told
 
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it without a question, as a script has to say.")
@@ -20,7 +20,7 @@ def confirm(warning: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    typer.echo(printable(warning), err=True)
+    typer.echo(told(warning), err=True)
     _require_terminal("Say --yes, if it is meant.")
     if not agrees("Do it?"):
         fail("nothing was done")

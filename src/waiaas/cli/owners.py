@@ -76,7 +76,7 @@ def set_owner(
         show(answer, form=form)
         say_next(
             f"waiaas owner message --agent {agent} > message.txt",
-            "the owner signs what is in it with his wallet, and gives you the signature",
+            "# the owner signs what is in it with his wallet, and gives you signature.txt",
             f"waiaas owner verify --agent {agent} --owner-signature signature.txt",
             form=form,
         )

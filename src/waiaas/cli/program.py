@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from waiaas.cli.context import ExitCode, discard_output
+from waiaas.cli.context import ExitCode, discard_output, told
 
 _UNKNOWN = "What was asked for may be done or not: look, before you ask again."
 
@@ -43,7 +43,7 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            typer.echo(f"waiaas: interrupted. {str(error) or _UNKNOWN}", err=True)
+            typer.echo(told(f"waiaas: interrupted. {str(error) or _UNKNOWN}"), err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 

@@ -111,6 +111,11 @@ def stop(directory: Path) -> bool:
         return True
 
 
+def lives(directory: Path) -> bool:
+    """Tell whether there is a localnet of *directory*, which has to be there."""
+    return state.is_alive(_state_file(directory))
+
+
 def _state_file(directory: Path) -> Path:
     return directory / "localnet.json"
 
