@@ -64,6 +64,7 @@ def test_a_backup_is_made_listed_verified_and_restored(
     assert "pays nothing" in result.stderr
     assert "clock accept" not in result.stderr, "it was made a moment ago"
     assert (new / "keystore" / "keystore.json").exists()
+    assert json.loads(result.stdout)["replacedFiles"] is None
 
 
 def test_a_backup_under_the_keystores_key_asks_for_the_master_password(

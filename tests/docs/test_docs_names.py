@@ -62,6 +62,8 @@ def commands() -> dict[str, set[str]]:
 def wrong(line: str, commands: dict[str, set[str]]) -> list[str]:
     """Return what there is not of a command line; `a|b` stands for both."""
     words = line.split()[1:]
+    if words[:1] == ["--data-dir"]:
+        words = words[2:]
     found = []
     for first, second in product(words[0].split("|"), [*words[1:2], ""][0].split("|")):
         name = next((each for each in (f"{first} {second}", first) if each in commands), None)

@@ -17,6 +17,7 @@ from waiaas.database import open_ledger
 from waiaas.directory import write_private
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.examination import examine
+from waiaas.doctor.files import check_last_stop
 from waiaas.doctor.finding import Finding, State, Subject
 from waiaas.keystore.signer import create_keystore
 from waiaas.pipeline.own_keystore import forget_keystore
@@ -278,6 +279,11 @@ def test_a_stop_that_was_none_is_noted(place: Path) -> None:
     (place / "clean-stop").unlink()
     found = {each.subject: each for each in look(place)}[Subject.LAST_STOP]
     assert found.state is State.NOTE
+
+
+def test_a_restored_ledger_that_no_daemon_has_closed_is_called_that() -> None:
+    found = check_last_stop(Path("/nowhere"), is_running=False, is_restored=True)
+    assert (found.state, "was restored" in found.found) == (State.NOTE, True)
 
 
 def test_a_ledger_that_does_not_know_its_keystore_yet_is_worth_a_note(place: Path) -> None:

@@ -13,9 +13,10 @@ from waiaas.backups.create import explained
 from waiaas.backups.disk import private_folder, sync_folder, work_folder
 from waiaas.backups.errors import BackupError
 from waiaas.backups.file import OpenedBackup
-from waiaas.backups.swap import claimed, progress, require_movable, swap
+from waiaas.backups.swap import Progress, claimed, progress, require_movable, swap
 from waiaas.backups.verify import Verified, extract_and_check
 from waiaas.database import generate_id, open_ledger
+from waiaas.database.ballast import Ballast
 from waiaas.database.copies import read_copy
 from waiaas.database.errors import DatabaseError
 from waiaas.directory import KEYSTORE_NAME, LEDGER_FILE
@@ -31,8 +32,8 @@ class Restored:
     """What was done."""
 
     verified: Verified
-    replaced: Path
-    """Where the files lie that were there before, if there were any."""
+    replaced: Path | None
+    """Where the files lie that were there before; None: there were none."""
     is_clock_in_doubt: bool
     """Whether somebody has to look at the machine's clock, too, before anything is paid."""
 
@@ -55,16 +56,29 @@ def restore_backup(opened: OpenedBackup, directory: Path, *, clock: Clock) -> Re
         staged = directory / f"restore-{generate_id()}"
         when = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(clock.now_s()))
         replaced = directory / f"replaced-{when}-{generate_id()[-8:]}"
+        is_done = False
         try:
             with claimed(directory):
                 require_movable(directory)
                 guard = ClockGuard(clock, boot_id=read_boot_id())
                 verified = _stage(opened, staged, _anchors_in(directory), clock=guard)
                 swap(directory, staged=staged.name, replaced=replaced.name)
+                is_done = True
+                kept = replaced if _has_files(replaced) else None
+                Ballast(directory).take()  # A new directory has none before its first start.
         except KeyboardInterrupt:
             came_to = progress(directory, staged=staged.name, replaced=replaced.name)
-            raise KeyboardInterrupt(came_to) from None
-    return Restored(verified, replaced, guard.doubt() is not None)
+            raise KeyboardInterrupt(Progress.DONE if is_done else came_to) from None
+    return Restored(verified, kept, guard.doubt() is not None)
+
+
+def _has_files(folder: Path) -> bool:
+    """Tell whether anything was put in a folder of ours; without, it goes."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return True
+    return False
 
 
 def _anchors_in(directory: Path) -> list[ClockReading]:

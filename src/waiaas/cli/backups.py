@@ -5,6 +5,7 @@ Only `create` needs the daemon, and only while one runs; the others work on file
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -20,6 +21,7 @@ from waiaas.cli.context import (
     directory_of,
     fail,
     file_path,
+    say_next,
     show,
     show_list,
     told,
@@ -45,6 +47,9 @@ CREATE_S_MAX: Final = 3600.0
 
 RECONCILE_S_MAX: Final = 600.0
 """How long to wait for old blocks to become final: 214 of them, 90 s on a public network."""
+
+BLOCK_S: Final = 0.4
+"""How often there is a block on Solana, if no leader leaves one out."""
 
 RECONCILE_PAUSE_S: Final = 2.0
 
@@ -212,11 +217,17 @@ def restore(
                 restored = restore_backup(opened, directory, clock=SystemClock())
         finally:
             opened.close()
-        place = {"directory": str(directory), "replacedFiles": str(restored.replaced)}
+        replaced = None if restored.replaced is None else str(restored.replaced)
+        place = {"directory": str(directory), "replacedFiles": replaced}
         show({**place, **_facts(restored.verified)}, form=form)
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
         if restored.is_clock_in_doubt:
             typer.echo(told(_LOOK_AT_CLOCK), err=True)
+        say_next(
+            "waiaas start  # not while the daemon runs of which the backup is: both would pay",
+            "waiaas backup reconcile  # in another terminal: what was paid since the backup?",
+            form=form,
+        )
 
     _told(work, interrupted=_UNCHANGED)
 
@@ -255,8 +266,7 @@ def reconcile(
             def compared() -> dict[str, Any] | None:
                 answer = client.post("/v1/admin/reconcile", body, seconds=CREATE_S_MAX)
                 if answer["blocksLeft"]:
-                    left = answer["blocksLeft"]
-                    typer.echo(f"{left} blocks until nothing old can land any more", err=True)
+                    typer.echo(_how_long(answer["blocksLeft"]), err=True)
                     return None
                 return answer
 
@@ -272,6 +282,11 @@ def reconcile(
             fail("the ledger still pays nothing", hint=hint)
 
     _told(work, interrupted="What was found is kept; do it again.")
+
+
+def _how_long(blocks: int) -> str:
+    seconds = ceil(blocks * BLOCK_S)
+    return f"{blocks} blocks until nothing old can land any more: about {seconds} s"
 
 
 def _told(work: Callable[[], None], *, interrupted: str) -> None:

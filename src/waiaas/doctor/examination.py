@@ -123,7 +123,8 @@ def _of_ledger(
     yield ledger.check_ledger(read)
     yield from ledger.check_content(read, now_s=now_s)
     yield from (ledger.check_chain(read), ledger.check_wal(read))
-    yield files.check_last_stop(directory, is_running=answer.is_running)
+    is_restored = read.facts is not None and read.facts.restored_s is not None
+    yield files.check_last_stop(directory, is_running=answer.is_running, is_restored=is_restored)
     yield files.check_ballast(directory)
     yield from (files.check_restore(directory, in_the_way), ledger.check_restored(read))
     yield keys.check_keystore(directory, read.facts)

@@ -123,12 +123,17 @@ def _remedy(path: Path, found: os.stat_result, *, is_config: bool) -> tuple[str,
     return None
 
 
-def check_last_stop(directory: Path, *, is_running: bool) -> Finding:
+def check_last_stop(directory: Path, *, is_running: bool, is_restored: bool) -> Finding:
     """Was the ledger closed in good order?"""
     if is_running:
         return fine(Subject.LAST_STOP, "a daemon is at work")
     if (directory / CLEAN_STOP_NAME).exists():
         return fine(Subject.LAST_STOP, "the ledger was closed in good order")
+    if is_restored:
+        return note(
+            Subject.LAST_STOP,
+            "the ledger was restored, and no daemon has closed it since; the next start checks it",
+        )
     return note(
         Subject.LAST_STOP,
         "the ledger was not closed in good order; the next start checks it and loses nothing",

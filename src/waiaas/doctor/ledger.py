@@ -218,7 +218,8 @@ def check_restored(read: LedgerRead) -> Finding:
         return mend(
             Subject.RESTORE,
             "the ledger was restored from a backup and pays nothing",
-            "The operator compares it with the chain: `waiaas backup reconcile`.",
+            "With a daemon at work, the operator compares it with the chain:"
+            " `waiaas backup reconcile`.",
         )
     return fine(Subject.RESTORE, "nothing waits to be reconciled")
 
