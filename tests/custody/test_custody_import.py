@@ -65,6 +65,7 @@ class Home:
     def run(self, *options: object, code: int = 0) -> Result:
         line = ["--data-dir", self.data, "key", "import", "--name", "Bob"]
         line += ["--password-file", self.password, *options]
+        line += [] if "--network" in options else ["--network", "devnet"]
         result = CliRunner().invoke(app, [str(each) for each in line])
         assert result.exit_code == code, result.output
         return result

@@ -147,7 +147,7 @@ def test_what_only_a_worker_needs_keeps_nobody_from_starting_and_is_named_by_doc
 
 def test_whoever_makes_a_backup_is_told_the_same_of_its_folder(place: Path) -> None:
     a_file(place / "backups")
-    with pytest.raises(DaemonError, match="backups is in the place of .* move it away"):
+    with pytest.raises(DaemonError, match=r"backups is in the place of .* move it away"):
         _folder_of_backups(place)
     (place / "backups").rename(place.parent / "aside")
     assert _folder_of_backups(place).is_dir()

@@ -15,6 +15,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 START = ("start", "--port", "0")
+CREATE = ("agent", "create", "--name", "n", "--network", "localnet")
 FAKETIME: Final = (
     Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
 )
@@ -50,7 +51,7 @@ def test_a_directory_open_to_others_is_refused_by_every_command(waiaas: Any) -> 
         advice = f"run `chmod 700 {waiaas.data}`"
         assert advice in waiaas.run(*START, password=True, code=1).stderr
         assert advice in waiaas.run("status", code=1).stderr
-        assert advice in waiaas.run("agent", "create", "--name", "n", password=True, code=1).stderr
+        assert advice in waiaas.run(*CREATE, password=True, code=1).stderr
     finally:
         waiaas.data.chmod(0o700)
 
@@ -66,7 +67,7 @@ def test_a_link_in_the_place_of_the_directory_is_refused(waiaas: Any, tmp_path: 
 def test_what_is_not_initialised_says_so_before_it_asks_for_anything(fresh: Any) -> None:
     """Without a terminal and without a password: the first thing that is wrong is told."""
     assert f"run `{fresh.told('init')}` first" in fresh.run("start", code=1).stderr
-    assert "no daemon runs" in fresh.run("agent", "create", "--name", "n", code=3).stderr
+    assert "no daemon runs" in fresh.run(*CREATE, code=3).stderr
     assert not fresh.data.exists()
 
 
@@ -188,8 +189,7 @@ def test_a_password_is_the_first_line_however_it_ends(running: Any) -> None:
     file.touch(mode=0o600)
     password = waiaas.password_file.read_bytes().strip()
     file.write_bytes(password + b"\r\nnotes to myself\n")
-    create = ("agent", "create", "--name", "n", "--network", "localnet")
-    assert waiaas.json(*create, "--password-file", str(file))["status"] == "ACTIVE"
+    assert waiaas.json(*CREATE, "--password-file", str(file))["status"] == "ACTIVE"
 
 
 def test_a_password_that_could_never_log_in_is_refused_at_once(fresh: Any) -> None:

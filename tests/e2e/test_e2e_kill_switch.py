@@ -62,7 +62,7 @@ def test_what_is_stopped_stays_stopped_over_a_restart_until_the_password_starts_
     assert waiaas.json("kill-switch", "status")["reason"] == "a thief"
     refused = waiaas.run("session", "create", "--agent", agent_id, password=True, code=1)
     assert "KILL_SWITCH_ACTIVE" in refused.stderr
-    assert "waiaas kill-switch off" in refused.stderr
+    assert waiaas.told("kill-switch off") in refused.stderr
 
     # The way back: the password twice, and then agent by agent.
     for state in ("RECOVERING", "NORMAL"):

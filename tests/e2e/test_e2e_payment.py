@@ -121,12 +121,12 @@ def test_what_becomes_of_a_payment_is_in_the_exit_code(running: Any, recipient: 
     with Path("/dev/full").open("w", encoding="ascii") as full:
         unseen = waiaas.run(*send, "--amount", "1000000", stdout=full, code=1)
     assert "standard output takes nothing: No space left on device" in unseen.stderr
-    assert "waiaas tx show" in unseen.stderr
+    assert waiaas.told("tx show") in unseen.stderr
     agent_id = daemon.operator().get("/v1/agents")["items"][-1]["id"]
     with Path("/dev/full").open("w", encoding="ascii") as full:
         create = ("session", "create", "--agent", agent_id)
         unseen = waiaas.run(*create, stdout=full, code=1, password=True)
-    _, told = unseen.stderr.replace("\n", " ").split("`waiaas session revoke ")
+    _, told = unseen.stderr.replace("\n", " ").split("`" + waiaas.told("session revoke "))
     session_id = told.split("`")[0]
     assert waiaas.json("session", "revoke", session_id)["agentId"] == agent_id
 

@@ -22,6 +22,7 @@ from waiaas.keystore.signer import create_keystore, open_keystore
 pytestmark = pytest.mark.e2e
 
 CANARY = f"{MARKER}-password"
+CREATE = ("agent", "create", "--name", "n", "--network", "localnet")
 
 
 @pytest.mark.timeout(180)
@@ -33,9 +34,7 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     # Before anybody logs in: that brings the password as HTTP does (docs/keystore.md).
     _require_closed(fresh, daemon.process.pid, whose="at start")
     http = daemon.operator(password=CANARY)
-    printed.append(
-        fresh.run("agent", "create", "--name", "n", "--network", "localnet", password=True)
-    )
+    printed.append(fresh.run(*CREATE, password=True))
     agent = json.loads(printed[-1].stdout)["id"]
     http.ask("POST", f"/v1/agents/{agent}/fund", {"amount": "1000000000"})
     token_file = fresh.folder / "token"
@@ -64,7 +63,7 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
         with pytest.raises(Exception, match=r"40\d"):
             type(http)(http.url, token).ask("POST", path, body)
     fresh.password_file.write_text(CANARY + "x\n", encoding="ascii")
-    printed.append(fresh.run("agent", "create", "--name", "n", password=True, code=4))
+    printed.append(fresh.run(*CREATE, password=True, code=4))
 
     agents_program = type(http)(http.url, token)
     paid = [agents_program.pay(recipient, 1000 + n, key=f"k{n}")["id"] for n in range(50)]

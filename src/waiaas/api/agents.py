@@ -36,7 +36,8 @@ async def create(call: Call) -> Agent:
         raise Refusal(
             ErrorCode.NETWORK_NOT_CONFIGURED,
             f"this daemon does not know the network {body.network} (it knows: {configured})",
-            hint="Choose one of those, set its URL in config.toml, or start with --localnet.",
+            hint="Say one of those; or set the URL of a node of that network in config.toml and"
+            " start again; or start with --localnet, which brings the network localnet along.",
         )
     agent = await create_agent(
         body.name,

@@ -38,8 +38,12 @@ def create_agent(
     *,
     name: Annotated[str, typer.Option(help="For people; need not be unique.")],
     network: Annotated[
-        NetworkType, typer.Option(help="Where it lives, for good.")
-    ] = NetworkType.DEVNET,
+        NetworkType,
+        typer.Option(
+            help="Where it pays; cannot be changed later. localnet: the play network of"
+            " `waiaas start --localnet`."
+        ),
+    ],
     profile: Annotated[
         ProfileName | None,
         typer.Option(
@@ -75,11 +79,16 @@ def _first_steps(agent: Mapping[str, str], *, has_rules: bool) -> Iterator[str]:
     if has_rules:
         yield f"waiaas policy list --agent {agent_id}  # what it may spend"
     else:
-        rules = '{"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
-        yield f"waiaas policy set --agent {agent_id} --rules '{rules}'"
+        yield first_rule(agent_id)
     yield f"waiaas owner set --agent {agent_id} --address YOUR_WALLET  # if a wallet approves"
     yield f"waiaas session create --agent {agent_id} --token-file agent.token"
     yield _FIRST_PAYMENT.format(file="agent.token")
+
+
+def first_rule(agent_id: str) -> str:
+    """Return the command that lets an agent without a profile pay."""
+    rules = '{"asset":"native","instant_max":"100000000","daily_max":"1000000000"}'
+    return f"waiaas policy set --agent {agent_id} --rules '{rules}'  # without, it pays nothing"
 
 
 _FIRST_PAYMENT: Final = "waiaas tx send --token-file {file} --to ADDRESS --amount 1000000 --wait 30"

@@ -15,6 +15,7 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    say_next,
     show,
     show_list,
 )
@@ -25,6 +26,7 @@ from waiaas.cli.owners import (
     show_message,
 )
 from waiaas.cli.secret import read_password
+from waiaas.cli.waiting import after_approval
 
 approval_app = typer.Typer(help="Payments that wait for a person.", no_args_is_help=True)
 
@@ -90,6 +92,7 @@ def approve(
             body = {"password": password}
             path = f"/v1/approvals/{segment(transaction)}/approve"
             show(client.post(path, body), form=form)
+            say_next(*after_approval(transaction), form=form)
 
     explained(ask)
 
@@ -130,5 +133,7 @@ def _decide_as_owner(
         proof = proof_of(directory, path, decision, signature)
         with Client.to_daemon(directory) as anybody:
             show(anybody.post(f"{path}/{decision}", proof), form=form)
+            if decision == "approve":
+                say_next(*after_approval(transaction), form=form)
 
     explained(ask)

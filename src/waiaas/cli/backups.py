@@ -278,7 +278,8 @@ def reconcile(
             if answer["unread"]:
                 hint = "Nothing pays until every history was read: see `unread`."
             else:
-                hint = f"If you have seen these, say --accept {answer['movementCount']}."
+                again = f"waiaas backup reconcile --accept {answer['movementCount']}"
+                hint = f"If you have seen these: `{again}`"
             fail("the ledger still pays nothing", hint=hint)
 
     _told(work, interrupted="What was found is kept; do it again.")

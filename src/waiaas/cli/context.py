@@ -284,7 +284,7 @@ def show_list(
 
 def say_next(*lines: str, form: Form) -> None:
     """Say to a person what to do next, beside what was asked for."""
-    if sys.stderr.isatty() and form is Form.PEOPLE:
+    if lines and sys.stderr.isatty() and form is Form.PEOPLE:
         typer.echo("Next:", err=True)
         for line in lines:
             typer.echo(f"  {told(line)}", err=True)

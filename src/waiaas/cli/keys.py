@@ -4,12 +4,14 @@ No daemon may run.
 """
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from waiaas.cli.agents import first_rule
 from waiaas.cli.client import explained
 from waiaas.cli.context import (
     AS_USUAL,
@@ -22,6 +24,7 @@ from waiaas.cli.context import (
     file_path,
     loading,
     printable,
+    say_next,
     show,
 )
 from waiaas.cli.ending import answer_to
@@ -52,9 +55,9 @@ def import_key(
         typer.Option(help="Of a mnemonic, which is for any; other formats say it themselves."),
     ] = None,
     network: Annotated[
-        NetworkType | None,
-        typer.Option(help="Of the chain; without, Solana's devnet. Ethereum's testnet is Sepolia."),
-    ] = None,
+        NetworkType,
+        typer.Option(help="Of the chain; cannot be changed later. Ethereum's testnet is Sepolia."),
+    ],
     address: Annotated[
         str | None,
         typer.Option(help="Which the key must have: another passphrase is another key."),
@@ -116,7 +119,7 @@ def import_key(
     if file_password_file is not None and key_format is not KeyFormat.WEB3_SECRET_STORAGE:
         fail(f"--file-password-file is for {KeyFormat.WEB3_SECRET_STORAGE}", code=ExitCode.USAGE)
     of_chain = _chain_of(key_format, chain)
-    of_network = _network_of(of_chain, network)
+    _require_network(of_chain, network)
     if profile is not None and of_chain is not ChainType.SOLANA:
         fail(
             f"no profile has rules for {of_chain}: their amounts are of SOL",
@@ -157,7 +160,7 @@ def import_key(
                     account,
                 ),
                 name=name,
-                network=of_network,
+                network=network,
                 profile=profile,
                 address=address,
                 password=line.pausing(password),
@@ -172,8 +175,20 @@ def import_key(
             "status": agent.status,
         }
         show(facts, form=form)
+        say_next(*_after_import(agent, file, has_rules=profile is not None), form=form)
 
     explained(work)
+
+
+def _after_import(agent: AgentRecord, file: Path | None, *, has_rules: bool) -> Iterator[str]:
+    """Yield what is left to do for an agent whose key somebody else may have."""
+    if file is not None:
+        yield f"# destroy {file} and every copy of it: who has the key pays past every limit"
+    if agent.chain is ChainType.SOLANA:
+        yield "waiaas start"
+        if not has_rules:
+            yield first_rule(agent.id)
+        yield f"waiaas session create --agent {agent.id} --token-file agent.token"
 
 
 def _chain_of(key_format: KeyFormat, chain: ChainType | None) -> ChainType:
@@ -194,18 +209,14 @@ def _chain_of(key_format: KeyFormat, chain: ChainType | None) -> ChainType:
     return said
 
 
-def _network_of(chain: ChainType, network: NetworkType | None) -> NetworkType:
-    """Return where the agent is to live; real money is never guessed."""
+def _require_network(chain: ChainType, network: NetworkType) -> None:
     known = networks_of(chain)
-    if network is None and NetworkType.DEVNET in known:
-        return NetworkType.DEVNET
-    if network is None or network not in known:
+    if network not in known:
         fail(
             f"--network is to be one of {chain}'s: {', '.join(known)}",
             hint="It cannot be changed later.",
             code=ExitCode.USAGE,
         )
-    return network
 
 
 def _file_password(file: Path | None, *, confirm: bool) -> Guarded:

@@ -27,21 +27,20 @@ from waiaas.cli.context import (
     directory_of,
     fail,
     file_path,
+    say_next,
     show,
     show_list,
 )
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_token
+from waiaas.cli.waiting import LIVE, next_steps
 from waiaas.domain.enums import TransactionStatus
-from waiaas.domain.transaction import is_terminal
 from waiaas.inputs import read_json
 from waiaas.system import generate_secret
 
 tx_app = typer.Typer(
     help="Payments: ask for them, look at them, call them off.", no_args_is_help=True
 )
-
-LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(status))
 
 _COLUMNS: Final = ("id", "status", "tier", "type", "amount", "toAddress", "error")
 """What of each a person is shown in a list; a program gets all."""
@@ -93,10 +92,15 @@ def send(
     def ask() -> None:
         with _interrupts(), Client.to_daemon(directory_of(context), session_token) as client:
             accepted = _ask_for(client, asked, key=key)
+            if wait and accepted["status"] == TransactionStatus.QUEUED:
+                say_next(*next_steps(accepted), form=form)  # At once: somebody may shorten it.
             seen = _wait_for(client, accepted, seconds=wait) if wait else accepted
             show(seen, form=form)
-            if seen.get("status") in LIVE and wait:
-                fail("the payment has not ended yet", code=ExitCode.TIMEOUT)
+            if not wait:
+                say_next(*next_steps(accepted), form=form)
+            elif seen.get("status") in LIVE:
+                hint = _where_to_look(accepted)
+                fail("the payment has not ended yet", hint=hint, code=ExitCode.TIMEOUT)
             if wait and seen.get("status") != "CONFIRMED":
                 raise typer.Exit(ExitCode.ERROR)
 
