@@ -87,3 +87,18 @@ def test_a_balance_that_is_not_as_said_fails_the_demo(
         assert ended is not None
         assert ended.value.exit_code == 1
     assert told in capsys.readouterr().err
+
+
+def test_its_last_words_work_whether_or_not_the_shell_finds_the_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    program = folder / "waiaas"
+    program.touch(mode=0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    first, *commands = demo._first_commands(folder)
+    assert first == f". '{folder}/activate'"
+    monkeypatch.setenv("PATH", str(folder))
+    assert list(demo._first_commands(folder)) == commands
+    assert commands[0] == "waiaas init"

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
+from waiaas.cli.context import Form
 from waiaas.cli.policies import show_profiles
 from waiaas.domain.enums import PolicyType
 from waiaas.domain.profile import ProfileName
@@ -78,3 +79,12 @@ def test_a_person_reads_the_amounts_in_sol_and_how_to_change_one(
     commands = [line.split(">")[0] for line in out.splitlines() if "profiles cautious" in line]
     [arguments] = [shlex.split(line)[3:] for line in commands]
     assert "asset" in json.loads(run(*arguments))
+
+
+def test_a_person_who_sees_the_list_is_told_how_to_see_each_ones_rules(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    show_profiles(form=Form.PEOPLE)
+    told = capsys.readouterr().err
+    assert [f"waiaas policy profiles {name} " in told for name in ProfileName] == [True] * 3

@@ -38,6 +38,8 @@ def test_it_does_what_it_tells_and_leaves_nothing(fresh: Any, temporary: Path) -
     assert "510000000 lamports (recipient)" in done.stdout
     assert "The audit log's chain is whole" in done.stdout
     assert "the head that the owner signed is in it" in done.stdout
+    steps = done.stdout.split("goes on from there:")[1].split("\n  ")[1:]
+    assert steps[-2:] == ["waiaas init", "waiaas start --localnet\n"]
     assert fresh.processes() == {}
     assert list(temporary.iterdir()) == []
 

@@ -7,6 +7,7 @@ the first one that is not as said ends the demo with exit code 1.
 
 import asyncio
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -115,7 +116,18 @@ def _tell(directory: Path) -> None:
         f"The audit log's chain is whole: {found.rows} rows verified, head {found.hash}; "
         "the head that the owner signed is in it",
     )
-    typer.echo("Next: `waiaas init`, `waiaas start --localnet`; the README goes on from there.")
+    typer.echo('\nNext, with a wallet that stays; the README ("Use it") goes on from there:')
+    for line in _first_commands(Path(sys.executable).parent):
+        typer.echo(f"  {line}")
+
+
+def _first_commands(program_folder: Path) -> Iterator[str]:
+    """Yield what begins with the program that runs here, which a shell may not find by its name."""
+    found = shutil.which("waiaas")
+    if found is None or Path(found).parent != program_folder:
+        yield f". {shlex.quote(str(program_folder / 'activate'))}"
+    yield "waiaas init"
+    yield "waiaas start --localnet"
 
 
 def _make_agent(operator: Client) -> tuple[Json, str, str]:

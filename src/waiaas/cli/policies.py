@@ -23,10 +23,12 @@ from waiaas.cli.context import (
     output,
     printable,
     read_json,
+    say_next,
     show,
     show_list,
 )
 from waiaas.cli.ending import YesOption, confirm
+from waiaas.cli.pasting import pasteable
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
 from waiaas.cli.transactions import (
@@ -148,6 +150,7 @@ def show_profiles(
             fail("--type is for the rules of one profile: name it", code=ExitCode.USAGE)
         rows = [{"name": each.name, "purpose": each.purpose} for each in profiles.values()]
         show_list(rows, form=form)
+        say_next(*(f"waiaas policy profiles {each}  # its rules" for each in profiles), form=form)
         return
     rules = profiles[name].documents
     if kind is not None:
@@ -167,13 +170,13 @@ def show_profiles(
                 typer.echo(f"\n{each}")
                 for member, value in document.items():
                     typer.echo(f"  {member:<20} {with_coins(value)}")
-            typer.echo(f"\n{_TO_CHANGE_ONE.format(name=name, kind=rules[0][0])}")
+            typer.echo(pasteable(f"\n{_TO_CHANGE_ONE.format(name=name, kind=rules[0][0])}"))
 
 
 _TO_CHANGE_ONE: Final = """\
 To change a rule of an agent that began with it:
   waiaas policy profiles {name} --type {kind} > rule.json
-  (edit rule.json)
+  # edit rule.json
   waiaas policy set --agent AGENT_ID --type {kind} --rules "$(cat rule.json)\""""
 
 
