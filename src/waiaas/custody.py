@@ -56,9 +56,9 @@ from waiaas.keystore.errors import (
 from waiaas.keystore.export import read_seed
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.kdf import CURRENT, Cost
+from waiaas.keystore.new_password import check_new_password
 from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
 from waiaas.keystore.signer import FileKeystore, open_keystore
-from waiaas.keystore.vault import check_new_password
 from waiaas.pipeline.agents import create_agent
 from waiaas.pipeline.own_keystore import (
     KnownKeystore,

@@ -67,8 +67,8 @@ from waiaas.figures import Figures
 from waiaas.holder import in_use
 from waiaas.keystore.errors import KeystoreError, KeystoreLocked, WrongPassword
 from waiaas.keystore.guarded import Guarded, count_unlocked, forget
+from waiaas.keystore.new_password import check_new_password
 from waiaas.keystore.signer import FileKeystore
-from waiaas.keystore.vault import check_new_password
 from waiaas.layout import open_to_others, require_in_order
 from waiaas.life import Life
 from waiaas.logs import end_process, log_to_stderr, logged

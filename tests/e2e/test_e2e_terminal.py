@@ -98,6 +98,9 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
 ) -> None:
     with terminal(fresh.command("init")) as person:
         person.expect("Master password: ")
+        person.type("too short")
+        person.expect("Choose one of 12 to 1024 bytes.")
+        person.expect("Master password: ")
         person.type(PASSWORD)
         person.expect("Repeat for confirmation: ")
         person.type("typed by another")
@@ -109,6 +112,10 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
         person.expect("is ready")
         assert person.ended() == 0
         assert "typed by" not in person.shown
+    with terminal(fresh.command("init")) as person:
+        person.expect("nothing was changed")
+        person.expect(fresh.told("start --localnet"))
+        assert person.ended() == 0
     with terminal(fresh.command("start", "--localnet", "--port", "0")) as person:
         person.expect("Master password: ")
         person.type(PASSWORD)
@@ -173,6 +180,11 @@ def test_a_person_is_led_from_an_agent_to_its_first_payment_and_asked_before_wha
                 os.write(person._descriptor, b"\x03")
             assert person.ended() == code
             assert password not in person.shown
+    with terminal(waiaas.command("agent", "terminate", agent)) as person:
+        person.expect("Type its name to end it: ")
+        person.type("nan")
+        assert person.ended() == 1
+        assert "password" not in person.shown.lower()
     create = ["agent", "create", "--name", "bob", "--network", "localnet"]
     with terminal(waiaas.command(*create)) as person:
         person.expect("Master password: ")

@@ -128,7 +128,7 @@ def init(
     try:
         made = not is_initialised(directory)
         if made:
-            password = read_password(file=password_file, descriptor=password_fd, confirm=True)
+            password = read_password(file=password_file, descriptor=password_fd, is_new=True)
             with loading():
                 from waiaas.daemon import initialise
 
@@ -151,7 +151,12 @@ def init(
             form=form,
         )
     else:
-        tell(facts, f"{directory} was initialised before; nothing was changed.", form=form)
+        tell(
+            facts,
+            f"{directory} was initialised before; nothing was changed.",
+            f"Next: waiaas start --localnet  # or without, if {directory}/config.toml has a node",
+            form=form,
+        )
 
 
 @app.command()

@@ -106,7 +106,7 @@ def create(
             return None
         return read_password(
             file=backup_password_file,
-            confirm=True,
+            is_new=True,
             name="password for this backup",
             hint="Use --backup-password-file FILE (mode 0600), or --keystore-key.",
         )
@@ -259,9 +259,10 @@ def reconcile(
     body = {"accept": accept, "withoutAgents": ended, "force": True}
 
     def work() -> None:
-        with Client.logged_in(directory, master_password) as client:
+        with Client.with_cookie(directory) as local_user:
             for agent_id in ended if accept is not None and not yes else ():
-                confirm_end(client, agent_id)
+                confirm_end(local_user, agent_id)
+        with Client.logged_in(directory, master_password) as client:
 
             def compared() -> dict[str, Any] | None:
                 answer = client.post("/v1/admin/reconcile", body, seconds=CREATE_S_MAX)

@@ -146,7 +146,7 @@ def import_key(
         secret = partial(
             read_key, file=file, descriptor=descriptor, name="Mnemonic" if is_mnemonic else None
         )
-        file_password = partial(_file_password, file_password_file, confirm=False)
+        file_password = partial(_file_password, file_password_file, is_new=False)
         password = partial(read_password, file=password_file, descriptor=password_fd)
         with working("deriving the keys") as line:
             agent = make_agent(
@@ -219,14 +219,14 @@ def _require_network(chain: ChainType, network: NetworkType) -> None:
         )
 
 
-def _file_password(file: Path | None, *, confirm: bool) -> Guarded:
+def _file_password(file: Path | None, *, is_new: bool) -> Guarded:
     """Return the password of a file of Web3 Secret Storage, which is not the master password."""
     return read_password(
         file=file,
-        confirm=confirm,
+        is_new=is_new,
         name="password of the file",
         hint="Use --file-password-file FILE (mode 0600).",
-        may_be_empty=not confirm,  # Somebody else chose it, then.
+        may_be_empty=not is_new,  # Somebody else chose it, then.
     )
 
 
@@ -292,7 +292,7 @@ def export_key(
             from waiaas.custody import export_key as write_key
 
         password = partial(read_password, file=password_file, descriptor=password_fd)
-        file_password = partial(_file_password, file_password_file, confirm=True)
+        file_password = partial(_file_password, file_password_file, is_new=True)
         with working("deriving the key") as line:
             exported = write_key(
                 directory,

@@ -15,7 +15,7 @@ from waiaas.cli.context import (
     directory_of,
     file_path,
     loading,
-    show,
+    tell,
 )
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
@@ -51,7 +51,7 @@ def change(
         read_password,
         file=new_password_file,
         descriptor=new_password_fd,
-        confirm=True,
+        is_new=True,
         name="new master password",
         hint="Use --new-password-file FILE (mode 0600) or --new-password-fd N.",
         option="--new-password",
@@ -71,6 +71,12 @@ def change(
             )
         if not recorded:  # Before the rest, which a full disk may not take either.
             typer.echo("The ledger has no row of its end: see whether the disk is full.", err=True)
-        show({"changed": True, "recorded": recorded}, form=form)
+        tell(
+            {"changed": True, "recorded": recorded},
+            "The master password is changed: the old one does not open this wallet any more.",
+            "Backups that were made before still open with the passwords that they had then.",
+            "Next: waiaas start",
+            form=form,
+        )
 
     explained(work)

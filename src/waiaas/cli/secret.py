@@ -17,9 +17,10 @@ import typer
 
 from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered
 from waiaas.cli.terminal import unseen_typing
-from waiaas.keystore.errors import KeystoreError
+from waiaas.keystore.errors import KeystoreError, PasswordRefused
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.lines import LINE_BYTES_MAX, SECRET_BYTES_MAX, read_line, read_secret
+from waiaas.keystore.new_password import check_new_password
 
 
 def read_password(
@@ -27,6 +28,7 @@ def read_password(
     file: Path | None,
     descriptor: int | None = None,
     confirm: bool = False,
+    is_new: bool = False,
     name: str = "master password",
     hint: str = "Use --password-file FILE (mode 0600) or --password-fd N.",
     option: str = "--password",
@@ -34,7 +36,8 @@ def read_password(
 ) -> Guarded:
     """Return a password, from where the operator said or by asking.
 
-    An empty file or descriptor is refused, and not tried: nobody chose that.
+    An empty file or descriptor is refused, and not tried: nobody chose that. One that *is_new* is
+    asked for twice, and one that will be refused is not; whoever takes it looks at it as well.
     """
     if file is not None and descriptor is not None:
         fail(f"give {option}-file or {option}-fd, not both", code=ExitCode.USAGE)
@@ -48,7 +51,7 @@ def read_password(
             source = f"descriptor {descriptor}"
             password = _filled(read, name, source, may_be_empty=may_be_empty)
         elif sys.stdin.isatty():
-            password = _ask(name.capitalize(), confirm=confirm)
+            password = _ask(name.capitalize(), confirm=confirm or is_new, is_new=is_new)
         else:
             fail(f"there is no terminal to ask for the {name} on", hint=hint, code=ExitCode.USAGE)
     except KeystoreError as error:
@@ -153,11 +156,17 @@ def _read_descriptor(descriptor: int, read: Callable[[int], Guarded | None]) -> 
         fail(f"descriptor {descriptor} cannot be read", code=ExitCode.USAGE)
 
 
-def _ask(prompt: str, *, confirm: bool) -> Guarded:
+def _ask(prompt: str, *, confirm: bool, is_new: bool = False) -> Guarded:
     """Ask on the terminal until something is typed, and, with *confirm*, the same thing twice."""
     while True:
         password = _read_unseen(f"{prompt}: ")
         if not len(password):
+            continue
+        try:
+            if is_new:
+                check_new_password(password)
+        except PasswordRefused as error:
+            typer.echo(f"Error: {error.problem} {error.remedy}", err=True)
             continue
         if not confirm:
             return password

@@ -128,9 +128,10 @@ def terminate(
     password = partial(read_password, file=password_file, descriptor=password_fd)
 
     def ask() -> None:
-        with Client.logged_in(directory, password) as client:
+        with Client.with_cookie(directory) as local_user:
             if not yes:
-                confirm_end(client, agent)
+                confirm_end(local_user, agent)
+        with Client.logged_in(directory, password) as client:
             ended = client.post(f"/v1/agents/{segment(agent)}/terminate", {"force": True})
             show(ended, form=form)
 

@@ -26,8 +26,9 @@ from typing import Annotated
 import msgspec
 
 from waiaas.keystore import backup_key, kdf, vault
-from waiaas.keystore.errors import DamagedKeystore, PasswordRefused, WrongPassword
+from waiaas.keystore.errors import DamagedKeystore, WrongPassword
 from waiaas.keystore.guarded import Guarded
+from waiaas.keystore.new_password import PASSWORD_BYTES_MAX, check_new_password
 from waiaas.keystore.sealing import SealedKey, SealNotValid, seal, unseal
 
 
@@ -62,9 +63,7 @@ def protect_with_password(
     Raises:
         PasswordRefused: the password is shorter than 12 bytes or longer than 1024.
     """
-    least, most = vault.PASSWORD_BYTES_MIN, vault.PASSWORD_BYTES_MAX
-    if not least <= len(password) <= most:
-        raise PasswordRefused(bytes_min=least, bytes_max=most)
+    check_new_password(password)
     parameters = kdf.Parameters.current(salt=secrets.token_bytes(kdf.SALT_BYTES))
     keys = kdf.derive(password, parameters=parameters)
     try:
@@ -106,7 +105,7 @@ def open_file_key(
 def _open_with_password(
     protection: UnderPassword, password: Guarded | bytes, *, facts: bytes, path: Path
 ) -> Guarded:
-    if len(password) > vault.PASSWORD_BYTES_MAX:
+    if len(password) > PASSWORD_BYTES_MAX:
         raise WrongPassword(path)
     try:
         keys = kdf.derive(password, parameters=protection.kdf)

@@ -17,6 +17,7 @@ from waiaas.keystore.errors import DamagedKeystore, PasswordUnchanged
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.keystore_key import identity_of
+from waiaas.keystore.new_password import check_new_password
 from waiaas.ports import KeystoreFacts
 
 
@@ -52,7 +53,7 @@ def password_change(
     private, opened = vault.read_in(directory)
     with _root(opened, password, path=directory / vault.FILE_NAME) as root:
         chosen = new_password()
-        vault.check_new_password(chosen)
+        check_new_password(chosen)
         _require_another(chosen, password)
         cost = opened.kdf.raised_to(kdf.CURRENT)
         yield _rewrite(private, opened, root, chosen, cost=cost)

@@ -51,21 +51,16 @@ from waiaas.keystore import documents, kdf
 from waiaas.keystore.errors import (
     DamagedKeystore,
     KeystoreMissing,
-    PasswordRefused,
     WrongPassword,
 )
 from waiaas.keystore.files import PrivateDirectory
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.keystore_key import KeystoreKey, identity_of
+from waiaas.keystore.new_password import PASSWORD_BYTES_MAX, check_new_password
 from waiaas.keystore.sealing import SealedKey, SealNotValid, frame, seal, unseal
 
 FILE_NAME: Final = "keystore.json"
 VERSION: Final = 1
-
-PASSWORD_BYTES_MIN: Final = 12
-"""Asked of a new password only: a keystore that exists opens with the password it has."""
-PASSWORD_BYTES_MAX: Final = 1024
-"""A longer one is never right, so it is never derived from."""
 
 _Bytes32 = Annotated[bytes, msgspec.Meta(min_length=kdf.KEY_BYTES, max_length=kdf.KEY_BYTES)]
 
@@ -79,16 +74,6 @@ class Vault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commitment: _Bytes32
     keystore_key: SealedKey
     checksum: _Bytes32
-
-
-def check_new_password(password: Guarded | bytes) -> None:
-    """Return if *password* may protect a new keystore.
-
-    Raises:
-        PasswordRefused: it is shorter than 12 bytes or longer than 1024.
-    """
-    if not PASSWORD_BYTES_MIN <= len(password) <= PASSWORD_BYTES_MAX:
-        raise PasswordRefused(bytes_min=PASSWORD_BYTES_MIN, bytes_max=PASSWORD_BYTES_MAX)
 
 
 def make(password: Guarded | bytes) -> tuple[bytes, str]:
