@@ -23,7 +23,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.canaries"]
+pytest_plugins = ["tests.canaries", "tests.derivations"]
 
 settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)

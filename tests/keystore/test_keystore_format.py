@@ -372,6 +372,7 @@ def watching_argon2() -> Iterator[set[str]]:
         sys.setprofile(before)
 
 
+@pytest.mark.usefixtures("computed_anew")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -403,12 +404,14 @@ def test_absurd_costs_are_refused_before_argon2_is_reached(
     assert not entered
 
 
+@pytest.mark.usefixtures("computed_anew")
 def test_control_argon2_would_have_been_noticed(home: Path, password: bytes) -> None:
     with watching_argon2() as entered:
         open_keystore(home, password)
     assert "core" in entered
 
 
+@pytest.mark.usefixtures("computed_anew")
 def test_a_password_longer_than_any_is_wrong_without_a_derivation(
     home: Path, keystore: FileKeystore
 ) -> None:

@@ -325,10 +325,12 @@ def most_derivations_at_once(verify: Callable[[bytes], bool]) -> int:
     return most
 
 
+@pytest.mark.usefixtures("computed_anew")
 def test_passwords_are_verified_one_at_a_time(keystore: FileKeystore) -> None:
     assert most_derivations_at_once(keystore.verify_password) == 1
 
 
+@pytest.mark.usefixtures("computed_anew")
 def test_control_derivations_at_once_would_be_noticed(keystore: FileKeystore) -> None:
     assert most_derivations_at_once(partial(vault.is_password, keystore._vault)) > 1
 
