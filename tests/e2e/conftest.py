@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,6 +28,7 @@ from solana.rpc.commitment import Commitment
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from tests.canaries import MARKER
+from tests.e2e.nursery import Forked, Nursery
 
 PASSWORD: Final = f"{MARKER} correct horse battery staple"
 WAIT_S_MAX: Final = 50.0
@@ -38,6 +39,7 @@ SOL: Final = 10**9
 RULES: Final = {"asset": "native", "instant_max": str(10 * SOL), "daily_max": str(20 * SOL)}
 
 Value = TypeVar("Value")
+Process: TypeAlias = "subprocess.Popen[str] | Forked"
 
 
 def wait_for(what: str, look: Callable[[], Value | None], *, seconds: float = WAIT_S_MAX) -> Value:
@@ -124,7 +126,7 @@ class Http:
 class Daemon:
     """A daemon in the foreground of nobody's terminal."""
 
-    def __init__(self, process: "subprocess.Popen[str]", log: Path, url: str) -> None:
+    def __init__(self, process: "Process", log: Path, url: str) -> None:
         self.process = process
         self.log = log
         self.url = url
@@ -159,13 +161,16 @@ class Daemon:
 class Waiaas:
     """The installed program with a data directory and a password file of its own."""
 
-    def __init__(self, folder: Path, *, initialised: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, initialised: Path | None = None, nursery: Nursery | None = None
+    ) -> None:
         self.folder = folder
+        self._nursery = nursery
         self.data = folder / "data"
         self.password_file = folder / "password"
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(PASSWORD + "\n", encoding="utf-8")
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[Process] = []
         if initialised is not None:
             shutil.copytree(initialised, self.data)
 
@@ -227,20 +232,24 @@ class Waiaas:
         **options: Any,
     ) -> Daemon:
         """Start the daemon and wait for the line that says it is ready."""
-        log = self.folder / "daemon.log"
-        with log.open("ab") as stderr:
-            process = self.spawn(
-                *("start", "--port", "0", "--password-file", str(self.password_file)),
-                *(["--localnet"] if localnet else []),
-                *arguments,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                **options,
-            )
+        start = ["start", "--port", "0", "--password-file", str(self.password_file)]
+        start += [*(["--localnet"] if localnet else []), *arguments]
+        process: Process
+        with (self.folder / "daemon.log").open("ab") as stderr:
+            if self._nursery is None:
+                process = self.spawn(
+                    *start, env=env, stdout=subprocess.PIPE, stderr=stderr, **options
+                )
+            else:
+                assert not options, "a child of the nursery has none"
+                program = ["--data-dir", str(self.data), *start]
+                process = self._nursery.start(
+                    program, env=environment(env), cwd=self.folder, stderr=stderr
+                )
+                self._started.append(process)
         return self.daemon_of(process)
 
-    def daemon_of(self, process: "subprocess.Popen[str]") -> Daemon:
+    def daemon_of(self, process: Process) -> Daemon:
         """Wait for the line that says it is ready."""
         log = self.folder / "daemon.log"
         assert process.stdout is not None
@@ -307,20 +316,30 @@ def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program.data
 
 
+@pytest.fixture(scope="session")
+def nursery(initialised: Path) -> Iterator[Nursery]:
+    nursery = Nursery(initialised, PASSWORD)
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def waiaas(tmp_path: Path, initialised: Path) -> Iterator[Waiaas]:
+def waiaas(request: pytest.FixtureRequest, tmp_path: Path, initialised: Path) -> Iterator[Waiaas]:
     """The program on an initialised data directory."""
-    program = Waiaas(tmp_path, initialised=initialised)
+    is_forked = request.node.get_closest_marker("forked") is not None
+    nursery = request.getfixturevalue("nursery") if is_forked else None
+    program = Waiaas(tmp_path, initialised=initialised, nursery=nursery)
     yield program
     program.reap()
 
 
 @pytest.fixture(scope="session")
 def running(
-    tmp_path_factory: pytest.TempPathFactory, initialised: Path
+    tmp_path_factory: pytest.TempPathFactory, initialised: Path, nursery: Nursery
 ) -> Iterator[tuple[Waiaas, Daemon]]:
     """The program and a daemon with its network, which outlive a test: each makes its own agent."""
-    program = Waiaas(tmp_path_factory.mktemp("running"), initialised=initialised)
+    folder = tmp_path_factory.mktemp("running")
+    program = Waiaas(folder, initialised=initialised, nursery=nursery)
     yield program, program.start()
     program.reap()
 

@@ -13,7 +13,7 @@ import pytest
 from waiaas.directory import DaemonError
 from waiaas.offline import export_audit_log, read_audit_head, verify_audit_log
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.forked]
 
 
 @pytest.fixture

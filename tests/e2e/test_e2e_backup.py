@@ -38,6 +38,7 @@ def reconcile(waiaas: Any, daemon: Any, agent: Any, recipient: str, *, lost: str
     assert (paid["status"], paid["error"]) == ("CONFIRMED", None)
 
 
+@pytest.mark.forked
 def test_a_running_daemon_is_backed_up_and_a_restored_one_pays_once_it_is_reconciled(
     waiaas: Any, recipient: str
 ) -> None:

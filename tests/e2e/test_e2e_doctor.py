@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.forked]
 
 
 def test_doctor_finds_a_daemon_in_order_and_the_agent_that_may_spend_nothing(waiaas: Any) -> None:

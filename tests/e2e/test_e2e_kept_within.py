@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.canaries import MARKER
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.forked]
 
 SOL = 10**9
 AMOUNT = SOL // 10

@@ -52,6 +52,7 @@ class Asking(threading.Thread):
             self.first_answer.set()
 
 
+@pytest.mark.forked
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "delay_ms"), [(signal.SIGKILL, 0), (signal.SIGTERM, 40), (signal.SIGKILL, 150)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.forked]
 
 SOL = 10**9
 NO_WAIT = {"WAIAAS_SECURITY_KILL_SWITCH_RECOVERY_SECONDS": "0"}

@@ -152,6 +152,7 @@ def test_what_a_person_types_for_an_id_stays_in_its_place(running: Any) -> None:
         assert "is no id" in waiaas.run("tx", "show", no_id, *with_token, code=2).stderr
 
 
+@pytest.mark.forked
 def test_an_unknown_outcome_says_how_to_find_out(
     waiaas: Any, chain_of: Callable[[Any], Any], recipient: str
 ) -> None:

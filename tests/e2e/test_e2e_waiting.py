@@ -9,7 +9,7 @@ import pytest
 
 from waiaas.offline import read_tables
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.forked]
 
 SOL = 10**9
 DELAY_S = 5
