@@ -77,7 +77,7 @@ class Nursery:
 
     def __init__(self, initialised: Path, password: str) -> None:
         """Start it; it derives the keys of the keystore of *initialised* once for all children."""
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._orders, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.e2e.nursery", str(theirs.fileno()), str(initialised)],
@@ -99,7 +99,7 @@ class Nursery:
         nothing = os.open(os.devnull, os.O_RDONLY)
         order = {"arguments": [*arguments], "env": {**env}, "cwd": str(cwd)}
         given = [nothing, writing, stderr.fileno(), telling]
-        socket.send_fds(self._orders, [json.dumps(order).encode()], given)
+        socket.send_fds(self._orders, [json.dumps(order).encode(), b"\n"], given)
         for descriptor in (nothing, writing, telling):
             os.close(descriptor)
         pid = int(self._orders.recv(16))
@@ -125,6 +125,8 @@ def _orders(control: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]
             content, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES_MAX, _DESCRIPTORS)
             if not content:
                 return
+            while not content.endswith(b"\n"):
+                content += control.recv(ORDER_BYTES_MAX)
             yield json.loads(content), descriptors
 
 
@@ -156,7 +158,7 @@ def _be(order: dict[str, Any], descriptors: Sequence[int]) -> None:
             [("r", "strict"), ("w", "strict"), ("w", "backslashreplace")]
         )
     )
-    os.closerange(_STREAMS, max(map(int, os.listdir("/proc/self/fd"))) + 1)  # noqa: PTH208 -- numbers
+    os.closerange(_STREAMS, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o022)
     os.chdir(order["cwd"])
     os.environ.clear()  # noqa: TID251 -- as a new process finds it
