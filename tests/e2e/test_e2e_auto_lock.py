@@ -7,7 +7,7 @@ import pytest
 
 from waiaas.offline import read_tables
 
-pytestmark = [pytest.mark.e2e, pytest.mark.forked]
+pytestmark = pytest.mark.e2e
 
 SOL = 10**9
 AFTER_A_SECOND = {"WAIAAS_KEYSTORE_AUTO_LOCK_SECONDS": "1"}
