@@ -91,7 +91,7 @@ def test_a_new_password_that_is_the_old_one_changes_nothing(data: Path, rows: Ro
 def test_beside_a_daemon_nobody_is_asked_for_a_password(data: Path) -> None:
     lock = DirectoryLock(data)
     try:
-        with pytest.raises(DaemonError, match="in use"):
+        with pytest.raises(DaemonError, match="end it with `kill"):
             change_password(data, password=not_asked, new_password=not_asked, clock=SystemClock())
     finally:
         lock.release()
