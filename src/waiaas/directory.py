@@ -143,9 +143,10 @@ def _address_file(directory: Path) -> Iterator[int | None]:
         yield None
         return
     except OSError as error:
-        if error.errno == errno.ELOOP:  # As the system puts it.
+        path = directory / ADDRESS_NAME
+        if error.errno == errno.ELOOP and path.is_symlink():  # Or links above it go in a circle.
             raise DaemonError(
-                f"{directory / ADDRESS_NAME} is a link, and a daemon's own file is none:"
+                f"{path} is a link, and a daemon's own file is none:"
                 " see who made it, and move it away"
             ) from error
         raise DaemonError(sentence(error)) from error
@@ -234,7 +235,7 @@ def require_local(
             Or Linux, which always says, was kept from it.
     """
     told = read_mounts(mounts)
-    kind = file_system_of(directory.resolve(), told)
+    kind = file_system_of(real_path(directory), told)
     if kind in SHARED_FOLDERS:
         raise DaemonError(
             f"{directory} is in a folder that the machine around this one shares ({kind}), which"
@@ -270,6 +271,14 @@ def require_space(directory: Path) -> None:
             f"{place} has room for {free_bytes // 1024} KiB, and a new data directory needs"
             f" {NEW_BYTES_MIN // 1024}: make room, or give another directory"
         )
+
+
+def real_path(path: Path) -> Path:
+    """Return *path* without links; as far as it goes, where they go in a circle.
+
+    `Path.resolve` ends in a RuntimeError there before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
 
 
 def read_mounts(mounts: Path = MOUNTS) -> str:

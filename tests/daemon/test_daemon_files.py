@@ -100,8 +100,18 @@ def test_a_damaged_file_is_an_error_if_its_daemon_lives_and_nothing_otherwise(
 
 def test_a_file_that_is_no_file_is_an_error_that_names_it(directory: Path) -> None:
     (directory / "daemon.json").symlink_to("/etc/hostname")
-    with pytest.raises(DaemonError, match=r"daemon\.json"):
+    with pytest.raises(DaemonError, match=r"daemon\.json is a link, .* move it away"):
         find_daemon(directory)
+    (directory / "daemon.json").rename(directory / "aside")
+    assert find_daemon(directory) is None
+
+
+def test_links_that_go_in_a_circle_are_not_blamed_on_a_file_that_is_not_there(
+    directory: Path,
+) -> None:
+    (directory / "loop").symlink_to("loop")
+    with pytest.raises(DaemonError, match="Too many levels of symbolic links"):
+        find_daemon(directory / "loop")
 
 
 def test_nothing_is_believed_in_a_directory_that_others_can_write(directory: Path) -> None:

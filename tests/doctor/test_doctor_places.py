@@ -14,7 +14,7 @@ from waiaas.backups.errors import BackupError
 from waiaas.backups.swap import claimed
 from waiaas.daemon import initialise
 from waiaas.database import open_ledger
-from waiaas.directory import write_private
+from waiaas.directory import DaemonError, write_private
 from waiaas.doctor.answers import Answer
 from waiaas.doctor.examination import examine
 from waiaas.doctor.files import check_last_stop
@@ -300,3 +300,24 @@ def test_a_ledger_that_does_not_know_its_keystore_yet_is_worth_a_note(place: Pat
 def test_a_directory_without_a_ledger_is_to_be_initialised(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert "is not initialised" in wrong(look(tmp_path))[Subject.DIRECTORY]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("loop", "is not a directory (or a link to one)"),
+        ("loop/data", "Too many levels of symbolic links"),
+        ("file/data", "Not a directory"),
+    ],
+)
+def test_a_way_that_leads_nowhere_is_told_by_doctor_as_by_init(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    with pytest.raises(DaemonError) as refused:
+        initialise(tmp_path / name, f"{MARKER} correct horse".encode())
+    assert told in str(refused.value)
+    found = wrong(look(tmp_path / name))
+    assert list(found) == [Subject.DIRECTORY]
+    assert told in found[Subject.DIRECTORY]

@@ -18,6 +18,7 @@ from waiaas.directory import (
     DaemonError,
     is_initialised,
     may_have_lost_keystore,
+    real_path,
     require_private,
     sentence,
 )
@@ -27,23 +28,31 @@ from waiaas.layout import Obstacle
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _TOLD_MAX: Final = 10
+_NO_WAY: Final = "Mend the way to it, or give another: `waiaas --data-dir`, WAIAAS_DATA_DIR."
 
 
 def check_directory(directory: Path) -> Finding:
     """Is there a data directory, and can nobody else look or reach into it?"""
     try:
-        if not directory.is_symlink() and not directory.exists():
-            return mend(Subject.DIRECTORY, f"there is no {directory}", "Run `waiaas init`.")
         require_private(directory)
         if not is_initialised(directory):
             return _not_initialised(directory)
-    except (DaemonError, OSError) as error:
+    except FileNotFoundError:
+        return mend(Subject.DIRECTORY, f"there is no {directory}", "Run `waiaas init`.")
+    except DaemonError as error:
         return mend(Subject.DIRECTORY, sentence(error), "Do as it says, as the user who owns it.")
+    except OSError as error:  # The way there leads nowhere; to who may not look, too.
+        return mend(Subject.DIRECTORY, sentence(error), _NO_WAY)
+    return _of_private(directory)
+
+
+def _of_private(directory: Path) -> Finding:
+    """Return whether a directory that is closed to others takes files, and stays where it is."""
     if not directory.stat().st_mode & stat.S_IWUSR:
         return mend(
             Subject.DIRECTORY, f"nothing can be made in {directory}", f"chmod u+rwx {directory}"
         )
-    for parent in directory.resolve().parents:
+    for parent in real_path(directory).parents:
         mode = parent.stat().st_mode
         if mode & _OTHERS_WRITE and not mode & stat.S_ISVTX:
             return mend(

@@ -21,6 +21,7 @@ from waiaas.directory import (
     NETWORK_FILE_SYSTEMS,
     file_system_of,
     read_mounts,
+    real_path,
 )
 from waiaas.doctor.finding import Finding, Subject, fine, mend, note, unknown
 from waiaas.holder import LOCKS, Holder, lock_holder
@@ -85,7 +86,7 @@ def read_machine(directory: Path, *, pid: int | None) -> Machine:
     return Machine(
         is_root=os.geteuid() == 0,
         free_bytes=free_bytes,
-        file_system=file_system_of(directory.resolve(), mounts),
+        file_system=file_system_of(real_path(directory), mounts),
         lacks_mounts=sys.platform == "linux" and not mounts,
         read_only=read_only_in(directory),
         lock_holder=holder,
