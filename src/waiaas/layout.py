@@ -77,6 +77,9 @@ PLACES: Final = {
 }
 
 
+_ITSELF: Final = Place(".", Kind.FOLDER)
+
+
 class Obstacle(NamedTuple):
     """What is wrong in one place, and what a person does about it."""
 
@@ -101,7 +104,7 @@ def obstacles(directory: Path, *, may: Asked = os.access) -> Iterator[Obstacle]:
     Raises:
         OSError: it cannot be looked at.
     """
-    for place in PLACES.values():
+    for place in (_ITSELF, *PLACES.values()):
         path = directory / place.name
         try:
             found = path.lstat()
@@ -119,11 +122,11 @@ def obstacles(directory: Path, *, may: Asked = os.access) -> Iterator[Obstacle]:
                 f"While no daemon runs, give it a file of its own: cp -p {path} {path}.own &&"
                 f" mv {path}.own {path}",
             )
-        elif place.is_of_ledger and _is_immutable(path, found, may):
+        elif (place.is_of_ledger or place == _ITSELF) and _is_immutable(path, found, may):
             yield Obstacle(
                 place,
                 f"{path} takes no writes, though its mode allows them",
-                f"`lsattr {path}` shows whether it is immutable: sudo chattr -i {path}",
+                f"`lsattr -d {path}` shows whether it is immutable: sudo chattr -i {path}",
             )
 
 

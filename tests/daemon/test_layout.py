@@ -172,18 +172,22 @@ def test_a_ledger_with_a_second_name_is_given_a_file_of_its_own(place: Path, nam
     assert to_mend(place) == []
 
 
-def test_a_ledger_that_is_immutable_is_told_with_the_command_that_ends_it(place: Path) -> None:
+@pytest.mark.parametrize("name", [".", "ledger.db"])
+def test_what_is_immutable_is_told_with_the_command_that_ends_it(place: Path, name: str) -> None:
     """As the system says it, also to root; the tests may not make a file so."""
+    immutable = place / name
 
     def may(path: Path, _mode: int) -> bool:
-        return path != place / "ledger.db"
+        return path != immutable
 
     [found] = obstacles(place, may=may)
+    assert found.place.is_needed
     assert "takes no writes" in found.problem
-    assert f"chattr -i {place / 'ledger.db'}" in found.remedy
+    assert f"chattr -i {immutable}" in found.remedy
     assert list(obstacles(place)) == []
-    (place / "ledger.db").chmod(0o400)
+    immutable.chmod(immutable.stat().st_mode & 0o500)
     assert list(obstacles(place, may=may)) == [], "the check of modes tells of that"
+    immutable.chmod(0o700)
 
 
 @pytest.mark.parametrize(

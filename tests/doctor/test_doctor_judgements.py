@@ -282,3 +282,10 @@ def test_what_has_to_be_mended_says_how_and_nothing_else_does() -> None:
     with pytest.raises(AssertionError):
         Finding(Subject.NODES, State.FINE, "fine", "a remedy")
     assert mend(Subject.NODES, "broken", "mend it").remedy == "mend it"
+
+
+def test_a_daemon_whose_disk_was_full_needs_no_restart() -> None:
+    """It goes on by itself: tests/e2e/test_e2e_disk.py."""
+    *_, told = answers.check_daemon(answer(ledgerProblem="the disk is full: free some"), read())
+    assert "restart" not in str(told.remedy)
+    assert "goes on by itself" in str(told.remedy)
