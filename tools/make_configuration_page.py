@@ -47,9 +47,11 @@ BESIDES: Final = """\
 
 FOOT: Final = """\
 
-Every other variable that begins with `WAIAAS_` is an error. So is one for a password: whoever may
-look at a process can read its environment. Give the master password on the terminal, or with
-`--password-file` or `--password-fd`.
+Every other variable that begins with `WAIAAS_` is an error, of every command that uses the data
+directory: with a slip in `WAIAAS_DATA_DIR` it would use another one. (Kubernetes makes such
+variables in the pods beside a service that is called waiaas: `enableServiceLinks: false`.) So is
+one for a password: whoever may look at a process can read its environment. Give the master password
+on the terminal, or with `--password-file` or `--password-fd`.
 """
 
 

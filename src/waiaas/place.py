@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from typing import Final
 
+PREFIX: Final = "WAIAAS_"
+"""Of every variable that is ours."""
+
 DATA_DIR_VARIABLE: Final = "WAIAAS_DATA_DIR"
 DATA_DIR_DEFAULT: Final = "~/.waiaas"
 
@@ -19,12 +22,16 @@ def data_directory(option: str | None) -> Path:
     """Return the data directory: the option, else WAIAAS_DATA_DIR, else ~/.waiaas.
 
     Raises:
-        ConfigError: the option is empty, as an unset shell variable makes it, or names no place,
+        ConfigError: what says it is empty, as an unset shell variable makes it, or names no place,
             as a relative path does where the current directory was removed, or is not UTF-8.
     """
-    if option is not None and not option:
-        raise ConfigError("--data-dir is empty")
-    chosen = Path(option or os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR_DEFAULT)
+    named = os.environ.get(DATA_DIR_VARIABLE, DATA_DIR_DEFAULT) if option is None else option
+    if not named:
+        raise ConfigError(
+            f"{DATA_DIR_VARIABLE if option is None else '--data-dir'} is empty: name a directory,"
+            " or leave it out"
+        )
+    chosen = Path(named)
     try:
         directory = chosen.expanduser().absolute()
         str(directory).encode()
@@ -39,3 +46,8 @@ def data_directory(option: str | None) -> Path:
             f"{chosen}: its name is not UTF-8, as SQLite needs it: give another"
         ) from error
     return directory
+
+
+def has_more_variables() -> bool:
+    """Tell whether the environment has more of ours than the data directory: settings, or slips."""
+    return any(name.startswith(PREFIX) and name != DATA_DIR_VARIABLE for name in os.environ)

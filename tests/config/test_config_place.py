@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from waiaas.place import ConfigError, data_directory
+from waiaas.place import ConfigError, data_directory, has_more_variables
 
 
 def test_the_data_directory_is_the_option_else_the_environment_else_at_home(
@@ -14,12 +14,30 @@ def test_the_data_directory_is_the_option_else_the_environment_else_at_home(
     monkeypatch.setenv("WAIAAS_DATA_DIR", "/from/environment")
     assert data_directory("~/here") == Path("/home/somebody/here")
     assert data_directory(None) == Path("/from/environment")
-    monkeypatch.setenv("WAIAAS_DATA_DIR", "")
+    monkeypatch.delenv("WAIAAS_DATA_DIR")
     assert data_directory(None) == Path("/home/somebody/.waiaas")
     assert data_directory("relative").is_absolute()
-    for bad in ("", "~nobody-of-this-name/x"):
-        with pytest.raises(ConfigError):
-            data_directory(bad)
+    with pytest.raises(ConfigError):
+        data_directory("~nobody-of-this-name/x")
+
+
+def test_an_empty_name_is_refused_whoever_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what a shell makes of a variable that was to hold the name, and does not."""
+    with pytest.raises(ConfigError, match=r"^--data-dir is empty"):
+        data_directory("")
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "")
+    with pytest.raises(ConfigError, match=r"^WAIAAS_DATA_DIR is empty"):
+        data_directory(None)
+    assert data_directory("/there") == Path("/there")
+
+
+def test_what_is_in_the_environment_beside_the_data_directory_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAIAAS_DATA_DIR", "/there")
+    assert not has_more_variables()
+    monkeypatch.setenv("WAIAAS_DATADIR", "/there")
+    assert has_more_variables()
 
 
 def test_a_relative_data_directory_where_there_is_no_current_one_is_named(

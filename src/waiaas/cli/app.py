@@ -181,7 +181,7 @@ def start(
     """Run the daemon in the foreground. It runs until `waiaas stop` or Ctrl-C."""
     from waiaas.cli.secret import read_password
 
-    directory = directory_of(context)
+    directory = directory_of(context, reads_settings=True)
     if locked and (password_file, password_fd) != (None, None):
         fail("a start that is --locked takes no password", code=ExitCode.USAGE)
     try:

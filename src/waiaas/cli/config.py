@@ -45,7 +45,7 @@ def explain(
     from waiaas.config.values import shown
 
     try:
-        settings = read_settings(directory_of(context))
+        settings = read_settings(directory_of(context, reads_settings=True))
     except ConfigError as error:
         fail(*error.args)
     rows = [

@@ -18,6 +18,7 @@ from waiaas.cli.pasting import pasteable
 from waiaas.cli.unseen import what_was_done
 from waiaas.directory import DaemonError, NotThatFile, NotThePassword
 from waiaas.inputs import parse_json
+from waiaas.place import ConfigError, has_more_variables
 
 
 class ExitCode(IntEnum):
@@ -47,8 +48,23 @@ class ExitCode(IntEnum):
     """Somebody pressed Ctrl-C; the message says what that leaves."""
 
 
-def directory_of(context: typer.Context) -> Path:
-    """Return the data directory, set by the options before the command."""
+def directory_of(context: typer.Context, *, reads_settings: bool = False) -> Path:
+    """Return the data directory, once it is sure that it is the one that was meant.
+
+    A command that *reads_settings* finds by that whether the environment holds none of ours.
+    """
+    if not reads_settings and has_more_variables():
+        from waiaas.config.reading import require_known_variables  # As a rule there are none.
+
+        try:
+            require_known_variables()
+        except ConfigError as error:
+            fail(*error.args)
+    return named_directory(context)
+
+
+def named_directory(context: typer.Context) -> Path:
+    """Return the data directory that the options before the command name, whatever it is."""
     directory = context.obj
     assert isinstance(directory, Path)
     return directory

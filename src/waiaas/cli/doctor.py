@@ -12,8 +12,8 @@ from waiaas.cli.context import (
     ExitCode,
     Form,
     FormOption,
-    directory_of,
     loading,
+    named_directory,
     output,
     told,
 )
@@ -43,7 +43,7 @@ def doctor(
 
         from waiaas.doctor.examination import examine
 
-    directory = directory_of(context)
+    directory = named_directory(context)
     with working("looking"):
         findings = list(
             examine(

@@ -16,7 +16,6 @@ from typing import Final
 
 from waiaas.config.registry import (
     CONFIG_NAME,
-    PREFIX,
     SECTIONS,
     SETTINGS,
     VARIABLES,
@@ -26,7 +25,7 @@ from waiaas.config.registry import (
 )
 from waiaas.config.toml import Said, read_toml
 from waiaas.config.values import from_text, problem_with, shown
-from waiaas.place import ConfigError
+from waiaas.place import PREFIX, ConfigError
 
 FILE_BYTES_MAX: Final = 64 * 1024
 MISTAKES_TOLD_MAX: Final = 20
@@ -219,12 +218,10 @@ def _none_of_ours(said: Said) -> tuple[str, str | None]:
 
 def in_environment(environment: Mapping[str, str]) -> Iterator[Read | str]:
     """Yield every setting in the environment, and a sentence for what only begins like one."""
-    for variable in sorted(environment):
-        if not variable.startswith(PREFIX) or variable in VARIABLES:
-            continue
+    for variable in _ours(environment):
         setting = _BY_VARIABLE.get(variable)
         if setting is None:
-            yield f"{_told(variable)}: {_no_variable_of_ours(variable)}"
+            yield _no_variable_of_ours(variable)
             continue
         value = from_text(setting, environment[variable])
         if problem := problem_with(setting, value):
@@ -233,14 +230,34 @@ def in_environment(environment: Mapping[str, str]) -> Iterator[Read | str]:
             yield Read(setting, value, variable)
 
 
+def require_known_variables() -> None:
+    """Return if each variable of this process's environment that begins like ours is ours.
+
+    What reads no settings asks for this: a slip in the name of the data directory's variable would
+    have it work on another one, and say nothing.
+
+    Raises:
+        ConfigError: with one sentence for each that is not, up to `MISTAKES_TOLD_MAX`.
+    """
+    combine(
+        _no_variable_of_ours(variable)
+        for variable in _ours(os.environ)
+        if variable not in _BY_VARIABLE
+    )
+
+
+def _ours(environment: Mapping[str, str]) -> list[str]:
+    return sorted(each for each in environment if each.startswith(PREFIX) and each not in VARIABLES)
+
+
 def _no_variable_of_ours(variable: str) -> str:
     if "PASSWORD" in variable.upper():
         return (
-            "a password is never taken from the environment, where other programs can see it:"
-            " unset it, and use --password-file or --password-fd"
+            f"{_told(variable)}: a password is never taken from the environment, where other"
+            " programs can see it: unset it, and use --password-file or --password-fd"
         )
     nearest = _nearest(variable, (*_BY_VARIABLE, *VARIABLES))
-    return f"there is no setting of this name: {nearest or _LIST}"
+    return f"{_told(variable)}: there is no setting of this name: {nearest or _LIST}"
 
 
 # ── names ──────────────────────────────────────────────────────────────────────────────────────

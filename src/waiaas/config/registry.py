@@ -32,10 +32,9 @@ from waiaas.domain.waiting import (
     PENDING_MAX_DEFAULT,
     WAITING_MAX_DEFAULT,
 )
+from waiaas.place import DATA_DIR_DEFAULT, DATA_DIR_VARIABLE, PREFIX
 
 CONFIG_NAME: Final = "config.toml"
-
-PREFIX: Final = "WAIAAS_"
 
 Value = int | bool | str
 
@@ -219,7 +218,9 @@ class Config(msgspec.Struct, frozen=True):
 
 
 VARIABLES: Final = {
-    "WAIAAS_DATA_DIR": "where the data directory is, unless --data-dir says so; else ~/.waiaas",
+    DATA_DIR_VARIABLE: (
+        f"where the data directory is, unless --data-dir says so; else {DATA_DIR_DEFAULT}"
+    ),
 }
 """What begins like a setting in the environment, is read, and is none."""
 
