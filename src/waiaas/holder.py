@@ -12,12 +12,12 @@ import struct
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from waiaas.directory import ADDRESS_NAME, SOCKET_NAME, DaemonError, find_daemon
+from waiaas.directory import ADDRESS_NAME, SOCKET_NAME, Address, DaemonError, find_daemon
 from waiaas.local_socket import connect_to
 
 LOCKS: Final = Path("/proc/locks")
 
-_ANSWER_S_MAX: Final = 0.5
+_ANSWER_S_MAX: Final = 2.0
 """So long an answer is waited for; a daemon that starts, or stops, takes calls and gives none."""
 
 _QUESTION: Final = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -64,6 +64,20 @@ class Holder(NamedTuple):
         return f"`kill {number}`, which loses nothing"
 
 
+def look_for_daemon(directory: Path) -> Address | Holder | None:
+    """Return where the daemon is; or else who has the directory; None if nobody is seen.
+
+    Raises:
+        DaemonError: as `find_daemon`.
+    """
+    address = find_daemon(directory)
+    if address is not None:
+        return address
+    holder = find_holder(directory)
+    # It may have become ready while it was asked: it answers once it can be found.
+    return None if holder is None else find_daemon(directory) or holder
+
+
 def find_holder(directory: Path) -> Holder | None:
     """Return who has a directory for which `find_daemon` found none; None if nobody is seen."""
     with contextlib.suppress(OSError):
@@ -76,15 +90,16 @@ def find_holder(directory: Path) -> Holder | None:
 
 def in_use(directory: Path) -> str | None:
     """Return the sentence that refuses a second daemon by naming the first, if it can be found."""
-    with contextlib.suppress(DaemonError):
-        address = find_daemon(directory)
-        if address is not None:
-            return (
-                f"{directory} is in use by another waiaas: process {address.pid}, at {address.url}."
-                " Stop it with `waiaas stop`, or give another directory."
-            )
-    holder = find_holder(directory)
-    return None if holder is None else f"{holder.problem(directory)}. {holder.remedy()}"
+    try:
+        found = look_for_daemon(directory)
+    except DaemonError:  # What says where it is cannot be believed.
+        found = find_holder(directory)
+    if isinstance(found, Address):
+        return (
+            f"{directory} is in use by another waiaas: process {found.pid}, at {found.url}."
+            " Stop it with `waiaas stop`, or give another directory."
+        )
+    return None if found is None else f"{found.problem(directory)}. {found.remedy()}"
 
 
 def lock_holder(directory: Path, locks: str) -> int:

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,8 +40,8 @@ def held(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def answering(data: Path) -> Iterator[None]:
-    """A daemon, as far as its directory and its socket tell."""
+def answering(data: Path, *, first: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """A daemon, as far as its directory and its socket tell, which does something *first*."""
 
     def answer(listener: socket.socket) -> None:
         while True:
@@ -51,6 +51,7 @@ def answering(data: Path) -> Iterator[None]:
                 return
             with caller:
                 caller.recv(65_536)
+                first()
                 caller.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
 
     with held(data), listen_at(data / "daemon.sock") as listener:
@@ -87,6 +88,23 @@ def test_a_daemon_without_daemon_json_is_named_with_what_would_stop_it(data: Pat
     assert asked.pid == OUR_PID
     [found] = check_daemon(asked, LedgerRead(None, "not read"))
     assert (found.state, found.remedy) == (State.MEND, out.value.hint)
+
+
+def test_one_that_becomes_ready_while_it_is_asked_is_found(data: Path) -> None:
+    """The control is the test before: there it answers, and no file says where it is."""
+    (data / "operator.cookie").write_text("wai_op_cookie", encoding="ascii")
+    descriptors = list[int]()
+
+    def become_ready() -> None:
+        if not descriptors:
+            descriptors.append(write_locked(data / "daemon.json", ADDRESS))
+
+    with answering(data, first=become_ready):
+        assert Client.with_cookie(data).url == "http://127.0.0.1:1"
+        told = in_use(data)
+    os.close(descriptors[0])
+    assert told is not None
+    assert "process 7, at http://127.0.0.1:1" in told
 
 
 def test_who_does_not_answer_may_be_starting_and_is_named_all_the_same(data: Path) -> None:

@@ -11,7 +11,14 @@ from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail, fail_as
 from waiaas.cli.progress import working
-from waiaas.directory import COOKIE_NAME, SOCKET_NAME, DaemonError, find_daemon, read_cookie
+from waiaas.directory import (
+    COOKIE_NAME,
+    SOCKET_NAME,
+    Address,
+    DaemonError,
+    find_daemon,
+    read_cookie,
+)
 
 if TYPE_CHECKING:
     from waiaas.keystore.guarded import Guarded
@@ -106,9 +113,7 @@ class Client:
             NotReachable: none runs.
             OutOfReach: one may, and there is nothing by which it is found.
         """
-        address = find_daemon(directory)
-        if address is None:
-            raise _nobody_found(directory)
+        address = find_daemon(directory) or _found_late(directory)
         socket = None if address.socket is None else directory / SOCKET_NAME
         return cls(address.url, token, socket=socket)
 
@@ -229,15 +234,22 @@ class Client:
         return NotReachable("the daemon takes no connections")
 
 
-def _nobody_found(directory: Path) -> NotReachable:
-    """Return why no daemon is found: none runs, or what it is found by is not there."""
-    from waiaas.holder import find_holder
+def _found_late(directory: Path) -> Address:
+    """Return where a daemon is that was not found at first: it may have become ready since.
 
-    holder = find_holder(directory)
-    if holder is None:
-        return NotReachable(f"no daemon runs on {directory}")
-    code = ExitCode.ERROR if holder.answers else ExitCode.NOT_RUNNING
-    return OutOfReach(holder.problem(directory), hint=holder.remedy(), code=code)
+    Raises:
+        NotReachable: none runs.
+        OutOfReach: what it is found by is not there.
+    """
+    from waiaas.holder import Holder, look_for_daemon
+
+    found = look_for_daemon(directory)
+    if found is None:
+        raise NotReachable(f"no daemon runs on {directory}")
+    if isinstance(found, Holder):
+        code = ExitCode.ERROR if found.answers else ExitCode.NOT_RUNNING
+        raise OutOfReach(found.problem(directory), hint=found.remedy(), code=code)
+    return found
 
 
 @contextmanager

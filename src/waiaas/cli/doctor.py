@@ -18,7 +18,7 @@ from waiaas.cli.context import (
     told,
 )
 from waiaas.cli.progress import working
-from waiaas.directory import DaemonError, find_daemon
+from waiaas.directory import DaemonError
 from waiaas.system import SystemClock
 
 if TYPE_CHECKING:
@@ -62,17 +62,16 @@ def doctor(
 
 def _asked(directory: Path) -> "Answer":
     from waiaas.doctor.answers import Answer
-    from waiaas.holder import find_holder
+    from waiaas.holder import Holder, look_for_daemon
 
     pid = None
     try:
-        address = find_daemon(directory)
-        if address is None:
-            holder = find_holder(directory)
-            if holder is None or not holder.answers:  # The check of the lock tells of that one.
-                return Answer(None, None, None)
-            return Answer(holder.pid, None, holder.problem(directory), holder.remedy())
-        pid = address.pid
+        found = look_for_daemon(directory)
+        if isinstance(found, Holder) and found.answers:
+            return Answer(found.pid, None, found.problem(directory), found.remedy())
+        if found is None or isinstance(found, Holder):  # The check of the lock tells of him.
+            return Answer(None, None, None)
+        pid = found.pid
         with Client.with_cookie(directory) as client:
             return Answer(pid, client.get("/v1/admin/status"), None)
     except OutOfReach as error:
