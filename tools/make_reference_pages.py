@@ -82,6 +82,11 @@ What went wrong, what to do next and how far something has come is on standard e
 output has only what was asked for. With `--install-completion` alone, `waiaas` sets up the shell it
 is run in (bash, zsh, fish) to complete commands.
 
+A person is shown lines of name and value, or a table where all of it fits the terminal; nothing is
+cut, so ids, addresses and hashes can be copied. What is null is left out, and times are UTC. A
+program gets JSON, with all members and times in Unix seconds. `--quiet` prints what other commands
+take: an id, of a backup its name, of what `approval list` shows the transaction.
+
 Before the command:
 """
 

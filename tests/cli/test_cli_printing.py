@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiaas import daemon
-from waiaas.cli.context import ExitCode, Form, fail, printable, show, show_rows
+from waiaas.cli.context import ExitCode, Form, fail, show
+from waiaas.cli.layout import printable
 
 
 @pytest.mark.parametrize(
@@ -76,11 +77,3 @@ def test_a_pipe_gets_json_and_a_person_a_table_of_what_was_said(
     shown = capsys.readouterr().out
     assert "[red]x[/] [/nothing] [link=evil]" in shown
     assert "\\x1b]0;b" in shown
-
-
-def test_rows_leave_out_what_is_null(capsys: pytest.CaptureFixture[str]) -> None:
-    show_rows("agents", ["id", "name", "owner"], [["1", "[b]\x1b", None]])
-    shown = capsys.readouterr().out
-    assert "agents: 1 row\n" in shown
-    assert "name [b]\\x1b" in shown
-    assert "owner" not in shown

@@ -54,7 +54,7 @@ def test_from_init_to_a_confirmed_payment_and_nothing_left_running(
 
     status = fresh.json("status")
     assert (status["agentCount"], status["unfinishedTransactionCount"]) == (1, 0)
-    assert fresh.json("stop")["stopped"]
+    assert fresh.json("stop") == {"stopped": True, "localnetStopped": True}
     assert daemon.ended() == 0
     assert fresh.processes() == {}
     assert not (fresh.data / "daemon.json").exists()

@@ -125,6 +125,9 @@ def test_init_asks_twice_shows_nothing_and_start_asks_once(
             assert other.ended() == 0
             assert "agentCount" in other.shown
             assert "{" not in other.shown, "a table for people, not JSON"
+            socket = fresh.data / "daemon.sock"
+            ids = re.findall(r" [0-9a-f-]{36}\r\n", other.shown)
+            assert (len(ids), f" {socket}\r\n" in other.shown) == (1, True), "they are whole"
         os.kill(person.pid, 2)
         person.expect("Its local network goes on")
         person.expect(fresh.told("stop"))

@@ -150,6 +150,7 @@ def fund_agent(
             show(
                 client.post(f"/v1/agents/{segment(agent)}/fund", {"amount": amount}),
                 form=form,
+                essential="txHash",
             )
 
     explained(ask)

@@ -24,6 +24,7 @@ from waiaas.cli.context import (
     fail,
     fail_as,
     file_path,
+    is_for_people,
     loading,
     show,
     tell,
@@ -47,6 +48,9 @@ from waiaas.place import ConfigError, data_directory
 
 STOP_S_MAX = 35.0
 _LOCALNET_GOES_ON = "Its local network goes on, so that the next start finds the chain as it was."
+_OF_A_WORKER = ("name", "state", "nextAt", "failures", "problem")
+"""What a person is shown; a program gets all."""
+
 _STDERR = 2
 
 app = typer.Typer(
@@ -280,6 +284,10 @@ def status(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
         with Client.with_cookie(directory) as client:
             socket = None if client.socket is None else str(client.socket)
             found = client.get("/v1/admin/status")
+            if is_for_people(form):
+                found["workers"] = [
+                    {name: each[name] for name in _OF_A_WORKER} for each in found["workers"]
+                ]
             show({"url": client.url, "socket": socket, **found}, form=form)
 
     explained(ask)

@@ -48,7 +48,8 @@ def list_approvals(context: typer.Context, *, form: FormOption = AS_USUAL) -> No
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/approvals")["items"], form=form)
+            items = client.get("/v1/approvals")["items"]
+            show_list(items, form=form, essential="transactionId")
 
     explained(ask)
 

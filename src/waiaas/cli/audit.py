@@ -55,10 +55,10 @@ def verify(
         "anchors": found.anchors,
     }
     if fault is None:
-        show(facts, form=form)
+        show(facts, form=form, essential="hash")
         return
     place = {"fault": fault.kind, "sequence": fault.sequence, "auditId": fault.audit_id}
-    show(facts | place, form=form)
+    show(facts | place, form=form, essential="fault")
     fail(
         f"the audit log was tampered with: {fault.explanation}",
         hint="Keep the data directory as it is, and compare it with a backup or an export.",

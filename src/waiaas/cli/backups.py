@@ -125,7 +125,7 @@ def create(
                     clock=SystemClock(),
                     version=VERSION,
                 )
-            show(_shown(made), form=form)
+            show(_shown(made), form=form, essential="name")
             return
         with Client.logged_in(directory, master_password) as client:
             password = new_password()
@@ -136,7 +136,7 @@ def create(
             )
             with working("making the backup"):
                 made_there = client.post("/v1/admin/backups", body, seconds=CREATE_S_MAX)
-            show(made_there, form=form)
+            show(made_there, form=form, essential="name")
 
     _told(ask, interrupted="`waiaas backup list` shows whether it was made.")
 
@@ -152,7 +152,7 @@ def show_backups(context: typer.Context, *, form: FormOption = AS_USUAL) -> None
         if not (directory / BACKUPS_NAME).is_dir():  # They outlive a keystore that was lost.
             require_initialised(directory)
         backups, problems = list_backups(directory)
-        show_list([_shown(backup) for backup in backups], form=form)
+        show_list([_shown(backup) for backup in backups], form=form, essential="name")
         for problem in problems:
             typer.echo(told(f"waiaas: {problem}"), err=True)
 
@@ -181,7 +181,8 @@ def verify(
                 verified = verify_backup(opened, directory=directory)
         finally:
             opened.close()
-        show({"file": str(opened.path), "whole": True, **_facts(verified)}, form=form)
+        facts = {"file": str(opened.path), "whole": True, **_facts(verified)}
+        show(facts, form=form, essential="file")
 
     _told(look, interrupted=_UNCHANGED)
 
@@ -219,7 +220,7 @@ def restore(
             opened.close()
         replaced = None if restored.replaced is None else str(restored.replaced)
         place = {"directory": str(directory), "replacedFiles": replaced}
-        show({**place, **_facts(restored.verified)}, form=form)
+        show({**place, **_facts(restored.verified)}, form=form, essential="directory")
         typer.echo("The ledger is marked as restored: it pays nothing until reconciled.", err=True)
         if restored.is_clock_in_doubt:
             typer.echo(told(_LOOK_AT_CLOCK), err=True)
@@ -274,7 +275,7 @@ def reconcile(
             answer = wait_for(compared, seconds=RECONCILE_S_MAX, pause_s=RECONCILE_PAUSE_S)
         if answer is None:
             fail("the chain is too slow: nothing was decided", hint="Do it again later.")
-        show(answer, form=form)
+        show(answer, form=form, essential="movementCount")
         if not answer["reconciled"]:
             if answer["unread"]:
                 hint = "Nothing pays until every history was read: see `unread`."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from waiaas.cli.context import ExitCode, fail, fail_as
+from waiaas.cli.layout import in_words
 from waiaas.cli.progress import working
 from waiaas.directory import (
     COOKIE_NAME,
@@ -293,7 +294,9 @@ def explained(work: Callable[[], Value]) -> Value:
         fail(
             f"{problem.get('code')}: {problem.get('message')}",
             hint=problem.get("hint"),
-            facts=", ".join(f"{name} {problem[name]}" for name in _FACTS if problem.get(name)),
+            facts=", ".join(
+                f"{name} {in_words(name, problem[name])}" for name in _FACTS if problem.get(name)
+            ),
             code=code,
         )
     except OutOfReach as error:

@@ -18,6 +18,7 @@ from waiaas.cli.context import (
     show,
 )
 from waiaas.cli.ending import agrees
+from waiaas.cli.layout import duration_in_words, time_in_words
 from waiaas.cli.secret import read_password
 
 clock_app = typer.Typer(help="Is the machine's clock believed?", no_args_is_help=True)
@@ -30,7 +31,7 @@ def show_clock(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.get("/v1/admin/clock"), form=form)
+            show(client.get("/v1/admin/clock"), form=form, essential="difference")
 
     explained(ask)
 
@@ -58,12 +59,12 @@ def accept(
         with Client.with_cookie(directory) as local_user:
             state = local_user.get("/v1/admin/clock")
         if not state["inDoubt"]:
-            show(state, form=form)
+            show(state, form=form, essential="difference")
             return
         seen = difference if difference is not None else _confirmed(state)
         with confirming(directory, read) as (client, password):
             body = {"password": password, "difference": seen}
-            show(client.post("/v1/admin/clock", body), form=form)
+            show(client.post("/v1/admin/clock", body), form=form, essential="difference")
 
     explained(ask)
 
@@ -78,8 +79,8 @@ def _confirmed(state: dict[str, Any]) -> int:
             code=ExitCode.USAGE,
         )
     typer.echo(
-        f"The clock shows {state['actual']}; it should show {state['expected']}: it is {seen}"
-        " seconds ahead.",
+        f"The clock shows {time_in_words(state['actual'])}; it should show"
+        f" {time_in_words(state['expected'])}: it is {duration_in_words(seen)} ahead.",
         err=True,
     )
     if not agrees("Is it right as it is?"):

@@ -1,10 +1,20 @@
 """`waiaas config`: what the settings are, and where each was said. No daemon is asked."""
 
+import json
 from typing import Annotated
 
 import typer
 
-from waiaas.cli.context import AS_USUAL, ExitCode, FormOption, directory_of, fail, show, show_list
+from waiaas.cli.context import (
+    AS_USUAL,
+    ExitCode,
+    FormOption,
+    directory_of,
+    fail,
+    is_for_people,
+    show,
+    show_list,
+)
 from waiaas.place import ConfigError
 
 config_app = typer.Typer(
@@ -52,6 +62,8 @@ def explain(
         {"key": each.setting.name, "value": shown(each.setting, each.value), "from": each.origin}
         for each in settings
     ]
+    if is_for_people(form):
+        rows = [row | {"value": _as_written(row["value"])} for row in rows]
     if key is None:
         show_list(rows, form=form)
         return
@@ -61,11 +73,16 @@ def explain(
             more = {
                 "meaning": setting.entry.meaning,
                 "must be": setting.right,
-                DEFAULT: setting.default,
+                DEFAULT: _as_written(setting.default) if is_for_people(form) else setting.default,
                 "variable": setting.variable,
                 "secret": setting.entry.is_secret,
                 "read by": setting.entry.read_by,
             }
-            show(row | more, form=form)
+            show(row | more, form=form, essential="value")
             return
     fail(f"there is no setting {key}: {suggestion(key)}", code=ExitCode.USAGE)
+
+
+def _as_written(value: object) -> str:
+    """Return a value as it stands in config.toml."""
+    return json.dumps(value) if isinstance(value, bool) else str(value)

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
+from waiaas.cli.layout import list_lines, printable, thing_lines
 from waiaas.cli.pasting import pasteable
 from waiaas.cli.unseen import what_was_done
 from waiaas.directory import DaemonError, NotThatFile, NotThePassword
@@ -240,62 +242,60 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_ESSENTIAL: Final = ("token", "id", "agentId", "key", "name", "status", "state", "hash")
-"""The first of these that a thing has is what of it is printed quietly."""
+_ESSENTIAL: Final = ("token", "id", "key", "name", "status", "state")
+"""The first of these that a thing has is what of it is printed quietly, if no other was named."""
 
 
-def _print_essential(thing: Mapping[str, object]) -> None:
-    name = next((each for each in _ESSENTIAL if each in thing), None)
-    if name is not None:
+def _print_essential(thing: Mapping[str, object], essential: str | None) -> None:
+    name = essential or next((each for each in _ESSENTIAL if each in thing), None)
+    if name is not None and thing[name] is not None:
         typer.echo(printable(str(thing[name])))
 
 
-def show(facts: Mapping[str, object], *, form: Form) -> None:
-    """Print one thing: a table for people, JSON for programs."""
+def show(facts: Mapping[str, object], *, form: Form, essential: str | None = None) -> None:
+    """Print one thing: lines for people, JSON for programs, and quietly the *essential* member."""
     with output(facts):
         if form is Form.QUIET:
-            _print_essential(facts)
-            return
-        if form is Form.JSON or not sys.stdout.isatty():
+            _print_essential(facts, essential)
+        elif is_for_people(form):
+            _print_lines(thing_lines(facts, width=_width()))
+        else:
             typer.echo(json.dumps(facts))
-            return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(show_header=False, box=None)
-        for name, value in facts.items():
-            table.add_row(name, Text(_in_words(value)))  # A string may look like markup.
-        Console().print(table)
 
 
 def show_list(
     things: Sequence[Mapping[str, object]],
     *,
     form: Form,
+    essential: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Print several things of one kind: a table for people, a JSON array for programs.
+    """Print several things of one kind, as `show` prints one; programs get a JSON array.
 
-    The table has all members of the things, or only those that are *columns*.
+    A person is shown all members of the things, or only those that are *columns*.
     """
     with output():
         if form is Form.QUIET:
             for thing in things:
-                _print_essential(thing)
-            return
-        if form is Form.JSON or not sys.stdout.isatty():
+                _print_essential(thing, essential)
+        elif is_for_people(form):
+            _print_lines(list_lines(things, width=_width(), columns=columns))
+        else:
             typer.echo(json.dumps(list(things)))
-            return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        shown = columns or tuple(things[0] if things else ())
-        table = Table(*shown, box=None)
-        for thing in things:
-            table.add_row(*(Text(_in_words(thing[name])) for name in shown))
-        Console().print(table)
+
+def is_for_people(form: Form) -> bool:
+    """Tell whether a person reads what is printed: nobody asked for less, and it is a terminal."""
+    return form is Form.PEOPLE and sys.stdout.isatty()
+
+
+def _width() -> int:
+    """Return how many columns the terminal has; 80 where it does not say."""
+    return shutil.get_terminal_size().columns
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    typer.echo("\n".join(lines))
 
 
 def say_next(*lines: str, form: Form) -> None:
@@ -316,42 +316,6 @@ def tell(facts: Mapping[str, object], *lines: str, form: Form) -> None:
             return
         for line in lines:
             typer.echo(told(line))
-
-
-def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print every row of a table as `column value` pairs; columns that are NULL are left out."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(f"   {title}: {len(rows)} row{'' if len(rows) == 1 else 's'}", "bold"))
-    for row in rows:
-        line = Text("     ")
-        for column, value in zip(columns, row, strict=True):
-            if value is not None:
-                line.append(f"{column} ", "dim")
-                line.append(f"{printable(str(value))}  ")
-        console.print(line)
-
-
-def _in_words(value: object) -> str:
-    """Return a fact as a person reads it: what is in an object or a list, one by one."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{printable(name)} {_in_words(each)}" for name, each in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_in_words, value))
-    return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Return *text* with all that nobody sees escaped: chain data may hold anything.
-
-    That is what could move the cursor, reorder the text around it or hide in it. Letters of every
-    script stay: a path or a command that is shown is to be pasted.
-    """
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def told(text: str) -> str:

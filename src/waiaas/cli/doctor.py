@@ -89,7 +89,7 @@ def _tell(findings: "list[Finding]", *, form: Form) -> bool:
     """Show all of it; return whether nothing has to be mended."""
     import json
 
-    from waiaas.doctor.finding import State
+    from waiaas.doctor.finding import State, Subject
 
     wrong = [each for each in findings if each.state is State.MEND]
     if form is Form.QUIET:
@@ -108,17 +108,12 @@ def _tell(findings: "list[Finding]", *, form: Form) -> bool:
         ]
         typer.echo(json.dumps({"fine": not wrong, "checks": checks}))
         return not wrong
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {State.FINE: "green", State.MEND: "bold red", State.NOTE: "yellow"}
-    table = Table(show_header=False, box=None)
+    colours = {State.FINE: "green", State.MEND: "red", State.NOTE: "yellow"}
+    states, subjects = (max(map(len, kind)) for kind in (State, Subject))
     for each in findings:
-        words = Text(told(each.found))
+        state = typer.style(f"{each.state:<{states}}", fg=colours.get(each.state))
+        typer.echo(f"{state}  {each.subject:<{subjects}}  {told(each.found)}")
         if each.remedy is not None:
-            words.append(f"\n{told(each.remedy)}", "bold")
-        table.add_row(Text(each.state, colours.get(each.state, "dim")), each.subject, words)
-    Console().print(table)
+            typer.echo(f"{'':<{states}}  {typer.style(told(each.remedy), bold=True)}")
     typer.echo(f"{len(wrong)} to mend" if wrong else "Nothing has to be mended.")
     return not wrong

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from waiaas.cli.client import Client, Refused, segment
-from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered, printable, told
+from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered, told
+from waiaas.cli.layout import printable
 
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it without a question, as a script has to say.")

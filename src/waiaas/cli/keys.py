@@ -23,11 +23,11 @@ from waiaas.cli.context import (
     fail,
     file_path,
     loading,
-    printable,
     say_next,
     show,
 )
 from waiaas.cli.ending import answer_to
+from waiaas.cli.layout import printable
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_key, read_password
 from waiaas.directory import require_initialised
@@ -310,6 +310,6 @@ def export_key(
             "format": EXPORTED_AS[exported.chain],
             "file": str(file),
         }
-        show(facts, form=form)
+        show(facts, form=form, essential="file")
 
     explained(work)

@@ -9,9 +9,9 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
-    printable,
     show,
 )
+from waiaas.cli.layout import printable
 from waiaas.cli.progress import working
 
 

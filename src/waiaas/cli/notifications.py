@@ -24,6 +24,6 @@ def list_notifications(
     def ask() -> None:
         with Client.with_cookie(directory) as client:
             path = f"/v1/admin/notifications?after={after}&limit={limit}"
-            show_list(client.get(path)["items"], form=form)
+            show_list(client.get(path)["items"], form=form, essential="number")
 
     explained(ask)

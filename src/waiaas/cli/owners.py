@@ -73,7 +73,7 @@ def set_owner(
     def ask() -> None:
         with Client.logged_in(directory, password) as client:
             answer = client.put(owner_path(agent), {"ownerAddress": address})
-        show(answer, form=form)
+        show(answer, form=form, essential="ownerAddress")
         say_next(
             f"waiaas owner message --agent {agent} > message.txt",
             "# the owner signs what is in it with his wallet, and gives you signature.txt",
@@ -91,7 +91,7 @@ def show_owner(context: typer.Context, *, agent: AgentOption, form: FormOption =
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.get(owner_path(agent)), form=form)
+            show(client.get(owner_path(agent)), form=form, essential="ownerAddress")
 
     explained(ask)
 
@@ -124,7 +124,7 @@ def verify(
     def ask() -> None:
         proof = proof_of(directory_of(context), path, "verify", signature)
         with Client.to_daemon(directory_of(context)) as anybody:
-            show(anybody.post(f"{path}/verify", proof), form=form)
+            show(anybody.post(f"{path}/verify", proof), form=form, essential="ownerAddress")
 
     explained(ask)
 
@@ -151,7 +151,7 @@ def remove(
         confirm("Without an owner, the master password alone approves large payments.", yes=yes)
         body = {} if signature is None else proof_of(directory, path, "remove", signature)
         with Client.logged_in(directory, password) as client:
-            show(client.post(f"{path}/remove", body), form=form)
+            show(client.post(f"{path}/remove", body), form=form, essential="ownerState")
 
     explained(ask)
 

@@ -21,13 +21,13 @@ from waiaas.cli.context import (
     fail_as,
     file_path,
     output,
-    printable,
     read_json,
     say_next,
     show,
     show_list,
 )
 from waiaas.cli.ending import YesOption, confirm
+from waiaas.cli.layout import printable
 from waiaas.cli.pasting import pasteable
 from waiaas.cli.progress import working
 from waiaas.cli.secret import read_password
@@ -37,6 +37,7 @@ from waiaas.cli.transactions import (
     RequestOption,
     TokenOption,
     ToOption,
+    show_verdict,
     wanted,
 )
 from waiaas.domain.enums import ChainType, PolicyType
@@ -217,7 +218,7 @@ def explain(
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show(client.post("/v1/policies/explain", body), form=form)
+            show_verdict(client.post("/v1/policies/explain", body), form=form)
 
     explained(ask)
 
@@ -238,7 +239,7 @@ def judge_table(
         rows = rehearsal.judge_table(file)
     except rehearsal.Unusable as error:
         fail(f"{file}: {error}", code=ExitCode.USAGE)
-    show_list(rows, form=form)
+    show_list(rows, form=form, essential="row")
     unexpected = sum(not row["ok"] for row in rows)
     if unexpected:
         fail(f"{unexpected} of {len(rows)} verdicts are unexpected", code=ExitCode.UNEXPECTED)

@@ -22,6 +22,7 @@ from waiaas.cli.client import (
 from waiaas.cli.context import (
     AS_USUAL,
     ExitCode,
+    Form,
     FormOption,
     TokenFileOption,
     directory_of,
@@ -219,9 +220,17 @@ def simulate(
 
     def ask() -> None:
         with Client.to_daemon(directory_of(context), session_token) as client:
-            show(client.post("/v1/transactions/simulate", asked, key=key), form=form)
+            show_verdict(client.post("/v1/transactions/simulate", asked, key=key), form=form)
 
     explained(ask)
+
+
+def show_verdict(found: Json, *, form: Form) -> None:
+    """Print what a request would get; quietly, its tier or the code of its denial."""
+    if form is Form.QUIET and found["denial"] is not None:
+        show(found["denial"], form=form, essential="code")
+    else:
+        show(found, form=form, essential="tier")
 
 
 @tx_app.command("show")

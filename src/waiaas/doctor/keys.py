@@ -61,7 +61,8 @@ def check_keys(directory: Path, agents: tuple[AgentFacts, ...] | None) -> Iterat
         more = f"{len(found) - _TOLD_MAX} more are wrong"
         yield mend(Subject.KEYS, more, "Mend these, and look again.")
     if not found:
-        yield fine(Subject.KEYS, f"{len(holders)} agents, each with its key")
+        counted = "1 agent" if len(holders) == 1 else f"{len(holders)} agents"
+        yield fine(Subject.KEYS, f"{counted}, each with its key")
 
 
 def _fault(folder: Path, agent: AgentFacts) -> Finding | None:
