@@ -412,6 +412,8 @@ def _told(parameter: Any) -> str:  # noqa: ANN401 -- as above
         name = ", ".join(f"`{each}`" for each in (*parameter.opts, *parameter.secondary_opts))
     needed = " (must be there)" if parameter.required else ""
     default = parameter.default
+    if default is True:
+        default = parameter.opts[0]
     if default not in (None, False):
         needed = f" (otherwise {default})"
     kind = parameter.type_descriptor.annotation

@@ -176,6 +176,14 @@ def test_quietly_each_thing_is_what_other_commands_take(
     assert lines == [told] * (2 if " list" in command else 1)
 
 
+@pytest.mark.parametrize(("agent", "count"), [(f"agentId-{ID}", 2), ("x", 0)])
+def test_sessions_are_those_of_one_agent_if_asked_so(
+    directory: Path, agent: str, count: int
+) -> None:
+    told = run(directory, f"session list --agent {agent}", "--quiet")
+    assert told.splitlines() == [f"id-{ID}"] * count
+
+
 def test_every_command_that_asks_the_daemon_is_here() -> None:
     asked = {" ".join(re.split(" [-x{]", command)[0].split()) for command in QUIETLY}
     found = set(commands_with("--quiet", typer.main.get_command(app)))

@@ -1,5 +1,6 @@
 """What every `--help` says is kept in help.txt: a change to it is seen by whoever reviews it."""
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def test_every_help_is_plain_text_that_fits(tool: dict[str, Any], made: str) -> 
     assert [
         line for line in made.splitlines() if line.endswith("...") and "Usage" not in line
     ] == []
+
+
+def test_every_value_is_a_word_in_capitals_or_the_choice(made: str) -> None:
+    assert re.findall(r" <[a-zA-Z ]+>|\{[a-z]+\}|OPTIONS\] \[[a-z]+\]", made) == []
+    assert "--agent ID" in made
+    assert "Usage: waiaas agent show [OPTIONS] {AGENT}" in made
 
 
 PRINT_NO_FACTS = {"start", "demo", "localnet", "audit export"}

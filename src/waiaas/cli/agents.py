@@ -206,12 +206,20 @@ def create_session(
 
 
 @session_app.command("list")
-def list_sessions(context: typer.Context, *, form: FormOption = AS_USUAL) -> None:
+def list_sessions(
+    context: typer.Context,
+    *,
+    agent: Annotated[str | None, typer.Option(help="Of this agent; without it, of all.")] = None,
+    form: FormOption = AS_USUAL,
+) -> None:
     """Show all sessions that are good for something. The oldest come first."""
     directory = directory_of(context)
 
     def ask() -> None:
         with Client.with_cookie(directory) as client:
-            show_list(client.get("/v1/sessions")["items"], form=form)
+            items = client.get("/v1/sessions")["items"]
+        if agent is not None:
+            items = [each for each in items if each["agentId"] == agent]
+        show_list(items, form=form)
 
     explained(ask)

@@ -100,11 +100,18 @@ def _options(
     data_dir: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="Where everything is kept (else WAIAAS_DATA_DIR, else ~/.waiaas)."
+            metavar="DIRECTORY",
+            help="Where everything is kept (else WAIAAS_DATA_DIR, else ~/.waiaas).",
         ),
     ] = None,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
-        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print which version this is, and end.",
+        ),
     ] = False,
 ) -> None:
     try:

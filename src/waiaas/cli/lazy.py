@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from waiaas.cli.context import loading
+from waiaas.cli.metavars import name_values
 
 
 class Resource(NamedTuple):
@@ -79,6 +80,8 @@ def stand_in(name: str) -> typer.Typer:
                 program = typer.Typer(rich_markup_mode=None)
                 program.add_typer(load(name), name=name)
                 loaded: Any = typer.main.get_group(program).commands[name]
+                for command in loaded.commands.values():
+                    name_values(command)
                 self.commands.update(loaded.commands)
 
     return typer.Typer(cls=Unloaded, help=RESOURCES[name].help, no_args_is_help=True)

@@ -132,7 +132,8 @@ def remove_policy(
 def show_profiles(
     *,
     name: Annotated[
-        ProfileName | None, typer.Argument(help="Which one's rules; without it, the list.")
+        ProfileName | None,
+        typer.Argument(help="Which one's rules; without it, the list."),
     ] = None,
     kind: Annotated[
         PolicyType | None,
@@ -249,7 +250,7 @@ def judge_table(
 def backtest(
     context: typer.Context,
     *,
-    new: Annotated[
+    file: Annotated[
         Path | None,
         typer.Argument(
             parser=file_path,
@@ -270,7 +271,7 @@ def backtest(
 
     try:
         with working("judging"):
-            found = backtest_rules(directory_of(context), new=new, since=since, agent_id=agent)
+            found = backtest_rules(directory_of(context), new=file, since=since, agent_id=agent)
     except Unusable as error:
         fail(str(error), code=ExitCode.USAGE)
     except DaemonError as error:

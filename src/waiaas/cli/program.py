@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from waiaas.cli.context import ExitCode, discard_output, told
+from waiaas.cli.metavars import name_values
 
 _UNKNOWN = "What was asked for may be done or not: look, before you ask again."
 
@@ -37,6 +38,13 @@ class Program(TyperGroup):
                 raise  # So it is no output that it is about.
             typer.echo(f"waiaas: standard output takes nothing: {error.strerror}", err=True)
             sys.exit(ExitCode.ERROR)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 -- as above
+        """Return a command; its help says what its values are."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            name_values(command)
+        return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above
         """Run a command."""
