@@ -20,8 +20,8 @@ from waiaas.cli.layout import (
     list_lines,
     printable,
     thing_lines,
-    time_in_words,
 )
+from waiaas.domain.times import time_in_words
 
 ID: Final = "01a21fd1-117f-75db-b63d-e713c67ad1e8"
 HASH: Final = "4be43556abcdf9adfd9c173ae60a16540ae2ed46d96cb661ba5f18ec243386ab"

@@ -18,8 +18,9 @@ from waiaas.cli.context import (
     show,
 )
 from waiaas.cli.ending import agrees
-from waiaas.cli.layout import duration_in_words, time_in_words
+from waiaas.cli.layout import duration_in_words
 from waiaas.cli.secret import read_password
+from waiaas.domain.times import time_in_words
 
 clock_app = typer.Typer(help="Is the machine's clock believed?", no_args_is_help=True)
 

@@ -7,8 +7,9 @@ is a block of lines.
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from waiaas.domain.times import time_in_words
 
 Facts = Mapping[str, object]
 
@@ -21,7 +22,6 @@ _UNKNOWN: Final = "-"
 _GAP: Final = "  "
 _INDENT: Final = "  "
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES: Final = frozenset({"at", "until", "timestamp", "since", "actual", "expected"})
 _TIME_ENDS: Final = ("At", "_at", "Until")
 _DURATIONS: Final = frozenset({"uptime", "difference", "clockDifference"})
@@ -96,14 +96,6 @@ def is_time(name: str) -> bool:
 def is_duration(name: str) -> bool:
     """Tell whether a number of this name is seconds."""
     return name in _DURATIONS or name.endswith(_DURATION_ENDS)
-
-
-def time_in_words(seconds: int) -> str:
-    """Return a time as people write it; *seconds* are Unix seconds."""
-    try:
-        return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} UTC"
-    except OverflowError:  # Of a year that no calendar has.
-        return str(seconds)
 
 
 def duration_in_words(seconds: int) -> str:

@@ -13,6 +13,7 @@ from waiaas.domain.enums import AuditAction, TransactionStatus
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, SessionId, TransactionId, is_id
 from waiaas.domain.records import TransactionRecord
+from waiaas.domain.times import time_in_words
 from waiaas.pipeline.end import cancel_unsigned
 from waiaas.pipeline.kill_switch import refusal_while_on
 from waiaas.pipeline.record import ledger_time, remember
@@ -167,7 +168,7 @@ def undecidable(
     if approval.approved_at is None and approval.expires_at <= now_s:
         return Refusal(
             ErrorCode.APPROVAL_TIMEOUT,
-            f"the time to decide ended at {approval.expires_at}",
+            f"the time to decide ended at {time_in_words(approval.expires_at)}",
             hint="The agent has to ask again.",
         )
     return None

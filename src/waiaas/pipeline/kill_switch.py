@@ -19,6 +19,7 @@ from waiaas.domain.enums import AgentStatus, AuditAction, KillSwitchState
 from waiaas.domain.errors import ErrorCode, Refusal
 from waiaas.domain.ids import AgentId, is_id
 from waiaas.domain.records import AgentRecord, KillSwitch
+from waiaas.domain.times import time_in_words
 from waiaas.pipeline.end import live_transactions
 from waiaas.pipeline.record import ledger_time, remember
 from waiaas.pipeline.refuse import audit_refusal, unless_refused
@@ -192,7 +193,8 @@ def _next_step_back(switch: KillSwitch, *, now_s: int, wait_s: int) -> KillSwitc
             if now_s < switch.recoverable_at:
                 return Refusal(
                     ErrorCode.RECOVERY_WAIT_REQUIRED,
-                    f"the kill switch cannot be turned off before {switch.recoverable_at}",
+                    "the kill switch cannot be turned off before"
+                    f" {time_in_words(switch.recoverable_at)}",
                     hint="Do it again after retryAt; until then it can be turned on anew.",
                     details={"retryAt": switch.recoverable_at},
                 )

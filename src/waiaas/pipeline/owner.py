@@ -25,6 +25,7 @@ from waiaas.domain.owner import (
 )
 from waiaas.domain.owner_message import Letterhead
 from waiaas.domain.records import TransactionRecord
+from waiaas.domain.times import time_in_words
 from waiaas.pipeline.challenge import Subject, find_subject, why_stale
 from waiaas.pipeline.decide import Decider, let_go, turn_down
 from waiaas.pipeline.kill_switch import refusal_while_on
@@ -344,7 +345,7 @@ def _outdated(
     if challenge.expires_at <= now_s:
         return Refusal(
             ErrorCode.CHALLENGE_EXPIRED,
-            f"the message could be signed until {challenge.expires_at}",
+            f"the message could be signed until {time_in_words(challenge.expires_at)}",
             hint=_ASK_AGAIN,
         )
     reason = why_stale(tx, challenge, subject, letterhead)
