@@ -1,10 +1,10 @@
 """What a person is told about a payment that was accepted and has not ended yet."""
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from waiaas.domain.enums import PolicyTier, TransactionStatus
+from waiaas.domain.times import time_in_words
 from waiaas.domain.transaction import is_terminal
 
 LIVE: Final = tuple(status for status in TransactionStatus if not is_terminal(status))
@@ -28,7 +28,7 @@ def next_steps(payment: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _utc(payment: Mapping[str, Any]) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(payment["waitsUntil"]))
+    return time_in_words(payment["waitsUntil"])
 
 
 def after_approval(tx_id: str) -> Iterator[str]:
