@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from waiaas.cli.app import app
-from waiaas.cli.context import Form, fail, say_next, tell, told
+from waiaas.cli.context import Form, fail, say_next, show, tell, told
 from waiaas.cli.pasting import say_data_dir
 
 COMMANDS = ["start", "tx", "kill-switch", "key"]
@@ -59,6 +59,9 @@ def test_every_way_to_tell_people_has_it_and_json_has_not(
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
         say_next("waiaas start", form=Form.PEOPLE)
         assert capsys.readouterr().err.count("waiaas --data-dir /d start") == 5
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        show({"problem": "see `waiaas start`"}, form=Form.PEOPLE)
+        assert "`waiaas --data-dir /d start`" in capsys.readouterr().out
         tell({"next": "waiaas start"}, form=Form.JSON)
         assert capsys.readouterr().out == '{"next": "waiaas start"}\n'
 

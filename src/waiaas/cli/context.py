@@ -258,7 +258,7 @@ def show(facts: Mapping[str, object], *, form: Form, essential: str | None = Non
         if form is Form.QUIET:
             _print_essential(facts, essential)
         elif is_for_people(form):
-            _print_lines(thing_lines(facts, width=_width()))
+            _print_lines([pasteable(line) for line in thing_lines(facts, width=_width())])
         else:
             typer.echo(json.dumps(facts))
 
