@@ -47,7 +47,6 @@ ANSWERED_BY: Final = {
 }
 OF_FILES: Final = {
     "init": {"directory"},
-    "backup restore": {"replacedFiles"},
     "key import": {"id"},
     "key export": {"file"},
 }

@@ -35,7 +35,8 @@ DONE: Final[Mapping[str, str]] = MappingProxyType(
         "owner verify": "The owner's key is proven all the same: `waiaas owner show --agent {id}`.",
         "owner remove": "The owner was removed all the same: `waiaas owner show --agent {id}`.",
         "backup create": "The backup was made all the same: `waiaas backup list` shows it.",
-        "backup restore": "The backup is in its place, and what was there is in {replacedFiles}."
+        "backup restore": "The backup is in its place; what was there, if anything, is kept in a"
+        " folder `replaced-…`."
         " The ledger pays nothing until `waiaas backup reconcile`.",
         "backup reconcile": "What was found is kept: `waiaas backup reconcile` shows it again.",
         "key import": "Agent {id} was made all the same: do not import its key again.",
