@@ -34,6 +34,9 @@ over: an unknown section, key or variable, a wrong type, a value out of bounds, 
 twice, or a file that is not plain UTF-8 keeps the daemon from starting. `waiaas config explain`
 then tells all of it, each with file, line and what would be right, and ends with exit code 1.
 
+The file must be an ordinary one of at most 64 KiB, no link, yours or root's, and nobody else may
+have leave to write to it; else neither a start nor a backup reads it.
+
 The URL of a node may hold a key. Of one that says more than a host, only the host is ever shown,
 and a `config.toml` with such a URL must be for its owner alone (`chmod 600`), as `waiaas init`
 makes it.

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from waiaas.inputs import read_own_file
+
 KEYSTORE_NAME: Final = "keystore"
 LEDGER_FILE: Final = "ledger.db"
 COOKIE_NAME: Final = "operator.cookie"
@@ -59,6 +61,7 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 """How the kernel writes a space, a tab, a newline and a backslash in a path."""
 
 _ADDRESS_BYTES_MAX: Final = 4096
+_COOKIE_BYTES_MAX: Final = 4096
 
 
 class DaemonError(Exception):
@@ -126,10 +129,10 @@ def read_cookie(directory: Path) -> str | None:
     """
     path = directory / COOKIE_NAME
     try:
-        return path.read_text(encoding="ascii") or None
+        return read_own_file(path, bytes_max=_COOKIE_BYTES_MAX).decode("ascii") or None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DaemonError(f"{path} cannot be read: {sentence(error)}") from error
 
 

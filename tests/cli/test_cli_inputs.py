@@ -12,7 +12,14 @@ from typer.testing import CliRunner
 
 from waiaas.cli.app import app
 from waiaas.cli.owners import read_signature
-from waiaas.inputs import JSON_BYTES_MAX, NESTING_MAX, parse_json, read_file, read_json
+from waiaas.inputs import (
+    JSON_BYTES_MAX,
+    NESTING_MAX,
+    parse_json,
+    read_file,
+    read_json,
+    read_own_file,
+)
 
 TWO_AMOUNTS = '{"to": "x", "amount": "1", "amount": "2000000"}'
 DEEP = "[" * 100_000
@@ -75,6 +82,34 @@ def test_a_file_is_ordinary_and_no_longer_than_it_may_be(tmp_path: Path) -> None
     file.write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"it is not UTF-8 text \(byte 1\)"):
         read_json(file)
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_an_own_file_is_no_link_and_nobody_else_can_have_written_it(
+    mode: int, tmp_path: Path
+) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"{}")
+    file.chmod(0o644)
+    link.symlink_to(file)
+    assert read_own_file(file, bytes_max=2) == read_file(link, bytes_max=2) == b"{}"
+    with pytest.raises(ValueError, match="it is a link, and none is followed"):
+        read_own_file(link, bytes_max=2)
+    with pytest.raises(ValueError, match="longer than 1 bytes"):
+        read_own_file(file, bytes_max=1)
+    file.chmod(mode)
+    assert read_file(file, bytes_max=2) == b"{}", "the control"
+    with pytest.raises(ValueError, match="others may write to it"):
+        read_own_file(file, bytes_max=2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_an_own_file_belongs_to_nobody_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"{}")
+    os.chown(file, 65_534, -1)
+    with pytest.raises(ValueError, match="it belongs to another user"):
+        read_own_file(file, bytes_max=2)
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,6 @@ def unwritable(place: Path) -> None:
     (place / "keystore" / "keystore.json").chmod(0o400)
 
 
-def settings_by_others(place: Path) -> None:
-    (place / "config.toml").chmod(0o666)
-
-
 def unknown_setting(place: Path) -> None:
     (place / "config.toml").write_text("[daemon]\nprot = 1\n", encoding="utf-8")
 
@@ -173,6 +169,15 @@ def unreachable_node(place: Path) -> None:
     (place / "config.toml").write_text(text, encoding="utf-8")
 
 
+def test_settings_that_others_may_write_are_told_of_as_a_file_and_as_settings(place: Path) -> None:
+    """They are not read, so that a start refuses them, too."""
+    (place / "config.toml").chmod(0o666)
+    found = wrong(look(place))
+    assert "config.toml is open to other users" in found[Subject.FILES]
+    assert "config.toml: others may write to it" in found[Subject.SETTINGS]
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("make", "subject", "told"),
     [
@@ -186,7 +191,6 @@ def unreachable_node(place: Path) -> None:
         (fifo, Subject.FILES, "pipe is no ordinary file"),
         (another_socket, Subject.FILES, "other.sock is no ordinary file"),
         (unwritable, Subject.FILES, "you may not read and write"),
-        (settings_by_others, Subject.FILES, "config.toml is open"),
         (unknown_setting, Subject.SETTINGS, "daemon.port"),
         (no_ballast, Subject.BALLAST, "is gone"),
         (small_ballast, Subject.BALLAST, "is gone"),

@@ -37,6 +37,7 @@ from waiaas.backups.file import (
     write_backup,
 )
 from waiaas.backups.swap import claimed
+from waiaas.config.reading import read_config_file
 from waiaas.database import Closed, DatabaseError, Ledger, generate_id, open_ledger
 from waiaas.database.copies import read_copy
 from waiaas.database.errors import LedgerDamaged, LedgerFull
@@ -67,6 +68,7 @@ from waiaas.keystore.signer import FileKeystore, open_keystore
 from waiaas.pipeline.clock_guard import ClockGuard
 from waiaas.pipeline.own_keystore import OtherKeystore, known_keystore
 from waiaas.pipeline.record import ledger_time, remember
+from waiaas.place import ConfigError
 from waiaas.ports import Clock, GenerateId, GuardedClock, LedgerTransaction
 from waiaas.system import read_boot_id
 from waiaas.upkeep import require_own_opened
@@ -270,8 +272,9 @@ class BackupMaker:
         keys = read_sealed_files(self._directory / KEYSTORE_NAME)
         contents: dict[str, Content] = {LEDGER_FILE: copy}
         contents |= {f"{KEYSTORE_NAME}/{name}": content for name, content in keys.items()}
-        with contextlib.suppress(FileNotFoundError):
-            contents[CONFIG_FILE] = (self._directory / CONFIG_FILE).read_bytes()
+        config = read_config_file(self._directory / CONFIG_FILE)
+        if config is not None:
+            contents[CONFIG_FILE] = config.content
         protection = header.protection
         if isinstance(protection, UnderKeystore) and protection.keystore != contents[VAULT_FILE]:
             raise BackupError(
@@ -393,7 +396,7 @@ def explained(*, remedy: str = UNCHANGED) -> Iterator[None]:
         raise WrongMasterPassword(error.problem, remedy=error.remedy) from error
     except (KeystoreError, OtherKeystore) as error:
         raise BackupError(error.problem, remedy=error.remedy) from error
-    except (OSError, DatabaseError, DaemonError) as error:
+    except (OSError, DatabaseError, DaemonError, ConfigError) as error:
         raise BackupError(f"{sentence(error).rstrip('.')}.", remedy=remedy) from error
 
 

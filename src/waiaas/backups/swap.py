@@ -40,6 +40,7 @@ from waiaas.backups.errors import BackupError
 from waiaas.backups.file import CONFIG_FILE
 from waiaas.database.lock import DirectoryLock
 from waiaas.directory import JOURNAL_NAME, KEYSTORE_NAME, LEDGER_FILE, sentence, write_private
+from waiaas.inputs import read_own_file
 
 _STAGED: Final = re.compile(r"restore-[0-9a-f-]{36}")
 
@@ -48,6 +49,8 @@ _COMPANIONS: Final = tuple(f"{LEDGER_FILE}-{end}" for end in ("wal", "shm", "jou
 
 _MOVED: Final = (LEDGER_FILE, KEYSTORE_NAME, CONFIG_FILE)
 """The ledger first: while it is staged, nothing new is in its place."""
+
+_JOURNAL_BYTES_MAX: Final = 4096
 
 _GOES_ON: Final = "Put that right; the next start, or the next restore, goes on from there."
 
@@ -190,15 +193,17 @@ def require_endable(directory: Path) -> bool:
 
 def _read_journal(directory: Path) -> _Journal | None:
     path = directory / JOURNAL_NAME
-    if not os.path.lexists(path):
-        return None
-    if not stat.S_ISREG(path.lstat().st_mode):  # To open a FIFO would be to wait.
-        raise BackupError(
-            f"{path} is in the place of the journal of a restore, and is none.",
-            remedy="See what it is, and move it away.",
-        )
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Journal)
+        content = read_own_file(path, bytes_max=_JOURNAL_BYTES_MAX)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise BackupError(
+            f"{path} is in the place of the journal of a restore, and is none: {error}.",
+            remedy="See what it is, and move it away.",
+        ) from error
+    try:
+        return msgspec.json.decode(content, type=_Journal)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BackupError(
             f"{path} is damaged.",

@@ -7,7 +7,6 @@ in the wrong place may be a secret.
 
 import difflib
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +24,7 @@ from waiaas.config.registry import (
 )
 from waiaas.config.toml import Said, read_toml
 from waiaas.config.values import from_text, problem_with, shown
+from waiaas.inputs import is_open_to_others, opened_file, read_from, require_unwritten
 from waiaas.place import PREFIX, ConfigError
 
 FILE_BYTES_MAX: Final = 64 * 1024
@@ -117,45 +117,40 @@ def suggestion(name: str) -> str:
 def _in_place(path: Path) -> Iterator[Read | str]:
     """Yield what `in_file` does; nothing if there is no file: then the defaults hold."""
     try:
-        file = _read_file(path)
+        file = read_config_file(path)
     except ConfigError as error:
         yield from error.args
     else:
         yield from in_file(file) if file else ()
 
 
-def _read_file(path: Path) -> File | None:
+def read_config_file(path: Path) -> File | None:
     """Return the file, or None if there is none.
 
     Raises:
-        ConfigError: something is there, and it cannot be read as a file.
+        ConfigError: something is there, and is not to be read, or not to be believed.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with opened_file(path, follows_links=False) as descriptor:
+            require_unwritten(descriptor)
+            content = read_from(descriptor, bytes_max=FILE_BYTES_MAX)
+            return File(path, content, is_open_to_others=is_open_to_others(descriptor))
     except FileNotFoundError:
-        if path.is_symlink():  # Whoever put it there wants other settings than the defaults.
-            raise ConfigError(f"{path}: it is a link to nothing: mend it or remove it") from None
         return None
     except OSError as error:
         raise ConfigError(
             f"{path}: it cannot be read ({error.strerror}): it must be a file that you may read"
         ) from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"{path}: it is not a file: put a text file in its place, or nothing")
-        with open(descriptor, "rb", closefd=False) as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
-    finally:
-        os.close(descriptor)
-    return File(path, content, is_open_to_others=bool(found.st_mode & 0o077))
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: {error}: put a text file of at most {FILE_BYTES_MAX} bytes in its place,"
+            " yours or root's and written by nobody else (chmod 600), or nothing"
+        ) from error
 
 
 def in_file(file: File) -> Iterator[Read | str]:
     """Yield every setting in the file, and a sentence for whatever else is there."""
-    if len(file.content) > FILE_BYTES_MAX:
-        yield f"{file.path}: it is longer than {FILE_BYTES_MAX} bytes: no settings are"
-    elif file.content.startswith(_BOM):
+    if file.content.startswith(_BOM):
         yield f"{file.path}:1: it begins with a byte order mark: save it as UTF-8 without one"
     else:
         try:

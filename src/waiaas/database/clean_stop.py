@@ -13,6 +13,8 @@ CLEAN_STOP_NAME: Final = "clean-stop"
 """The file in the data directory. It is empty."""
 
 _MODE: Final = 0o600
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Should a pipe be in its place by then, nobody is waited for who would read it."""
 
 
 class CleanStop:
@@ -38,7 +40,7 @@ class CleanStop:
     def make(self) -> None:
         """Make the mark. Where that fails the next start checks the file, and no harm is done."""
         with suppress(OSError):
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _MODE))
+            os.close(os.open(self._path, _FLAGS, _MODE))
             self._sync_directory()
 
     def _sync_directory(self) -> None:

@@ -28,7 +28,7 @@ from waiaas.database.errors import (
     ReadOnlyDatabase,
     RolledBack,
 )
-from waiaas.database.identity import look_before_opening
+from waiaas.database.identity import look_before_opening, require_files
 from waiaas.database.refusals import translated
 from waiaas.database.statements import Parameters, Statement, compiled
 
@@ -285,6 +285,7 @@ def open_reader(
             somebody begins to write all the same, what is read means nothing.
     """
     name = os.fspath(path)
+    require_files(name)
     flags, uri = apsw.SQLITE_OPEN_READONLY, name
     if is_at_rest:
         flags, uri = flags | apsw.SQLITE_OPEN_URI, f"{Path(name).absolute().as_uri()}?immutable=1"

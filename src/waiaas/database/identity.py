@@ -26,6 +26,8 @@ _FILE_MODE: Final = 0o600
 _JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 """How SQLite's rollback journals begin; bytes 16 to 20 are the pages there were, big-endian."""
 
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+
 _making_a_file = threading.Lock()
 """Held while a file is looked for or made: that `close()` must not meet another thread's locks."""
 
@@ -67,6 +69,26 @@ def require_ours_or_empty(identity: Identity, path: str, *, known: int) -> None:
         raise NewerSchema(path, found=identity.user_version, known=known)
 
 
+def require_files(path: str) -> None:
+    """Return if the database at *path*, and what SQLite keeps beside it, are files or not there.
+
+    To read the one end of a pipe SQLite would wait for who opens the other, and hold our locks.
+
+    Raises:
+        NotADatabase: one is something else.
+    """
+    real = os.path.realpath(path)
+    for name in (real, *(real + end for end in _COMPANIONS)):
+        try:
+            mode = Path(name).stat().st_mode
+        except OSError:  # It is not there; or SQLite says better what is the matter with it.
+            continue
+        if not stat.S_ISREG(mode):
+            which = "it" if name == real else Path(name).name
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise NotADatabase(path, reason=f"{which} is {kind}")
+
+
 def look_before_opening(path: str, vfs: str | None) -> None:
     """Return if *path* is a database that may be opened for writing; make an empty file if none.
 
@@ -76,6 +98,7 @@ def look_before_opening(path: str, vfs: str | None) -> None:
     """
     try:
         path.encode()  # SQLite's names are UTF-8.
+        require_files(path)
         # Asked first: a WAL has content only once its file has, and that never goes back to none.
         wal_bytes = _size(os.path.realpath(path) + "-wal")
         with _making_a_file:
@@ -84,9 +107,6 @@ def look_before_opening(path: str, vfs: str | None) -> None:
         raise DatabaseError(f"{path!r} cannot be looked at: {error}") from error
     if found is None:
         return
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise NotADatabase(path, reason=f"it is {kind}")
     if found.st_size == 1:
         raise NotADatabase(path, reason="it is one byte, which SQLite would take for none")
     if found.st_size:

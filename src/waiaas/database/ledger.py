@@ -27,7 +27,7 @@ from waiaas.database.errors import (
     LedgerFull,
     NotADatabase,
 )
-from waiaas.database.identity import look_before_opening
+from waiaas.database.identity import look_before_opening, require_files
 from waiaas.database.integrity import CheckKind, check_integrity, must_check_first
 from waiaas.database.lock import DirectoryLock
 from waiaas.database.notices import SILENT, Notices
@@ -367,6 +367,7 @@ def open_ledger(
         folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         _keep_name(folder)
         _refuse_link(folder / LEDGER_NAME)
+        require_files(os.fspath(folder / LEDGER_NAME))
         if must_exist:
             _refuse_missing(folder / LEDGER_NAME)
         return Ledger(folder, vfs=vfs, lock=lock, notices=notices)

@@ -118,7 +118,7 @@ def _remedy(path: Path, found: os.stat_result, *, is_config: bool) -> tuple[str,
         return f"{path} is a symbolic link", "Put the file itself there."
     if kind not in {stat.S_IFREG, stat.S_IFDIR}:
         return f"{path} is no ordinary file", "See what it is, and remove it."
-    if found.st_uid != os.geteuid():
+    if found.st_uid not in ({os.geteuid(), 0} if is_config else {os.geteuid()}):
         return f"{path} belongs to user {found.st_uid}", f"chown {os.geteuid()} {path}"
     # Settings without a secret may be read by all; those with one are the settings' own business.
     if stat.S_IMODE(found.st_mode) & (_OTHERS_WRITE if is_config else _OTHERS):

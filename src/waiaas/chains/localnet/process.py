@@ -162,7 +162,8 @@ def _start(file: Path, *, slot_ms: int | None, faults_enabled: bool) -> Localnet
     ]
     log_file = file.with_suffix(".log")
     is_replacement = log_file.exists()
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode=0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    log = os.open(log_file, flags, mode=0o600)  # No pipe is waited for, should one be there.
     reading, writing = os.pipe()
     try:
         # Not subprocess, which insists that a child be waited for; this one is to outlive us.

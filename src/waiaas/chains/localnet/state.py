@@ -14,8 +14,13 @@ from typing import Final
 
 import msgspec
 
+from waiaas.inputs import read_own_file
+
 SLOT_MS: Final = 400
 """As on mainnet: a payment is confirmed within 0.4 s, final after 13 s."""
+
+
+_FILE_BYTES_MAX: Final = 4096
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,8 +42,8 @@ class AlreadyAlive(Exception):  # noqa: N818 -- a state of the world, named as o
 def read(file: Path) -> Recorded | None:
     """Return what the file says, or None if there is none that makes sense."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Recorded)
-    except (FileNotFoundError, ValueError):  # msgspec's errors are ValueErrors
+        return msgspec.json.decode(read_own_file(file, bytes_max=_FILE_BYTES_MAX), type=Recorded)
+    except (FileNotFoundError, ValueError):  # Those of msgspec are among them.
         return None
 
 
