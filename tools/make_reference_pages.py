@@ -78,6 +78,10 @@ terminate`, `owner remove`, `policy remove`, `backup restore` over what is there
 and takes `--yes` in a script; what tightens never asks. An owner decides by signature
 (`--owner-signature`), with no password at all.
 
+A file with a password, a key or a token must be the user's own or root's, and closed to everybody
+else (mode 0600). Its name may be a link, as in a volume with secrets of Kubernetes; what is judged
+is the file that was opened.
+
 What went wrong, what to do next and how far something has come is on standard error; standard
 output has only what was asked for. With `--install-completion` alone, `waiaas` sets up the shell it
 is run in (bash, zsh, fish) to complete commands.

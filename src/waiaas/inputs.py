@@ -97,11 +97,15 @@ def require_unwritten(descriptor: int) -> None:
     Raises:
         ValueError: somebody else can.
     """
-    found = os.fstat(descriptor)
-    if found.st_uid not in {os.geteuid(), _ROOT}:
-        raise ValueError("it belongs to another user")
-    if found.st_mode & _OTHERS_WRITE:
+    require_owner(descriptor)
+    if os.fstat(descriptor).st_mode & _OTHERS_WRITE:
         raise ValueError("others may write to it")
+
+
+def require_owner(descriptor: int) -> None:
+    """Return if an opened file is this user's or root's; raise ValueError if not."""
+    if os.fstat(descriptor).st_uid not in {os.geteuid(), _ROOT}:
+        raise ValueError("it belongs to another user")
 
 
 def is_open_to_others(descriptor: int) -> bool:

@@ -38,6 +38,12 @@ def test_a_file_of_no_name_is_refused() -> None:
         file_path("")
 
 
+def test_no_file_is_made_of_the_name_that_means_a_stream() -> None:
+    with pytest.raises(typer.BadParameter, match=r"\./- is one that is called so"):
+        file_path("-")
+    assert file_path("./-") == Path("-")
+
+
 @pytest.mark.parametrize("unset", [""])
 def test_control_an_empty_name_is_the_current_directory(unset: str) -> None:
     assert Path(unset) == Path()

@@ -89,13 +89,51 @@ def test_what_is_no_file_is_refused_and_nobody_waits_for_a_fifo(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)
     for place, why in (
-        (fifo, "not a regular file"),
-        (tmp_path, "not a regular file"),
+        (fifo, "it is no ordinary file"),
+        (tmp_path, "it is no ordinary file"),
         (tmp_path / "none", "No such file"),
     ):
         with pytest.raises(typer.Exit):
             read_password(file=place, descriptor=None)
         assert why in capsys.readouterr().err
+
+
+def test_a_link_is_followed_and_the_file_that_it_names_is_judged(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a volume with secrets of Kubernetes, where every name is a link."""
+    file.write_bytes(b"hunter2")
+    (tmp_path / "link").symlink_to(file)
+    assert as_text(read_password(file=tmp_path / "link")) == "hunter2"
+    file.chmod(0o644)
+    with pytest.raises(typer.Exit):
+        read_password(file=tmp_path / "link")
+    assert "is open to other users" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_the_file_of_another_user_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """He could have put there what he likes, and knows it."""
+    file.write_bytes(b"hunter2")
+    os.chown(file, 65_534, -1)
+    for read in (lambda: read_password(file=file), lambda: read_token(file)):
+        with pytest.raises(typer.Exit) as ended:
+            read()
+        assert ended.value.exit_code == 2
+        assert f"{file} cannot be used: it belongs to another user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_no_secret_is_read_from_where_something_is_to_be_said(
+    descriptor: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        read_password(file=None, descriptor=descriptor)
+    assert ended.value.exit_code == 2
+    assert f"descriptor {descriptor} is for what is said" in capsys.readouterr().err
+    os.fstat(descriptor)
 
 
 @pytest.mark.parametrize("descriptor", [-1, 999_999])

@@ -73,9 +73,14 @@ def named_directory(context: typer.Context) -> Path:
 
 
 def file_path(text: str) -> Path:
-    """Return what an option names; an empty name would be the current directory."""
+    """Return what an option names; an empty name would be the current directory.
+
+    Nor is a file made of the name that elsewhere means standard input or output.
+    """
     if not text:
         raise typer.BadParameter("it is empty, as an unset variable leaves it")
+    if text == "-":
+        raise typer.BadParameter("it is the name of a file: ./- is one that is called so")
     return Path(text)
 
 

@@ -6,21 +6,23 @@ They are read into guarded memory, and stay there unless they are sent over HTTP
 import codecs
 import hmac
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import typer
 
 from waiaas.cli.context import NOTHING_DONE, ExitCode, fail, fail_unanswered
 from waiaas.cli.terminal import unseen_typing
+from waiaas.inputs import is_open_to_others, opened_file, require_owner
 from waiaas.keystore.errors import KeystoreError, PasswordRefused
 from waiaas.keystore.guarded import Guarded, guarded_copy
 from waiaas.keystore.lines import LINE_BYTES_MAX, SECRET_BYTES_MAX, read_line, read_secret
 from waiaas.keystore.new_password import check_new_password
+
+_OUTPUTS: Final = {1, 2}
 
 
 def read_password(
@@ -130,23 +132,27 @@ def new_private_file(path: Path, *, option: str = "--token-file") -> Iterator[IO
 
 @contextmanager
 def _private_file(path: Path) -> Iterator[int]:
-    """Open a file that only this user can read, or end the command."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}", code=ExitCode.USAGE)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            fail(f"{path} is not a regular file", code=ExitCode.USAGE)
-        if stat.S_IMODE(found.st_mode) & 0o077:
+    """Open a file that only this user can read, or end the command.
+
+    Its name may be a link, as all are in a volume with secrets of Kubernetes: what is judged is the
+    file that was opened.
+    """
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(opened_file(path))
+            require_owner(descriptor)
+        except OSError as error:
+            fail(f"{path} cannot be read: {error.strerror}", code=ExitCode.USAGE)
+        except ValueError as error:
+            fail(f"{path} cannot be used: {error}", code=ExitCode.USAGE)
+        if is_open_to_others(descriptor):
             fail(f"{path} is open to other users", hint=f"chmod 600 {path}", code=ExitCode.USAGE)
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _read_descriptor(descriptor: int, read: Callable[[int], Guarded | None]) -> Guarded | None:
+    if descriptor in _OUTPUTS:  # It is closed once it was read, and then nothing could be said.
+        fail(f"descriptor {descriptor} is for what is said: give another", code=ExitCode.USAGE)
     try:
         try:
             return read(descriptor)
