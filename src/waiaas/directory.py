@@ -179,7 +179,9 @@ def require_assertions() -> None:
         DaemonError: it was told not to.
     """
     if not __debug__:
-        raise DaemonError("waiaas relies on its assertions: start Python without -O")
+        raise DaemonError(
+            "waiaas relies on its assertions: start Python without -O, and without PYTHONOPTIMIZE"
+        )
 
 
 def require_initialised(directory: Path) -> None:

@@ -1,6 +1,9 @@
 """What every command asks of the place it works in, before it does anything there."""
 
+import os
 import runpy
+import subprocess
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -94,6 +97,48 @@ def test_a_variable_that_is_none_of_ours_is_refused_by_every_command(
     )
     assert "WAIAAS_PASSWORD: a password is never taken from the environment" in done.output
     assert tree(directory) == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_directory_that_others_may_enter_is_refused_by_every_command(
+    name: str, directory: Path
+) -> None:
+    directory.chmod(0o755)
+    before = tree(directory)
+    done = ran(name, directory)
+    assert done.exit_code == 1
+    assert f"{directory} is open to other users: run `chmod 700 {directory}`" in done.output
+    assert tree(directory) == before
+
+
+@pytest.mark.parametrize("name", ["stop", "status", "config explain"])
+def test_a_link_to_the_directory_and_what_is_none_are_refused(name: str, directory: Path) -> None:
+    link = directory.with_name("link")
+    link.symlink_to(directory)
+    for place in (link, directory / "keystore" / "keystore.json"):
+        done = ran(name, place)
+        assert done.exit_code == 1
+        assert "is not a directory (or a link to one)" in done.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_the_directory_of_another_user_is_refused(directory: Path) -> None:
+    os.chown(directory, 65_534, -1)
+    assert "belongs to another user" in ran("stop", directory).output
+
+
+def test_a_command_is_refused_by_a_python_that_checks_no_assertions(directory: Path) -> None:
+    """The daemon was; what writes to its ledger and keystore beside it was not."""
+    command = ["-m", "waiaas", "--data-dir", str(directory), "password", "change"]
+    done = subprocess.run(
+        [sys.executable, "-O", *command],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "waiaas relies on its assertions: start Python without -O" in done.stderr
 
 
 def test_a_setting_in_the_environment_keeps_no_command_from_working(

@@ -39,7 +39,6 @@ from waiaas.directory import (
     DaemonError,
     is_initialised,
     may_have_localnet,
-    require_assertions,
     require_initialised,
     watch_daemon,
 )
@@ -196,7 +195,6 @@ def start(
     if locked and (password_file, password_fd) != (None, None):
         fail("a start that is --locked takes no password", code=ExitCode.USAGE)
     try:
-        require_assertions()  # To load the daemon takes seconds here.
         require_initialised(directory)
         with loading():
             from msgspec.structs import replace

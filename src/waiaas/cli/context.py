@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from enum import IntEnum
 from pathlib import Path
@@ -18,7 +18,14 @@ import typer
 from waiaas.cli.layout import list_lines, printable, thing_lines
 from waiaas.cli.pasting import pasteable
 from waiaas.cli.unseen import what_was_done
-from waiaas.directory import DaemonError, NotThatFile, NotThePassword
+from waiaas.directory import (
+    DaemonError,
+    NotThatFile,
+    NotThePassword,
+    require_assertions,
+    require_private,
+    sentence,
+)
 from waiaas.inputs import parse_json
 from waiaas.place import ConfigError, has_more_variables
 
@@ -51,10 +58,17 @@ class ExitCode(IntEnum):
 
 
 def directory_of(context: typer.Context, *, reads_settings: bool = False) -> Path:
-    """Return the data directory, once it is sure that it is the one that was meant.
+    """Return the data directory: surely the one that was meant, and if it is there, private.
 
-    A command that *reads_settings* finds by that whether the environment holds none of ours.
+    A command that *reads_settings* finds by that what in the environment is none of ours.
     """
+    try:
+        require_assertions()
+        directory = named_directory(context)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            require_private(directory)
+    except (DaemonError, OSError) as error:
+        fail_as(error)
     if not reads_settings and has_more_variables():
         from waiaas.config.reading import require_known_variables  # As a rule there are none.
 
@@ -62,7 +76,7 @@ def directory_of(context: typer.Context, *, reads_settings: bool = False) -> Pat
             require_known_variables()
         except ConfigError as error:
             fail(*error.args)
-    return named_directory(context)
+    return directory
 
 
 def named_directory(context: typer.Context) -> Path:
@@ -196,16 +210,16 @@ def fail_unanswered() -> NoReturn:
     fail("the input ended before an answer: nothing was done", code=ExitCode.USAGE)
 
 
-def code_of(error: DaemonError) -> ExitCode:
+def code_of(error: DaemonError | OSError) -> ExitCode:
     """Return with which code a command ends for it."""
     if isinstance(error, NotThePassword):
         return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, NotThatFile) else ExitCode.ERROR
 
 
-def fail_as(error: DaemonError) -> NoReturn:
+def fail_as(error: DaemonError | OSError) -> NoReturn:
     """End with what an error says, and with the code of its kind."""
-    fail(str(error), code=code_of(error))
+    fail(sentence(error), code=code_of(error))
 
 
 @contextmanager
