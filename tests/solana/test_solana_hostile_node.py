@@ -333,6 +333,35 @@ def test_the_api_key_in_the_url_is_in_no_error_and_no_log(
     assert "http://127.0.0.1:" in str(caught.value)
 
 
+ECHOES: Final = (
+    f"no such path: /{SECRET}?api-key={SECRET}",
+    f"no such path: /{SECRET.upper()}",
+    f"project {SECRET} is unknown",
+    f"user someone:{SECRET} is unknown",
+    "key with a blank is unknown",
+    "key+with%20a%20blank is unknown",
+    "x" * (REASON_CHARACTERS_MAX - 5) + SECRET,
+)
+
+
+@pytest.mark.parametrize("words", ECHOES)
+def test_a_node_that_repeats_our_url_is_not_repeated(asked: Ask, words: str) -> None:
+    url = f"http://someone:{SECRET}@127.0.0.1:{{port}}/v2/{SECRET}?api-key={SECRET}&b=key+with%20a%20blank"
+    error = json.dumps({"code": 1, "message": words}).encode()
+    with pytest.raises(RpcError) as caught:
+        asked(says(http(b'{"jsonrpc":"2.0","id":ID,"error":%s}' % error)), url=url)
+    told = f"{caught.value!r} {caught.value} {caught.value.message}".lower()
+    assert "(with" in told
+    for part in (SECRET[:5], "blank"):
+        assert part not in told
+
+
+def test_of_a_node_without_a_key_every_word_is_told(asked: Ask) -> None:
+    error = b'{"jsonrpc":"2.0","id":ID,"error":{"code":1,"message":"no v2 / of this"}}'
+    with pytest.raises(RpcError, match="no v2 / of this"):
+        asked(says(http(error)), url="http://127.0.0.1:{port}/v2/?x=1")
+
+
 def test_a_name_and_a_password_in_the_url_are_sent_as_basic_credentials() -> None:
     heads: list[bytes] = []
 

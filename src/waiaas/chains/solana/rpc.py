@@ -9,8 +9,10 @@ log, keeps the node's cookies, parses its redirects and unpacks its compressed b
 import asyncio
 import base64
 import functools
+import re
 import ssl
 from typing import Annotated, Final, TypeVar
+from urllib.parse import unquote, unquote_plus
 
 import httpx2
 import msgspec
@@ -27,6 +29,11 @@ BODY_BYTES_MAX: Final = 1_048_576
 
 REASON_CHARACTERS_MAX: Final = 200
 """How much of a node's own words is repeated to anyone."""
+
+WITHHELD: Final = "(withheld)"
+
+_SECRET_CHARACTERS_MIN: Final = 4
+"""What is shorter is no key, and may stand in any sentence."""
 
 
 def plain_text(text: str) -> str:
@@ -96,6 +103,7 @@ class JsonRpc:
         if self._url.userinfo:
             credentials = f"{self._url.username}:{self._url.password}".encode()
             self._headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+        self._secrets = _pattern_of(self._url)
         self.node: Final = f"{self._url.scheme}://{self._url.netloc.decode('ascii')}"
         """The part of the URL that is safe to show."""
 
@@ -122,7 +130,7 @@ class JsonRpc:
             raise RpcError(
                 self.node,
                 code=response.error.code,
-                message=response.error.message,
+                message=self._withholding(response.error.message),
                 data=None if isinstance(data, msgspec.UnsetType) else bytes(data),
             )
         if isinstance(response.result, msgspec.UnsetType):
@@ -133,6 +141,10 @@ class JsonRpc:
         """Close the connections; calling twice is harmless."""
         await self._transport.aclose()
 
+    def _withholding(self, words: str) -> str:
+        """Return a node's own words without what it repeats of our URL, which may hold a key."""
+        return self._secrets.sub(WITHHELD, words) if self._secrets else words
+
     def _unusable(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"the node at {self.node} {what}")
 
@@ -141,7 +153,7 @@ class JsonRpc:
         try:
             return msgspec.json.decode(text, type=returns)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-            reason = plain_text(str(error))
+            reason = plain_text(self._withholding(str(error)))
         raise self._unusable(f"gave an answer of the wrong shape ({reason})")
 
     async def _post(self, body: bytes) -> bytes:
@@ -175,6 +187,15 @@ class JsonRpc:
             return bytes(answer)
         finally:
             await response.aclose()
+
+
+def _pattern_of(url: httpx2.URL) -> re.Pattern[str] | None:
+    """Return what finds the parts of *url* beside its host, as they are written and as meant."""
+    path, user = url.raw_path.decode("ascii"), url.userinfo.decode("ascii")
+    written = {path, user, *re.split(r"[/?&=]", path), *user.split(":")}
+    parts = {each for part in written for each in (part, unquote(part), unquote_plus(part))}
+    told = sorted((each for each in parts if len(each) >= _SECRET_CHARACTERS_MIN), key=len)
+    return re.compile("|".join(map(re.escape, reversed(told))), re.IGNORECASE) if told else None
 
 
 @functools.cache
