@@ -25,6 +25,9 @@ _PIECE: Final = re.compile(
 )
 _SEEMING_KEY: Final = re.compile(r"\s*([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\s*=")
 _POSITION: Final = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)")
+_DOTS_MAX: Final = 100
+"""Outside of texts. The time that a key takes to be read grows with the square of its parts."""
+
 _DEPTH: Final = 2
 """How far down things are told apart: a section, and a key in it."""
 
@@ -58,6 +61,7 @@ def read_toml(text: str) -> tuple[list[Said], list[Broken]]:
     table: Path = ()
     for line, statement in _cut(text):
         try:
+            _require_few_dots(statement)
             parsed = tomllib.loads(statement)
         except (ValueError, RecursionError) as error:
             broken.append(Broken(line, _seeming_name(table, statement), _reason(error)))
@@ -87,6 +91,14 @@ def _cut(text: str) -> Iterator[tuple[int, str]]:
             yield begins, text[start : match.start()]
             begins, start, depth, is_heading = line, match.end(), 0, False
     yield begins, text[start:]
+
+
+def _require_few_dots(statement: str) -> None:
+    if statement.count(".") <= _DOTS_MAX:
+        return
+    outside = (each for each in _PIECE.findall(statement) if each[0] not in "\"'#")
+    if sum(piece.count(".") for piece in outside) > _DOTS_MAX:
+        raise ValueError("a name has more parts than any")
 
 
 def _heading(parsed: Any) -> tuple[Path, Any]:  # noqa: ANN401 -- whatever TOML can say
@@ -138,4 +150,6 @@ def _seeming_name(table: Path, statement: str) -> str:
 def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if "integer string conversion" in str(error):  # Python's own, with advice for programmers.
+        return "a number is longer than any"
     return _POSITION.sub("", str(error))
