@@ -206,6 +206,15 @@ def test_a_user_without_privileges_gets_errors_of_ours_too() -> None:
 # ── what a crash leaves ────────────────────────────────────────────────────────────────────────
 
 
+def test_a_folder_of_the_name_of_a_leftover_is_nobodys_leftover(private: PrivateDirectory) -> None:
+    names = {kind: f".keystore.json.{kind * 8}.tmp" for kind in ("aa", "bb", "cc")}
+    (private.path / names["aa"]).mkdir()
+    (private.path / names["bb"]).touch()
+    os.mkfifo(private.path / names["cc"])
+    private.remove_leftovers()
+    assert private.names() == [names["aa"]]
+
+
 def test_a_crash_at_any_step_leaves_no_file_or_the_whole_file(private: PrivateDirectory) -> None:
     content = b"x" * 50_000
     seen = set()

@@ -161,7 +161,8 @@ class PrivateDirectory:
         with _explaining(self.path, operation="clean"), self._opened() as directory:
             for name in _names_in(directory):
                 if _TEMPORARY_NAME.fullmatch(name):
-                    os.unlink(name, dir_fd=directory)
+                    with suppress(IsADirectoryError):  # Of such a name we make files alone.
+                        os.unlink(name, dir_fd=directory)
 
     def _require_content(self, name: str, content: bytes) -> None:
         if self.read(name) != content:
