@@ -165,6 +165,8 @@ class QuickKeystore:
     keystore: FileKeystore
     derivations: int = 0
     on_derivation: Callable[[], object] = lambda: None
+    given: list[bytes] = field(default_factory=list)
+    """The very objects that it was given as passwords."""
 
     def generate(self, agent_id: AgentId, *, chain: ChainType, network: NetworkType) -> str:
         return self.keystore.generate(agent_id, chain=chain, network=network)
@@ -185,11 +187,13 @@ class QuickKeystore:
         self.is_locked = True
 
     def unlock(self, password: bytes) -> None:
+        self.given.append(password)
         assert password == PASSWORD.encode()
         self.is_locked = False
 
     def verify_password(self, password: bytes) -> bool:
         self.derivations += 1
+        self.given.append(password)
         self.on_derivation()
         return password == PASSWORD.encode()
 
@@ -223,7 +227,9 @@ class Connection:
     sent: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._waiting = list(self.body)
+        # As of a server: objects of its own, which the application overwrites.
+        self.handed = [bytes(bytearray(chunk)) for chunk in self.body]
+        self._waiting = list(self.handed)
 
     async def receive(self) -> Message:
         if not self._waiting:
@@ -260,6 +266,8 @@ class Desk:
     observed: list[tuple[str, int, float]] = field(default_factory=list)
     woken: list[TransactionRecord] = field(default_factory=list)
     stops: list[None] = field(default_factory=list)
+    handed: list[bytes] = field(default_factory=list)
+    """Pieces of the last body."""
     _seen_at: int | None = None
     _seen: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -398,6 +406,7 @@ class Desk:
             "server": ("127.0.0.1", self.port),
         }
         connection = Connection(chunks, ends)
+        self.handed = connection.handed
         async with asyncio.timeout(PATIENCE_S):
             await self.api(scope, connection.receive, connection.send)
         return checked(connection.answer(), of=route_at(method, path))

@@ -230,6 +230,7 @@ class Wire:
     def __init__(self) -> None:
         self.is_closed = False
         self.is_paused = False
+        self.protocol: Any = None
 
     def get_extra_info(self, _: str) -> None:
         return None
@@ -244,6 +245,12 @@ class Wire:
 
     def pause_reading(self) -> None:
         self.is_paused = True
+
+    def write(self, _: bytes) -> None:
+        pass
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
 
 def connected(kind: type[HttpToolsProtocol]) -> tuple[HttpToolsProtocol, StillLoop, Wire]:
@@ -288,6 +295,43 @@ def test_a_connection_that_is_lost_leaves_no_timer() -> None:
     protocol.pause_writing()
     protocol.connection_lost(None)
     assert loop.waiting() == []
+
+
+# ── secrets ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def receive(wire: Wire, text: bytes) -> memoryview:
+    """Let *text* come in; return the buffer in which it came."""
+    buffer = memoryview(wire.protocol.get_buffer(-1))
+    buffer[: len(text)] = text
+    wire.protocol.buffer_updated(len(text))
+    return buffer
+
+
+def test_what_came_in_is_overwritten_once_the_parser_has_seen_it() -> None:
+    protocol, _, wire = connected(BoundedProtocol)
+    head = b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\n"
+    assert not any(receive(wire, head + b"a password in two pieces"))
+    assert not any(receive(wire, b", each too long to l"))
+    assert protocol.cycle.body == b"a password in two pieces, each too long to l"
+
+
+def test_a_body_that_grows_is_moved_by_us_and_overwritten_when_it_is_dropped() -> None:
+    protocol, _, wire = connected(BoundedProtocol)
+    receive(wire, b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\n" + b"a password in two pieces")
+    before = protocol.cycle.body
+    receive(wire, b", each too long to l")
+    assert protocol.cycle.body is not before, (
+        "it was not grown by the allocator, which leaves copies"
+    )
+    before.__del__()  # type: ignore[attr-defined]  # -- as when nobody refers to it.
+    assert before == bytes(24)
+
+
+def test_a_connection_that_fails_to_parse_leaves_nothing_either() -> None:
+    _, _, wire = connected(BoundedProtocol)
+    assert not any(receive(wire, b"a password, and no HTTP\n"))
+    assert wire.is_closed
 
 
 # ── number ─────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from tests.canaries import MARKER
-from tests.e2e import memory, opener
+from tests.e2e import memory, opener, receiver
+from tests.e2e.conftest import Http
 
 from waiaas.database import generate_id
 from waiaas.domain.enums import ChainType, NetworkType
@@ -31,7 +32,6 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     printed = [fresh.run("init", password=True)]
     daemon = fresh.start()
     cookie = (fresh.data / "operator.cookie").read_text(encoding="ascii")
-    # Before anybody logs in: that brings the password as HTTP does (docs/keystore.md).
     _require_closed(fresh, daemon.process.pid, whose="at start")
     http = daemon.operator(password=CANARY)
     printed.append(fresh.run(*CREATE, password=True))
@@ -68,15 +68,16 @@ def test_no_secret_is_in_any_output_or_file(fresh: Any, recipient: str) -> None:
     agents_program = type(http)(http.url, token)
     paid = [agents_program.pay(recipient, 1000 + n, key=f"k{n}")["id"] for n in range(50)]
     assert {agents_program.ended(tx_id)["status"] for tx_id in paid} == {"CONFIRMED"}
-    _require_closed(fresh, daemon.process.pid, whose="after 50 signatures", but="the password")
+    _require_closed(fresh, daemon.process.pid, whose="after 50 signatures")
     printed.append(fresh.run("lock"))
-    _require_closed(fresh, daemon.process.pid, whose="locked", but="the password", is_locked=True)
+    _require_closed(fresh, daemon.process.pid, whose="locked", is_locked=True)
     fresh.password_file.write_text(CANARY + "\n", encoding="ascii")
     printed += [
         fresh.run(*send, "1000000", code=1),
         fresh.run("unlock", password=True),
-        fresh.run(*send, "1000001", "--wait", "20"),
     ]
+    _require_closed(fresh, daemon.process.pid, whose="unlocked", has_signed=False)
+    printed.append(fresh.run(*send, "1000001", "--wait", "20"))
 
     running = _texts(fresh, daemon, printed, leave_out={"operator.cookie"})
     with_cookie = _texts(fresh, daemon, [], leave_out=set())
@@ -120,6 +121,29 @@ def test_opening_leaves_nothing_in_registers_and_on_stacks_that_naive_opening_le
     assert "the wrapping key" in left, "a control"
 
 
+@AS_ROOT
+@pytest.mark.parametrize("password", [CANARY, "12 bytes: xy"], ids=["usual", "shortest"])
+def test_a_password_that_came_by_http_is_gone_and_naively_it_is_not(password: str) -> None:
+    secrets = {"the password": password.encode()}
+    assert len(password) >= 12
+    assert _left_behind(secrets, password) == []
+    assert _left_behind(secrets, password, "naive") != [], "a control"
+
+
+def _left_behind(secrets: dict[str, bytes], password: str, *words: str) -> list[memory.Finding]:
+    """Return where the password lies in a program that has received it."""
+    with subprocess.Popen(
+        [sys.executable, receiver.__file__, *words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            http = Http(f"http://127.0.0.1:{int(process.stdout.readline())}")
+            http.ask("POST", "/v1/admin/unlock", {"password": password})
+            return memory.search(process.pid, secrets)
+        finally:
+            process.terminate()
+
+
 def _open_in(program: str, *words: str | Path) -> set[str]:
     """Return what lies open in the memory of a program that has opened a keystore."""
     with subprocess.Popen(
@@ -135,17 +159,16 @@ def _open_in(program: str, *words: str | Path) -> set[str]:
 
 
 def _require_closed(
-    program: Any, pid: int, *, whose: str, but: str = "", is_locked: bool = False
+    program: Any, pid: int, *, whose: str, is_locked: bool = False, has_signed: bool = True
 ) -> None:
     """Look into the daemon's memory: what it holds is in pages that nothing in it can read."""
     if os.geteuid() != 0 or not Path("/proc/self/mem").exists():
         return  # Nobody else may look, which tests/daemon/test_daemon_hardening shows.
     secrets = memory.secrets_in(program.data / "keystore", CANARY)
-    secrets.pop(but, None)
     found = memory.search(pid, secrets)
     assert [finding for finding in found if not finding.is_closed] == [], whose
     held = {finding.secret for finding in found}
-    loaded = {"the data keys key"} | ({"a seed"} & secrets.keys())
+    loaded = {"the data keys key"} | ({"a seed"} & secrets.keys() if has_signed else set())
     assert held == (set() if is_locked else loaded), whose
 
 

@@ -5,8 +5,8 @@ before who asks, and that before anything of the body is read.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -35,6 +35,7 @@ from waiaas.api import (
 from waiaas.api.access import identify
 from waiaas.api.allowance import HeldBack
 from waiaas.api.guard import Guard
+from waiaas.api.overwriting import overwrite
 from waiaas.api.problems import problem_response
 from waiaas.api.refusals import services_for, write_down
 from waiaas.api.routes import Call, Route
@@ -69,6 +70,8 @@ _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NOWHERE: Final = "none"
 """Of the figures of what there is no route for: paths come from anybody, in any number."""
 _ID: Final = "{id}"
+_OVERWRITTEN: Final = "password"
+"""The member of a message that does not outlive its answer."""
 _POLICY_VIOLATION: Final = 1008
 """The websocket close code; before the handshake a server turns it into status 403."""
 
@@ -188,14 +191,10 @@ class Api:
         route, path_id = self._match(request)
         principal = identify(request, route.credential, self._services)
         _refuse_unhonoured(request, route)
-        body = (
-            None
-            if route.body is None
-            else decode(await _read(request), route.body, *route.other_bodies)
-        )
-        query = route.query and decode_query(request.scope["query_string"], route.query)
-        services = services_for(principal, self._services)
-        reply = await route.handler(Call(request, principal, services, body, path_id, query))
+        async with _message(request, route) as body:
+            query = route.query and decode_query(request.scope["query_string"], route.query)
+            services = services_for(principal, self._services)
+            reply = await route.handler(Call(request, principal, services, body, path_id, query))
         if isinstance(reply, Exposition):
             return Response(reply.text, media_type=_EXPOSITION)
         return Response(
@@ -260,18 +259,41 @@ def _refuse_unhonoured(request: Request, route: Route) -> None:
         raise Refusal(ErrorCode.VALIDATION_FAILED, "this path takes no body")
 
 
-async def _read(request: Request) -> bytes:
-    """Read a bounded JSON body, in bounded time.
+@asynccontextmanager
+async def _message(request: Request, route: Route) -> AsyncIterator[object]:
+    """Lend what came in, if *route* takes anything, and overwrite it and its password afterwards.
+
+    Raises:
+        Refusal: BODY_TOO_LARGE, CONTENT_TYPE_REFUSED, VALIDATION_FAILED.
+    """
+    if route.body is None:
+        yield None
+        return
+    chunks: list[bytes] = []
+    body, message = b"", None
+    try:
+        await _read(request, chunks)
+        body = b"".join(chunks)
+        message = decode(body, route.body, *route.other_bodies)
+        yield message
+    finally:
+        for copy in (*chunks, body, getattr(message, _OVERWRITTEN, None)):
+            overwrite(copy or "")
+
+
+async def _read(request: Request, chunks: list[bytes]) -> None:
+    """Read a bounded JSON body, in bounded time, to the end of *chunks*.
 
     Raises:
         Refusal: BODY_TOO_LARGE, CONTENT_TYPE_REFUSED, or VALIDATION_FAILED if it does not come.
     """
-    body = bytearray()
+    size_bytes = 0
     try:
         async with asyncio.timeout(BODY_S_MAX):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
+                chunks.append(chunk)
+                size_bytes += len(chunk)
+                if size_bytes > BODY_BYTES_MAX:
                     raise Refusal(
                         ErrorCode.BODY_TOO_LARGE, f"the body is larger than {BODY_BYTES_MAX} bytes"
                     )
@@ -285,4 +307,3 @@ async def _read(request: Request) -> bytes:
             ErrorCode.CONTENT_TYPE_REFUSED,
             "the body must be application/json, and not compressed",
         )
-    return bytes(body)

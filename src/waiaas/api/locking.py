@@ -1,6 +1,7 @@
 """The operator locks the keystore, with the cookie, and unlocks it, with the password besides."""
 
 from waiaas.api.access import login_caller
+from waiaas.api.overwriting import encoded
 from waiaas.api.routes import Call, Route
 from waiaas.domain.access import Credential
 from waiaas.domain.audit import OPERATOR
@@ -23,9 +24,8 @@ async def unlock(call: Call) -> KeystoreState:
         caller=login_caller(call.request, services),
         ip_address=call.ip_address,
     )
-    await services.locking.unlock(
-        body.password.encode(), actor=OPERATOR, ip_address=call.ip_address
-    )
+    with encoded(body.password) as password:
+        await services.locking.unlock(password, actor=OPERATOR, ip_address=call.ip_address)
     return KeystoreState(locked=services.keystore.is_locked)
 
 

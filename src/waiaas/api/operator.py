@@ -16,6 +16,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from waiaas.api.overwriting import encoded
 from waiaas.domain.access import OPERATOR_TOKEN_PREFIX, Credential
 from waiaas.domain.audit import OPERATOR, UNAUTHENTICATED, AuditEvent
 from waiaas.domain.enums import AuditAction
@@ -135,7 +136,8 @@ class OperatorAccess:
                 hint="Wait until retryAt.",
                 details={"retryAt": failures.not_before},
             )
-        right = await asyncio.to_thread(self._keystore.verify_password, password.encode())
+        with encoded(password) as secret:
+            right = await asyncio.to_thread(self._keystore.verify_password, secret)
 
         def unit(tx: LedgerTransaction) -> None:
             now_s = ledger_time(tx, wall_s=wall_s)

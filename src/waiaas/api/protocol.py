@@ -4,6 +4,8 @@ uvicorn's protocol keeps headers of any size and waits for ever for a request to
 Here a connection that asks for too much, or takes too long, is closed: long before memory or file
 descriptors run out, which would stop payments too. Time between two requests is uvicorn's own
 affair (`timeout_keep_alive`), and so is a body, whose size `waiaas.api.app` bounds.
+
+What came in may be a password, so it is overwritten as soon as the parser has seen it.
 """
 
 import asyncio
@@ -12,14 +14,19 @@ import resource
 import socket
 import struct
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from waiaas.api.overwriting import overwrite
+
 CONNECTIONS_MAX: Final = 512
 LOCAL_RESERVE: Final = 16
 """Connections that the Unix socket takes when strangers hold all that the port may have."""
+
+_BUFFER_BYTES: Final = 64 * 1024
+"""What is taken from the kernel at once."""
 
 _CREDENTIALS: Final = struct.Struct("iII")
 """`struct ucred` of unix(7): pid, uid, gid."""
@@ -49,10 +56,61 @@ class _HeadTooLarge(Exception):  # noqa: N818 -- a state of the request, named a
     """Stops the parser, which turns it into an error of its own."""
 
 
+class _Body(bytearray):
+    """What the application has not taken yet; overwritten when it has, and whenever it moves."""
+
+    def __iadd__(self, more: bytes) -> Self:  # type: ignore[override, misc]  # -- all that it is given
+        longer = type(self)(len(self) + len(more))
+        with memoryview(longer) as place:  # Assigning to it, unlike to `longer`, makes no copy.
+            place[: len(self)] = self
+            place[len(self) :] = more
+        return longer
+
+    def __del__(self) -> None:
+        memoryview(self)[:] = bytes(len(self))
+
+
+class _Receiver(asyncio.BufferedProtocol):
+    """Gives a connection what comes in, and then overwrites it.
+
+    The event loop's own buffer is one for all connections, and keeps what came in until as much has
+    come in again.
+    """
+
+    def __init__(self, connection: "BoundedProtocol", buffer: memoryview) -> None:
+        self._connection = connection
+        self._buffer = buffer
+
+    def get_buffer(self, _: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, size_bytes: int) -> None:
+        received = self._buffer[:size_bytes]
+        try:
+            # Like bytes, to a parser that makes copies of all that it tells.
+            self._connection.data_received(cast("bytes", received))
+        finally:
+            received[:] = bytes(size_bytes)
+
+    def eof_received(self) -> None:
+        self._connection.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection within limits."""
 
     limits: ClassVar[Limits] = Limits()
+    buffer: ClassVar[memoryview] = memoryview(bytearray(_BUFFER_BYTES))
+    """For what comes in, of every connection: it is read and overwritten in one go."""
 
     _head_bytes = 0
     """What the parser has told us of the head of this request."""
@@ -68,6 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # -- as uvicorn does
         super().connection_made(transport)
+        transport.set_protocol(_Receiver(self, self.buffer))
         if len(self.connections) > self.limits.connections_max:
             transport.close()
         else:
@@ -125,7 +184,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._is_heard = True
+        if not isinstance(self.cycle.body, _Body):  # The first piece, or since it was taken.
+            self.cycle.body = _Body()
         super().on_body(body)
+        overwrite(body)
 
     def on_message_complete(self) -> None:
         self._is_heard = True
@@ -212,7 +274,7 @@ def _user_of(transport: asyncio.Transport) -> int | None:
 
 def protocol_within(limits: Limits) -> type[BoundedProtocol]:
     """Return the class of connections within *limits*."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "buffer": _buffer()})
 
 
 def local_protocol_within(limits: Limits, *, users: frozenset[int]) -> type[LocalProtocol]:
@@ -224,8 +286,14 @@ def local_protocol_within(limits: Limits, *, users: frozenset[int]) -> type[Loca
     """
     more = replace(limits, connections_max=limits.connections_max + LOCAL_RESERVE)
     return type(
-        "LocalProtocol", (LocalProtocol,), {"limits": more, "users": users, "_turned_away": set()}
+        "LocalProtocol",
+        (LocalProtocol,),
+        {"limits": more, "buffer": _buffer(), "users": users, "_turned_away": set()},
     )
+
+
+def _buffer() -> memoryview:
+    return memoryview(bytearray(_BUFFER_BYTES))
 
 
 def connections_max(descriptors_max: int) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from waiaas.api.overwriting import overwrite
 from waiaas.domain.errors import ErrorCode, Refusal
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -40,16 +41,17 @@ def decode(
 ) -> Message:
     """Return *body* as a message of type *kind*, or of that of *others* whose tag it has.
 
-    *within* names the member of another message that *body* is the value of.
+    *within* names the member of another message that *body* is the value of. What is made of *body*
+    on the way to the message is overwritten: there may be a password in it.
 
     Raises:
         Refusal: VALIDATION_FAILED, with where and why. It repeats nothing of what was sent but the
             name of an unknown field, if that is a plain one: a misspelling is found by its name.
     """
+    text, document = "", None
     try:
-        document = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
-        )
+        text = body.decode("utf-8")
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
         _check(document, depth=0)
         return msgspec.json.decode(body, type=_meant(document, kind, others), strict=True)
     except msgspec.ValidationError as error:
@@ -58,6 +60,9 @@ def decode(
         raise _too_deep() from error
     except ValueError as error:
         raise _refused("the body is not valid JSON") from error
+    finally:
+        overwrite(text)
+        _overwrite_values(document)
 
 
 def decode_query(query: bytes, kind: type[Message]) -> Message:
@@ -112,6 +117,20 @@ def _check(value: object, *, depth: int) -> None:
             if isinstance(value, dict):
                 for item in value.values():
                     _check(item, depth=depth + 1)
+        case _:
+            pass
+
+
+def _overwrite_values(value: object) -> None:
+    match value:
+        case str():
+            overwrite(value)
+        case list():
+            for item in value:
+                _overwrite_values(item)
+        case dict():
+            for item in value.values():
+                _overwrite_values(item)
         case _:
             pass
 
