@@ -174,6 +174,7 @@ def test_what_is_no_key_is_told_by_what_is_wrong_with_it(
     [
         ("mnemonic --chain solana", WORDS.replace("curtain", "zoo"), "CHECKSUM"),
         (f"web3-secret-storage {SEPOLIA}", json.dumps(WEB3["file"]), "WRONG_PASSWORD"),
+        (f"solana-keygen --address {OWN}", PAIR.to_json(), "OTHER_ADDRESS"),
     ],
 )
 def test_what_is_refused_makes_no_agent_and_one_row_that_says_why(

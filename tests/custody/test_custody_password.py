@@ -1,6 +1,7 @@
 """Changing the master password of a stopped daemon: what is written down, and what is refused."""
 
 import json
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_a_change_is_two_rows_that_name_the_new_file(
     assert "does not open" in refused.output
     assert rows()[2:] == [("AUTH_FAILED", "unauthenticated", {"caller": "LOCAL_USER"})]
     assert sha256((data / NAME).read_bytes()).hexdigest() == digest
+
+
+def test_what_is_written_on_the_way_is_for_nobody_else(data: Path) -> None:
+    os.umask(0o022)
+    change(data, new=NEW)
+    assert os.umask(0o022) == 0o077
 
 
 def test_a_new_password_that_is_refused_leaves_no_trace(data: Path, rows: Rows) -> None:

@@ -26,6 +26,7 @@ from waiaas.directory import (
     may_have_localnet,
     read_cookie,
     require_initialised,
+    require_private,
     watch_daemon,
     write_locked,
     write_private,
@@ -50,6 +51,14 @@ def living(directory: Path, content: bytes) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a directory away needs root")
+def test_a_directory_of_another_user_is_refused(directory: Path) -> None:
+    require_private(directory)
+    os.chown(directory, 65_534, -1)
+    with pytest.raises(DaemonError, match="belongs to another user"):
+        require_private(directory)
 
 
 def test_a_daemon_is_found_for_as_long_as_it_lives(directory: Path) -> None:

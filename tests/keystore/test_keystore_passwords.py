@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import msgspec
 import pytest
 
+from waiaas.keystore import vault
 from waiaas.keystore.errors import (
     DamagedKeystore,
     DerivationFailed,
@@ -27,6 +29,14 @@ def test_a_password_too_short_or_too_long_protects_nothing(tmp_path: Path, lengt
     with pytest.raises(PasswordRefused, match="12 to 1024 bytes"):
         create_keystore(tmp_path / "keystore", b"x" * length)
     assert not (tmp_path / "keystore").exists()
+
+
+def test_of_a_password_that_is_too_long_nothing_is_derived(home: Path) -> None:
+    opened = vault.read((home / vault.FILE_NAME).read_bytes(), path=home)
+    absurd = msgspec.structs.replace(opened, kdf=msgspec.structs.replace(opened.kdf, passes=0))
+    assert not vault.is_password(absurd, b"x" * 1025)
+    with pytest.raises(ValueError, match="passes"):  # The control: this is about to be derived.
+        vault.is_password(absurd, b"x" * 1024)
 
 
 @pytest.mark.parametrize("length", [12, 1024])

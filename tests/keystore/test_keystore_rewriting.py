@@ -255,6 +255,28 @@ def test_a_file_that_does_not_open_takes_nobodys_place(
     assert contents(private.path) == before
 
 
+class Spoiling(PrivateDirectory):
+    """A disk that gives back something else than it was given."""
+
+    def read(self, name: str) -> bytes | None:
+        found = super().read(name)
+        return found and found.replace(b"a", b"b")
+
+
+def test_a_file_that_does_not_read_back_takes_nobodys_place(home: Path, changed: Changed) -> None:
+    before = contents(home)
+    with pytest.raises(DamagedKeystore, match="does not read back"):
+        Spoiling(home).replace(NAME, changed.new, verify=lambda _: pytest.fail("verified"))
+    assert contents(home) == before
+
+
+def test_what_is_verified_is_what_was_read_back(home: Path, changed: Changed) -> None:
+    verified: list[bytes] = []
+    PrivateDirectory(home).replace(NAME, changed.new, verify=verified.append)
+    assert verified == [changed.new]
+    assert verified[0] is not changed.new, "an object in memory is safe on no disk"
+
+
 def test_control_a_file_with_another_key_is_no_rewriting(
     home: Path, password: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

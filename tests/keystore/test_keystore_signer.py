@@ -21,10 +21,13 @@ from waiaas.domain.enums import ChainType, NetworkType
 from waiaas.domain.evm_address import evm_address
 from waiaas.domain.ids import AgentId
 from waiaas.keystore import vault
+from waiaas.keystore.agent_key import open_key
 from waiaas.keystore.errors import (
     AgentKeyExists,
     DamagedKeystore,
+    DuplicateKey,
     GuardedMemoryUnavailable,
+    KeyRefused,
     KeystoreError,
     KeystoreLocked,
     KeystoreMissing,
@@ -148,6 +151,52 @@ def test_a_key_that_does_not_read_back_is_not_stored_and_does_not_sign(
     assert not keystore.holds(agent_id, public_key=address)
     with pytest.raises(DamagedKeystore):
         keystore.sign(agent_id, b"pay")
+
+
+def test_a_new_keystore_that_does_not_read_back_is_told(
+    tmp_path: Path, password: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waiaas.keystore.signer.PrivateDirectory", Spoiling)
+    with pytest.raises(DamagedKeystore, match="does not read back"):
+        create_keystore(tmp_path / "keystore", password)
+
+
+@pytest.mark.parametrize("chain", ChainType)
+def test_a_key_that_signs_wrongly_gets_no_file_and_its_address_is_not_told(
+    chain: ChainType,
+    keystore: FileKeystore,
+    new_agent: Callable[[], AgentId],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = [Guarded.copy_of(bytes([number]) * 32) for number in (1, 2)]
+    mine, other = (open_key(seed, chain=chain) for seed in seeds)
+    sign = type(other).sign
+    monkeypatch.setattr(type(mine), "sign", lambda _self, payload: sign(other, payload))
+    agent_id = new_agent()
+    if chain is ChainType.SOLANA:
+        with pytest.raises(KeyRefused, match="does not verify"):
+            keystore.generate(agent_id, chain=chain, network=NetworkType.LOCALNET)
+    with pytest.raises(KeyRefused, match="does not verify"):
+        keystore.adopt(agent_id, seeds[0], chain=chain, network=NetworkType.TESTNET)
+    with pytest.raises(NothingToStore):
+        keystore.store(agent_id)
+
+
+def test_a_key_that_another_agents_file_holds_is_not_adopted(
+    keystore: FileKeystore, new_agent: Callable[[], AgentId]
+) -> None:
+    seed, first, second = Guarded.random(32), new_agent(), new_agent()
+
+    def adopt(agent_id: AgentId) -> None:
+        keystore.adopt(agent_id, seed, chain=ChainType.SOLANA, network=NetworkType.DEVNET)
+
+    adopt(first)
+    keystore.store(first)
+    with pytest.raises(DuplicateKey) as refused:
+        adopt(second)
+    assert refused.value.holder == first
+    with pytest.raises(NothingToStore):
+        keystore.store(second)
 
 
 @pytest.mark.parametrize("bad", ["", "..", "../keystore", "keystore", "0198C0DE", "a/b", "x\0y"])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from waiaas.domain.enums import ImportProblem
 from waiaas.domain.keccak import keccak256
 from waiaas.keystore import web3_storage
-from waiaas.keystore.errors import DerivationFailed, ImportRefused
+from waiaas.keystore.errors import DerivationFailed, ImportRefused, KeyRefused
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.secp256k1 import Secp256k1Key
 from waiaas.keystore.web3_storage import GETH, ROUNDS_MAX, Scrypt, read, write
@@ -240,6 +240,32 @@ def test_what_is_not_json_or_says_something_twice_is_refused(text: str | bytes) 
     with pytest.raises(ImportRefused, match="This is no file of Web3 Secret Storage") as refused:
         read(guarded(text), guarded(PASSWORD))
     assert refused.value.__context__ is None, "the parser's own error quotes the file"
+
+
+@pytest.mark.parametrize("name", ["version", "crypto", "mac", "n", "iv", "address", "id"])
+def test_a_member_that_is_there_twice_is_refused_even_if_it_says_the_same(name: str) -> None:
+    text = json.dumps(QUICK["file"])
+    start = text.index(f'"{name}": ')
+    _, end = json.JSONDecoder().raw_decode(text, start + len(f'"{name}": '))
+    member = text[start:end]
+    assert plain(read(guarded(text), guarded(QUICK["password"]))).hex() == QUICK["secret"]
+    with pytest.raises(ImportRefused, match="has a member twice"):
+        read(guarded(text.replace(member, f"{member}, {member}")), guarded(QUICK["password"]))
+
+
+@pytest.mark.parametrize("bit", [0, 77, 255])
+def test_a_file_that_does_not_give_back_its_key_is_not_handed_out(
+    monkeypatch: pytest.MonkeyPatch, bit: int
+) -> None:
+    crypted = web3_storage._crypted
+
+    def slipping(derived: Guarded, iv: bytes, content: bytes | memoryview) -> Guarded:
+        changed = int.from_bytes(content) ^ (isinstance(content, memoryview) << bit)
+        return crypted(derived, iv, changed.to_bytes(32))
+
+    monkeypatch.setattr(web3_storage, "_crypted", slipping)
+    with pytest.raises(KeyRefused, match="not what is read"):
+        write(guarded(bytes.fromhex(QUICK["secret"])), guarded(PASSWORD), cost=CHEAP)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -142,8 +142,7 @@ class PrivateDirectory:
         with _explaining(path, operation="replace"), self._opened() as directory:
             try:
                 _write_durably(temporary, content, directory=directory)
-                self._require_content(temporary, content)
-                verify(content)
+                verify(self._read_back(temporary, content))
                 os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             except BaseException:
                 with suppress(FileNotFoundError):
@@ -164,11 +163,13 @@ class PrivateDirectory:
                     with suppress(IsADirectoryError):  # Of such a name we make files alone.
                         os.unlink(name, dir_fd=directory)
 
-    def _require_content(self, name: str, content: bytes) -> None:
-        if self.read(name) != content:
+    def _read_back(self, name: str, content: bytes) -> bytes:
+        found = self.read(name)
+        if found != content:
             raise DamagedKeystore(
                 self.path / name, problem="it does not read back as it was written"
             )
+        return found
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

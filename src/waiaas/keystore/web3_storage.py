@@ -177,12 +177,12 @@ def write(secret: Guarded, password: Guarded, *, cost: Scrypt = GETH) -> bytes:
         "version": VERSION,
     }
     content = json.dumps(document, separators=(",", ":")).encode()
-    again = read(Guarded.copy_of(content), password)
-    with again.readable() as found, secret.readable() as expected:
-        is_same = hmac.compare_digest(found, expected)
-    again.free()
-    if not is_same:
-        raise KeyRefused(ChainType.ETHEREUM, problem="what was written is not what is read")
+    try:
+        read(Guarded.copy_of(content), password).free()  # It sees whether its key is the address's.
+    except ImportRefused:
+        raise KeyRefused(
+            ChainType.ETHEREUM, problem="what was written is not what is read"
+        ) from None
     return content
 
 
