@@ -22,7 +22,7 @@ from waiaas.directory import DaemonError
 from waiaas.domain.enums import AgentStatus, ChainType, KeyFormat, NetworkType
 from waiaas.domain.ids import AgentId
 from waiaas.domain.records import AgentRecord
-from waiaas.keystore import derivation, mnemonic
+from waiaas.keystore import derivation, mnemonic, web3_storage
 from waiaas.keystore.agent_key import open_key
 from waiaas.keystore.errors import ImportRefused
 from waiaas.keystore.guarded import Guarded
@@ -135,6 +135,8 @@ NO_KEYS: Final = [
     (KeyFormat.SOLANA_KEYGEN, SOLANA, PAIR.to_json(), "OTHER_ADDRESS"),
     (KeyFormat.MNEMONIC, SOLANA, "abandon " * 11 + "about", "GUESSABLE"),
     (KeyFormat.MNEMONIC, ETHER, "abandon " * 11 + "about", "GUESSABLE"),
+    (KeyFormat.MNEMONIC, SOLANA, "test " * 11 + "junk", "GUESSABLE"),
+    (KeyFormat.MNEMONIC, ETHER, "test " * 11 + "junk", "GUESSABLE"),
     (KeyFormat.MNEMONIC, SOLANA, WORDS.replace("curtain", "zoo"), "CHECKSUM"),
     (KeyFormat.MNEMONIC, ETHER, WORDS.replace("curtain", "zoom"), "CHECKSUM"),
     (KeyFormat.MNEMONIC, ETHER, "zoo", "NOT_THE_FORMAT"),
@@ -167,6 +169,27 @@ def test_what_is_no_key_is_told_by_what_is_wrong_with_it(
         custody._require_address(given, chain, open_key(given, chain=chain).address)
     said = set(str(refused.value).split())
     assert not said & {"abandon", "ozone", "zoo", "zoom", "[1,", WEB3["secret"]}
+
+
+@pytest.mark.parametrize("account", [0, 1])
+def test_a_key_that_every_developer_knows_is_refused_in_a_file_too(account: int) -> None:
+    words = Guarded.copy_of(("test " * 11 + "junk").encode())
+    seed = mnemonic.seed_of(words, Guarded(0))
+    path = derivation.path_of(ETHER, account)
+    known = derivation.derive(seed, path, chain=ETHER)
+    password = Guarded.copy_of(b"of the file")
+    file = web3_storage.write(known, password, cost=web3_storage.Scrypt(2, 1, 1))
+    written = Written(
+        KeyFormat.WEB3_SECRET_STORAGE,
+        ETHER,
+        secret=lambda: Guarded.copy_of(file),
+        password=lambda: Guarded.copy_of(b"of the file"),
+        passphrase=lambda: Guarded(0),
+        account=0,
+    )
+    with pytest.raises(ImportRefused, match="known to everybody") as refused:
+        custody._seed(written)
+    assert refused.value.why == "GUESSABLE"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,16 @@ from waiaas.keystore import web3_storage
 from waiaas.keystore.errors import DerivationFailed, ImportRefused, KeyRefused
 from waiaas.keystore.guarded import Guarded
 from waiaas.keystore.secp256k1 import Secp256k1Key
-from waiaas.keystore.web3_storage import GETH, ROUNDS_MAX, Scrypt, read, write
+from waiaas.keystore.web3_storage import (
+    GETH,
+    ROUNDS_MAX,
+    SCRYPT_BYTES_MAX,
+    SCRYPT_P_MAX,
+    SCRYPT_R_MAX,
+    Scrypt,
+    read,
+    write,
+)
 
 VECTORS: Final[list[Any]] = json.loads(
     (Path(__file__).parent / "web3_vectors.json").read_text(encoding="ascii")
@@ -161,6 +170,9 @@ NO_FILES: Final = [
     ("crypto.kdfparams.n", 2**21, "asks too much"),
     ("crypto.kdfparams.n", 2**63, "asks too much"),
     ("crypto.kdfparams.n", 2**200, "asks too much"),
+    ("crypto.kdfparams.r", 33, "r may be 32 at most"),
+    ("crypto.kdfparams.p", 17, "p 16"),
+    ("crypto.kdfparams.r", 2**22, "r may be 32 at most"),
     ("crypto.kdfparams.r", 2**31, "asks too much"),
     ("crypto.kdfparams.p", 2**31, "asks too much"),
     ("address", "0x00", "40 hexadecimal digits"),
@@ -201,6 +213,25 @@ def test_what_is_no_such_file_or_asks_too_much_is_refused_before_anything_is_der
         opened(changed(place, value))
     assert refused.value.why is ImportProblem.NOT_THE_FORMAT
     assert refused.value.remedy
+
+
+@given(
+    n=st.integers(min_value=1, max_value=40).map(lambda exponent: 1 << exponent),
+    r=st.integers(min_value=1, max_value=2**25),
+    p=st.integers(min_value=1, max_value=2**25),
+)
+def test_what_is_derived_takes_a_gibibyte_and_hardly_more(n: int, r: int, p: int) -> None:
+    """RFC 7914: V is 128·r·n bytes, B 128·r·p, and what libsodium works in 256·r and 64."""
+    for cost in (Scrypt(n, r, p), Scrypt(n, min(r, SCRYPT_R_MAX), min(p, SCRYPT_P_MAX))):
+        if cost.problem is None:
+            assert 128 * cost.r * (cost.n + cost.p + 2) + 64 <= SCRYPT_BYTES_MAX + 2**17
+
+
+@pytest.mark.parametrize(
+    "cost", [GETH, Scrypt(2**12, 8, 6), Scrypt(2**18, 1, 8), Scrypt(2**20, 8, 1), Scrypt(2, 32, 16)]
+)
+def test_what_wallets_write_is_within_the_bounds(cost: Scrypt) -> None:
+    assert cost.problem is None
 
 
 @pytest.mark.usefixtures("underived")

@@ -48,7 +48,12 @@ _SALT_BYTES_MIN: Final = 8
 _SALT_BYTES_MAX: Final = 64
 
 SCRYPT_BYTES_MAX: Final = 2**30
-"""Bound on 128·n·r·p, which bounds memory and time: four times what geth asks, some seconds."""
+"""Bound on 128·n·r·p, which is scrypt's work: four times what geth asks. Its memory is that of
+128·r·(n + p + 2), and the time of a step grows with a small r: hence the next two."""
+SCRYPT_R_MAX: Final = 32
+SCRYPT_P_MAX: Final = 16
+"""Of what wallets write r is 1 or 8, and p is 1 to 8. The dearest that is left took 1,024 MiB, and
+with r = 1 5 s of a loaded machine; without these two n = 2 and r = 2^22 took 2,560 MiB and 11 s."""
 ROUNDS_MAX: Final = 10**7
 """Bound on PBKDF2's rounds: some seconds."""
 
@@ -70,6 +75,8 @@ class Scrypt:
         """Why nothing is derived with this, or None."""
         if min(self.n - 1, self.r, self.p) < 1 or self.n & (self.n - 1):
             return "its scrypt wants an n that is a power of two, and r and p from 1 on"
+        if self.r > SCRYPT_R_MAX or self.p > SCRYPT_P_MAX:
+            return f"its scrypt asks too much: r may be {SCRYPT_R_MAX} at most, p {SCRYPT_P_MAX}"
         if 128 * self.n * self.r * self.p > SCRYPT_BYTES_MAX:
             return "its scrypt asks too much: 128·n·r·p may be 2^30 at most"
         return None
