@@ -316,6 +316,15 @@ def test_what_came_in_is_overwritten_once_the_parser_has_seen_it() -> None:
     assert protocol.cycle.body == b"a password in two pieces, each too long to l"
 
 
+def test_a_piece_of_a_body_is_overwritten_once_it_is_in_the_body() -> None:
+    protocol, _, wire = connected(BoundedProtocol)
+    receive(wire, b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\n")
+    piece = bytes(bytearray(b"a password, as the parser copied it"))
+    protocol.on_body(piece)
+    assert protocol.cycle.body == b"a password, as the parser copied it"
+    assert not any(piece)
+
+
 def test_a_body_that_grows_is_moved_by_us_and_overwritten_when_it_is_dropped() -> None:
     protocol, _, wire = connected(BoundedProtocol)
     receive(wire, b"POST / HTTP/1.1\r\nContent-Length: 44\r\n\r\n" + b"a password in two pieces")
