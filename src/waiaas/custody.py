@@ -7,7 +7,6 @@ the first alone, which claims nothing; whether the act was done is seen by the f
 
 import asyncio
 import contextlib
-import hmac
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from waiaas.backups.create import attempt, guarded
 from waiaas.backups.disk import sync_folder
 from waiaas.backups.swap import claimed
 from waiaas.database import Ledger, generate_id, open_ledger
+from waiaas.database.ballast import BALLAST_BYTES
 from waiaas.database.errors import AlreadyOpen, DatabaseError
 from waiaas.directory import (
     KEYSTORE_NAME,
@@ -56,6 +56,7 @@ from waiaas.keystore.errors import (
 )
 from waiaas.keystore.export import read_seed
 from waiaas.keystore.guarded import Guarded, guarded_copy
+from waiaas.keystore.guessable import require_unguessable
 from waiaas.keystore.kdf import CURRENT, Cost
 from waiaas.keystore.new_password import check_new_password
 from waiaas.keystore.rewriting import Rewrite, cost_rise, password_change
@@ -71,19 +72,8 @@ from waiaas.ports import Clock, LedgerTransaction
 from waiaas.profiles import read_profiles
 from waiaas.upkeep import require_own_opened
 
-_DIFFERENT_BYTES_MIN: Final = 8
-"""A random key of 128 bits or more has fewer once in 10^9 times; what people make up often does."""
-
-_PUBLISHED: Final = tuple(
-    bytes.fromhex(known)
-    for known in (
-        "df9bf37e6fcdf9bf37e6fcdf9bf37e3c",
-        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
-        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
-    )
-)
-"""What the words "test test … junk" stand for, with which Hardhat and anvil begin, and the keys of
-its first two accounts, which both print: on a real network they are emptied at once."""
+_ROOM_BYTES: Final = 2 * BALLAST_BYTES
+"""As much as the ledger asks for before it takes up writing again."""
 
 EXPORTED_AS: Final[Mapping[ChainType, KeyFormat]] = MappingProxyType(
     {
@@ -360,33 +350,17 @@ def _seed(written: Written) -> Guarded:
         match written.format:
             case KeyFormat.SOLANA_KEYGEN:
                 seed = solana_keygen.seed_of(secret)
-                _require_unguessable(seed)
+                require_unguessable(seed)
                 return seed
             case KeyFormat.MNEMONIC:
-                _require_unguessable(kept(mnemonic.entropy_of(secret)))
+                require_unguessable(kept(mnemonic.entropy_of(secret)))
                 seed = kept(mnemonic.seed_of(secret, kept(written.passphrase())))
                 path = derivation.path_of(written.chain, written.account)
                 return derivation.derive(seed, path, chain=written.chain)
             case KeyFormat.WEB3_SECRET_STORAGE:
                 seed = web3_storage.read(secret, kept(written.password()))
-                _require_unguessable(seed)
+                require_unguessable(seed)
                 return seed
-
-
-def _require_unguessable(secret: Guarded) -> None:
-    """Return unless *secret* is what people try first: a few bytes repeated, or a known example."""
-    with secret.readable() as view:
-        is_repeated = len(set(view)) < _DIFFERENT_BYTES_MIN
-        is_published = any(hmac.compare_digest(view, known) for known in _PUBLISHED)
-    if is_repeated or is_published:
-        secret.free()
-        raise ImportRefused(
-            "This key is known to everybody: tools print it as an example."
-            if is_published
-            else "This key is guessed easily: it repeats a few bytes.",
-            remedy="Money on it is taken by whoever tries. Use a key that was made at random.",
-            why=ImportProblem.GUESSABLE,
-        )
 
 
 def _require_address(seed: Guarded, chain: ChainType, address: str | None) -> None:
@@ -440,6 +414,7 @@ def _ledger(directory: Path, clock: Clock) -> Iterator[tuple[Ledger, Clock]]:
     require_initialised(directory)
     os.umask(0o077)
     try:
+        _require_room(directory)
         with claimed(directory) as lock, open_ledger(directory, lock=lock, must_exist=True) as own:
             yield own, guarded(clock, own)
     except AlreadyOpen as error:
@@ -448,6 +423,23 @@ def _ledger(directory: Path, clock: Clock) -> Iterator[tuple[Ledger, Clock]]:
         raise NotThePassword(str(error)) from error
     except (OSError, DatabaseError, KeystoreError, OtherKeystore) as error:
         raise DaemonError(sentence(error)) from error
+
+
+def _require_room(directory: Path) -> None:
+    """Return if there is room without the ledger's reserve, which is for the record of a full disk.
+
+    A write that is refused gives the reserve away, and the next command would do its work in it.
+
+    Raises:
+        DaemonError: there is not.
+    """
+    found = os.statvfs(directory)
+    free_bytes = found.f_bavail * found.f_frsize
+    if found.f_blocks and free_bytes < _ROOM_BYTES:  # Some have no blocks, and so none free.
+        raise DaemonError(
+            f"{directory} has room for {free_bytes // 1024} KiB, and this needs"
+            f" {_ROOM_BYTES // 1024}: free some space first. Nothing was changed."
+        )
 
 
 @contextlib.contextmanager

@@ -73,6 +73,28 @@ def test_a_change_is_two_rows_that_name_the_new_file(
     assert sha256((data / NAME).read_bytes()).hexdigest() == digest
 
 
+def test_on_a_full_disk_nothing_is_tried_and_the_ledgers_reserve_stays(
+    data: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, ballast = os.statvfs, (data / "ballast").stat()
+
+    def with_room_of(free_bytes: int) -> None:
+        told = [*look(data)]
+        told[1], told[4] = 1, free_bytes
+        monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(told))
+
+    before = (data / NAME).read_bytes()
+    with_room_of(2 * 1024 * 1024 - 1)
+    for _ in range(2):  # Not even the second time, in what the first one gave away.
+        with pytest.raises(DaemonError, match=r"room for 2047 KiB.*free some space"):
+            change_password(data, password=not_asked, new_password=not_asked, clock=SystemClock())
+    assert (data / NAME).read_bytes() == before
+    assert ((data / "ballast").stat().st_ino, rows()) == (ballast.st_ino, [])
+    with_room_of(2 * 1024 * 1024)
+    change(data, new=NEW)
+    assert (data / NAME).read_bytes() != before
+
+
 def test_what_is_written_on_the_way_is_for_nobody_else(data: Path) -> None:
     os.umask(0o022)
     change(data, new=NEW)
