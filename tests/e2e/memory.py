@@ -41,6 +41,8 @@ def search(pid: int, secrets: Mapping[str, bytes]) -> list[Finding]:
             span, permissions, *rest = line.split(maxsplit=5)
             first, last = (int(end, 16) for end in span.split("-"))
             region = rest[3] if len(rest) > 3 else "anonymous"
+            if region.startswith("/") and "w" not in permissions:
+                continue  # A file as it is on the disk, where all files are looked at.
             try:
                 memory.seek(first)
                 content = memory.read(last - first)
