@@ -187,7 +187,7 @@ class KeystoreLocked(KeystoreError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The keystore is locked.", remedy="Unlock it with its password: `waiaas unlock`."
+            "The keystore is locked.", remedy="`waiaas unlock` opens it, with the master password."
         )
 
 
