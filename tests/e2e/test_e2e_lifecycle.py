@@ -15,7 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.fakes.chain import LOCALNET
 
+from waiaas.database import generate_id, open_ledger
+from waiaas.domain.enums import AgentStatus
+from waiaas.domain.ids import AgentId
+from waiaas.domain.records import AgentRecord
 from waiaas.stages import Stage
 
 pytestmark = pytest.mark.e2e
@@ -186,20 +191,40 @@ def test_status_may_be_asked_while_a_daemon_starts(waiaas: Any) -> None:
 
 
 def test_a_start_that_fails_ends_the_network_it_began_and_no_other(waiaas: Any) -> None:
-    bad = {"WAIAAS_RPC_SOLANA_DEVNET": "http://user:hunter22@[:::1]"}
     start = ("start", "--localnet", "--port", "0")
+    key_file = an_agent_half_made(waiaas.data)
+    key_file.mkdir(mode=0o700)
 
-    failed = waiaas.run(*start, password=True, code=1, env=bad)
+    failed = waiaas.run(*start, password=True, code=1)
 
-    assert "rpc.solana_devnet" in failed.stderr
-    assert "hunter22" not in failed.stderr
+    assert f"cannot start, at unfinished: {key_file} is" in failed.stderr
     assert waiaas.processes() == {}
     assert waiaas.wal_bytes() == 0
+    key_file.rmdir()
     waiaas.start().process.send_signal(signal.SIGTERM)
     pid = waiaas.localnet()["pid"]
     waiaas._started[-1].wait(timeout=20)
-    waiaas.run(*start, password=True, code=1, env=bad)
+    an_agent_half_made(waiaas.data).mkdir(mode=0o700)
+    waiaas.run(*start, password=True, code=1)
     assert list(waiaas.processes()) == [pid]
+
+
+def an_agent_half_made(directory: Path) -> Path:
+    """Write down an agent as a crash at its creation leaves it; return where its key would be."""
+    agent_id = AgentId(generate_id())
+    agent = AgentRecord(
+        agent_id,
+        "half made",
+        *LOCALNET,
+        f"address of {agent_id}",
+        AgentStatus.CREATING,
+        1,
+        suspended_at=None,
+        suspension_reason=None,
+    )
+    with open_ledger(directory) as ledger:
+        ledger.write(lambda tx: tx.agents.insert(agent))
+    return directory / "keystore" / f"{agent_id}.json"
 
 
 def test_a_network_that_cannot_start_is_a_clear_error(waiaas: Any) -> None:
