@@ -147,7 +147,7 @@ NO_SECTION: Final = "there is no such section"
 NOWHERE: Final = "it stands below no [section]"
 NO_TABLES: Final = "a section holds settings, and no tables or lists of its own"
 LISTS: Final = "lists the settings"
-URL: Final = "it must be a URL of http or https, or empty"
+URL: Final = "it must be a URL (http or https, port 1 to 65535), or empty"
 PORT: Final = "it must be a whole number from 0 to 65535"
 SECTIONS_ARE: Final = f"there are {', '.join(SECTIONS)}"
 

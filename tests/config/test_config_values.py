@@ -175,7 +175,7 @@ def test_what_is_right_is_said_in_words() -> None:
     assert NUMBER.right == "a whole number of hours from -1 to 9"
     assert FLAG.right == "true or false"
     assert WORD.right == "one of info, debug"
-    assert URL.right == "a URL of http or https, or empty"
+    assert URL.right == "a URL (http or https, port 1 to 65535), or empty"
 
 
 @pytest.mark.parametrize("each", SETTINGS, ids=lambda each: each.name)

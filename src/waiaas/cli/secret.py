@@ -146,7 +146,8 @@ def _private_file(path: Path) -> Iterator[int]:
         except ValueError as error:
             fail(f"{path} cannot be used: {error}", code=ExitCode.USAGE)
         if is_open_to_others(descriptor):
-            fail(f"{path} is open to other users", hint=f"chmod 600 {path}", code=ExitCode.USAGE)
+            hint = f"chmod 600 {path}  # or, where it is mounted so: --password-fd 3 3<FILE"
+            fail(f"{path} is open to other users", hint=hint, code=ExitCode.USAGE)
         yield descriptor
 
 

@@ -258,7 +258,7 @@ class Setting:
             return "true or false"
         if self.entry.choices:
             return f"one of {', '.join(self.entry.choices)}"
-        return "a URL of http or https, or empty"
+        return "a URL (http or https, port 1 to 65535), or empty"
 
 
 def settings_of(config: type[msgspec.Struct]) -> tuple[Setting, ...]:
