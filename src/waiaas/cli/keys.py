@@ -185,7 +185,8 @@ def _after_import(agent: AgentRecord, file: Path | None, *, has_rules: bool) -> 
     if file is not None:
         yield f"# destroy {file} and every copy of it: who has the key pays past every limit"
     if agent.chain is ChainType.SOLANA:
-        yield "waiaas start"
+        is_local = agent.network is NetworkType.LOCALNET
+        yield "waiaas start --localnet" if is_local else "waiaas start"
         if not has_rules:
             yield first_rule(agent.id)
         yield f"waiaas session create --agent {agent.id} --token-file agent.token"

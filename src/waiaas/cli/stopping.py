@@ -13,10 +13,12 @@ from waiaas.cli.context import (
     PasswordFdOption,
     PasswordFileOption,
     directory_of,
+    say_next,
     show,
 )
 from waiaas.cli.ending import YesOption, confirm_end
 from waiaas.cli.secret import read_password
+from waiaas.domain.enums import KillSwitchState
 
 kill_switch_app = typer.Typer(help="Stop everything, now.", no_args_is_help=True)
 
@@ -57,7 +59,12 @@ def turn_off(
     def ask() -> None:
         with confirming(directory, read) as (client, password):
             body = {"password": password}
-            show(client.post("/v1/admin/recover", body), form=form)
+            now = client.post("/v1/admin/recover", body)
+            show(now, form=form)
+            if now["state"] == KillSwitchState.RECOVERING:
+                say_next(
+                    "waiaas kill-switch off  # once more, when recoverableAt has come", form=form
+                )
 
     explained(ask)
 
