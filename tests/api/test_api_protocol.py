@@ -337,6 +337,19 @@ def test_a_body_that_grows_is_moved_by_us_and_overwritten_when_it_is_dropped() -
     assert before == bytes(24)
 
 
+@pytest.mark.parametrize("ended_by", ["an answer", "the connection's end"])
+def test_a_body_that_nobody_took_is_dropped_with_what_ends_the_request(ended_by: str) -> None:
+    """Its path or its credential was wrong; the garbage collector would come some time."""
+    protocol, _, wire = connected(BoundedProtocol)
+    receive(wire, b"POST / HTTP/1.1\r\nContent-Length: 24\r\n\r\n" + b"a password in two pieces")
+    assert protocol.cycle.body == b"a password in two pieces"
+    if ended_by == "an answer":
+        protocol.cycle.on_response()
+    else:
+        protocol.connection_lost(None)
+    assert protocol.cycle.body == b""
+
+
 def test_a_connection_that_fails_to_parse_leaves_nothing_either() -> None:
     _, _, wire = connected(BoundedProtocol)
     assert not any(receive(wire, b"a password, and no HTTP\n"))

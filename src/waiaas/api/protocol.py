@@ -13,11 +13,13 @@ import os
 import resource
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Final, Self, cast
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from waiaas.api.overwriting import overwrite
 
@@ -135,6 +137,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
         self.resume_writing()
+        if self.cycle is not None:
+            self.cycle.body = bytearray()  # As in `_answered`.
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -180,7 +184,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_heard = True
         self._expect(self.limits.body_s_max)
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.on_response = partial(_answered, self.cycle, self.cycle.on_response)
 
     def on_body(self, body: bytes) -> None:
         self._is_heard = True
@@ -259,6 +266,15 @@ class LocalProtocol(BoundedProtocol):
         if user not in self._turned_away:  # A line for each, or they could fill the log.
             self._turned_away.add(user)
             log.warning("another user was turned away from the Unix socket", uid=user)
+
+
+def _answered(cycle: RequestResponseCycle, then: Callable[[], None]) -> None:
+    """Drop, and so overwrite, a body that nobody took: its path or its credential was wrong.
+
+    Dropped with the connection it would wait for the garbage collector.
+    """
+    cycle.body = bytearray()
+    then()
 
 
 def _user_of(transport: asyncio.Transport) -> int | None:
