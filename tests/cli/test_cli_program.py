@@ -166,3 +166,16 @@ def test_another_error_of_the_system_is_shown_where_it_happened(
 
     code, said = ends(work, Terminal(""), monkeypatch)
     assert (code, said.strip()) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"), [(">&-", 1), (">&- 2>&-", 1), ("2>&-", 0), ("<&-", 0)]
+)
+def test_a_closed_standard_output_takes_nothing_and_that_is_told(streams: str, code: int) -> None:
+    """A token that is printed there would be nobody's."""
+    script = f'exec "$0" -m waiaas --version {streams}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert ("standard output takes nothing" in done.stderr) == (streams == ">&-")

@@ -361,9 +361,9 @@ def test_closed_standard_streams_do_not_become_the_ledgers_files(
     with subprocess.Popen(["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]) as daemon:
         try:
             wait("the address file", (waiaas.data / "daemon.json").exists)
-            for number in range(3):
-                opened = Path(f"/proc/{daemon.pid}/fd/{number}").readlink()
-                assert opened == Path(os.devnull)
+            streams = Path(f"/proc/{daemon.pid}/fd")
+            opened = [(streams / str(number)).readlink().name for number in range(3)]
+            assert opened == ["null", "full", "null"]
             assert waiaas.json("stop")["stopped"]
             assert daemon.wait(timeout=20) == 0
         finally:

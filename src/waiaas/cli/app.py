@@ -50,7 +50,9 @@ _LOCALNET_GOES_ON = "Its local network goes on, so that the next start finds the
 _OF_A_WORKER = ("name", "state", "nextAt", "failures", "problem")
 """What a person is shown; a program gets all."""
 
+_STDOUT = 1
 _STDERR = 2
+_FULL = Path("/dev/full")
 
 app = typer.Typer(
     help="A wallet for AI agents, within limits you set, on a machine you control.",
@@ -73,13 +75,22 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Have streams 0 to 2, if only to nowhere: what is opened in their place gets our output."""
+    """Have streams 0 to 2, if only to nowhere: what is opened in their place gets our output.
+
+    A closed standard output becomes one that takes nothing, where the system has such a thing:
+    whoever is shown a token there has not got it, and is told.
+    """
+    closed = []
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        pass
+        closed.append(descriptor)
     os.close(descriptor)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    if _STDOUT in closed and _FULL.exists():
+        full = os.open(_FULL, os.O_WRONLY)
+        os.dup2(full, _STDOUT)
+        os.close(full)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 -- to the end
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- to the end
     if isinstance(sys.stdout, TextIOWrapper):  # A terminal may know fewer characters than we do.
         sys.stdout.reconfigure(errors="backslashreplace")
 
