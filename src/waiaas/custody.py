@@ -27,6 +27,7 @@ from waiaas.directory import (
     KEYSTORE_NAME,
     DaemonError,
     NotThePassword,
+    free_bytes,
     require_initialised,
     sentence,
 )
@@ -433,11 +434,10 @@ def _require_room(directory: Path) -> None:
     Raises:
         DaemonError: there is not.
     """
-    found = os.statvfs(directory)
-    free_bytes = found.f_bavail * found.f_frsize
-    if found.f_blocks and free_bytes < _ROOM_BYTES:  # Some have no blocks, and so none free.
+    room = free_bytes(directory)
+    if room is not None and room < _ROOM_BYTES:
         raise DaemonError(
-            f"{directory} has room for {free_bytes // 1024} KiB, and this needs"
+            f"{directory} has room for {room // 1024} KiB, and this needs"
             f" {_ROOM_BYTES // 1024}: free some space first. Nothing was changed."
         )
 

@@ -269,13 +269,18 @@ def require_space(directory: Path) -> None:
         DaemonError: there is not; it would be made, and could then write nothing down.
     """
     place = next(each for each in (directory, *directory.parents) if each.exists())
-    found = os.statvfs(place)
-    free_bytes = found.f_bavail * found.f_frsize
-    if found.f_blocks and free_bytes < NEW_BYTES_MIN:  # Some have no blocks, and so none free.
+    room = free_bytes(place)
+    if room is not None and room < NEW_BYTES_MIN:
         raise DaemonError(
-            f"{place} has room for {free_bytes // 1024} KiB, and a new data directory needs"
+            f"{place} has room for {room // 1024} KiB, and a new data directory needs"
             f" {NEW_BYTES_MIN // 1024}: make room, or give another directory"
         )
+
+
+def free_bytes(place: Path) -> int | None:
+    """Return what is free on a file system; None of one that counts no blocks."""
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize if found.f_blocks else None
 
 
 def real_path(path: Path) -> Path:
